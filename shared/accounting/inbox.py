@@ -1,0 +1,52 @@
+"""Events on their way through the inbox: as they wait, and as they are finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from shared.domain.visit import EventType, VisitKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """A valid visit event to be accepted. `content` is the normalized JSON object, None for a void.
+
+    `shard` is where it goes unless an earlier event of its visit already lies in another shard.
+    """
+
+    payer_id: str
+    client_id: str
+    event_id: str
+    type: str
+    visit_id: str
+    member_id: str | None
+    shard: int
+    content: dict[str, Any] | None
+    payload_digest: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingEvent:
+    """A pending event as stored. `content` is the contract's JSON object, None for a void."""
+
+    arrival: int
+    payer_id: str
+    key: VisitKey
+    event_id: str
+    type: EventType
+    received_on: date
+    content: Mapping[str, Any] | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyResult:
+    """What became of an event when it was applied: the receipt's status and outcome."""
+
+    arrival: int
+    status: Literal["applied", "rejected"]
+    outcome: Mapping[str, Any]

@@ -1,0 +1,182 @@
+"""Applying events and refolds to members' books, within one transaction that the caller owns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from shared.accounting.book import Effect, MemberBook
+from shared.accounting.codec import content_from, key_to, reason_to, shown_period
+from shared.accounting.inbox import ApplyResult, PendingEvent
+from shared.accounting.stored import Cause, CounterImage, MemberRef, SavedVisit, StoredVisit
+from shared.domain.evaluation import Reason
+from shared.domain.history import VisitOutcome
+from shared.domain.qualification import VISIT_NOT_KNOWN, VOIDED
+from shared.domain.visit import Visit, VisitEvent, VisitKey, fold_events
+from shared.ports import RulesSource, Transaction
+
+VISIT_EXISTS = Reason(
+    code="visit_exists", text="a visit with this id was recorded before; correct or void it"
+)
+
+_NOT_KNOWN = VisitOutcome(disposition="not_countable", reasons=(VISIT_NOT_KNOWN,))
+_VOIDED = VisitOutcome(disposition="voided", reasons=(VOIDED,))
+
+VisitName = tuple[str, VisitKey]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A visit as it stands in this batch, with the highest arrival among its applied events."""
+
+    visit: Visit
+    last_event: int
+
+
+class Posting:
+    """The books of every member a batch touches, opened together and saved together."""
+
+    def __init__(self, tx: Transaction, rules: RulesSource, now: datetime) -> None:
+        """Begin with nothing open."""
+        self._tx = tx
+        self._rules_source = rules
+        self._now = now
+        self._refolded: list[MemberRef] = []
+        self._books: dict[MemberRef, MemberBook] = {}
+        self._visits: dict[VisitName, _Known] = {}
+        self._unattributed: dict[VisitName, SavedVisit] = {}
+
+    def open(self, refs: Iterable[MemberRef]) -> None:
+        """Lock and load members. Called once, before anything is applied, so that locks stay in order.
+
+        Plans and rules cannot change from here to the end of the transaction. A member that was to be
+        folded again because they changed before is folded first.
+        """
+        wanted = sorted(set(refs))
+        self._tx.books.lock_payers({ref.payer_id for ref in wanted})
+        rules = self._rules_source.current(self._tx)
+        for ref, stored in self._tx.books.open(wanted).items():
+            self._books[ref] = MemberBook(stored, rules, self._now)
+        for ref, reason in self._tx.books.requested_refolds(wanted).items():
+            self.refold(ref, reason)
+
+    def open_for(self, events: Sequence[PendingEvent], also: Iterable[MemberRef] = ()) -> None:
+        """Lock and load every member that these events, or the visits they speak of, belong to."""
+        names = dict.fromkeys((event.payer_id, event.key) for event in events)
+        found = self._tx.books.find_visits(names)
+        refs = dict.fromkeys(also)
+        for name, stored in found.items():
+            self._remember(name, stored)
+            if stored.visit.member_id is not None:
+                refs[MemberRef(payer_id=name[0], member_id=stored.visit.member_id)] = None
+        for event in events:
+            if event.content is not None:
+                refs[MemberRef(payer_id=event.payer_id, member_id=event.content["member_id"])] = None
+        self.open(refs)
+
+    def book(self, ref: MemberRef) -> MemberBook:
+        """An open member's book."""
+        return self._books[ref]
+
+    def refold(self, ref: MemberRef, reason: str) -> None:
+        """Fold a member again, from what is stored now."""
+        book = self._books[ref]
+        book.refold(book.history, Cause(kind="refold", id=reason))
+        self._refolded.append(ref)
+
+    def apply(self, pending: PendingEvent) -> ApplyResult:
+        """Apply one event to its visit and to every member that it moves.
+
+        A second `visit.recorded` of a visit is rejected; everything else is applied, whatever its
+        effect (contract section 4).
+        """
+        event = _event_from(pending)
+        name = (pending.payer_id, pending.key)
+        known = self._visits.get(name)
+        visit = known.visit if known else Visit(key=pending.key)
+        if not visit.accepts(event):
+            outcome = self._outcome_of(pending.payer_id, visit)
+            return _result(event, "rejected", replace(outcome, reasons=(VISIT_EXISTS,)), ())
+        if known is not None and event.arrival < known.last_event:
+            earlier = self._tx.inbox.applied_events(pending.payer_id, pending.key)
+            changed = fold_events(pending.key, [*earlier, event], visit.duplicate_decision)
+        else:
+            changed = visit.after(event)
+        last_event = max(event.arrival, known.last_event if known else 0)
+        self._visits[name] = _Known(visit=changed, last_event=last_event)
+        effects = self._move(pending.payer_id, visit, changed, last_event, event)
+        return _result(event, "applied", self._outcome_of(pending.payer_id, changed), effects)
+
+    def _move(
+        self, payer_id: str, before: Visit, after: Visit, last_event: int, event: VisitEvent
+    ) -> tuple[Effect, ...]:
+        """Bring the books of the visit's members, the one before and the one after, to the visit."""
+        cause = Cause(kind=event.type, id=event.event_id)
+        effects: tuple[Effect, ...] = ()
+        if before.member_id is not None and before.member_id != after.member_id:
+            left = self._books[MemberRef(payer_id=payer_id, member_id=before.member_id)]
+            effects = left.remove(before.key, cause)
+        if after.member_id is None:
+            outcome = _VOIDED if after.voided and after.known else _NOT_KNOWN
+            saved = SavedVisit(visit=after, last_event=last_event, outcome=outcome)
+            self._unattributed[payer_id, after.key] = saved
+            return effects
+        self._unattributed.pop((payer_id, after.key), None)
+        book = self._books[MemberRef(payer_id=payer_id, member_id=after.member_id)]
+        return (*effects, *book.put(after, last_event, cause))
+
+    def _outcome_of(self, payer_id: str, visit: Visit) -> VisitOutcome:
+        if visit.member_id is None:
+            return _NOT_KNOWN
+        outcome = self._books[MemberRef(payer_id=payer_id, member_id=visit.member_id)].outcome(visit.key)
+        return outcome or _NOT_KNOWN
+
+    def save(self) -> list[CounterImage]:
+        """Write all changes; the counters of the members that changed, to be shown after the commit."""
+        changed = [(book, changes) for book in self._books.values() if (changes := book.changes())]
+        self._tx.books.save([changes for _, changes in changed])
+        for (payer_id, _), saved in self._unattributed.items():
+            self._tx.books.save_unattributed(payer_id, [saved])
+        self._tx.books.refolded(self._refolded)
+        return [book.image() for book, _ in changed]
+
+    def _remember(self, name: VisitName, stored: StoredVisit) -> None:
+        self._visits[name] = _Known(visit=stored.visit, last_event=stored.last_event)
+
+
+def _event_from(pending: PendingEvent) -> VisitEvent:
+    return VisitEvent(
+        arrival=pending.arrival,
+        client_id=pending.key.client_id,
+        event_id=pending.event_id,
+        type=pending.type,
+        payer_id=pending.payer_id,
+        visit_id=pending.key.visit_id,
+        received_on=pending.received_on,
+        content=content_from(pending.content) if pending.content is not None else None,
+    )
+
+
+def _result(
+    event: VisitEvent, status: Any, outcome: VisitOutcome, effects: tuple[Effect, ...]
+) -> ApplyResult:
+    """The receipt's status and outcome, in the contract's shape."""
+    shown: Mapping[str, Any] = {
+        "disposition": outcome.disposition,
+        "reasons": [reason_to(reason) for reason in outcome.reasons],
+        "accumulators": [
+            {
+                "limit_id": effect.key.limit_id,
+                "plan_id": effect.key.plan_id,
+                "period": shown_period(effect.key.period),
+                "used_before": effect.used_before,
+                "used_after": effect.used_after,
+                "allowed": effect.allowed,
+            }
+            for effect in effects
+        ],
+        "binding": key_to(outcome.binding) if outcome.binding else None,
+    }
+    return ApplyResult(arrival=event.arrival, status=status, outcome=shown)

@@ -1,0 +1,27 @@
+"""The rules of one catalog, remembering what they said: an evaluation is pure, and visits repeat."""
+
+from __future__ import annotations
+
+from shared.domain.catalog import Catalog
+from shared.domain.evaluation import Evaluation, Situation
+from shared.domain.rule_evaluation import evaluate
+
+_REMEMBERED_MAX = 20_000
+
+
+class CatalogRules:
+    """Answers from one immutable catalog. Safe to share between threads: a lost memory costs time only."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        """Begin with nothing remembered."""
+        self.catalog = catalog
+        self._remembered: dict[Situation, Evaluation] = {}
+
+    def evaluate(self, situation: Situation) -> Evaluation:
+        """The evaluation of one service in its situation."""
+        known = self._remembered.get(situation)
+        if known is None:
+            if len(self._remembered) >= _REMEMBERED_MAX:
+                self._remembered = {}
+            known = self._remembered[situation] = evaluate(self.catalog, situation)
+        return known

@@ -1,0 +1,129 @@
+"""What the accounting loads and saves: a member's history with the state it last led to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from shared.domain.accumulator import Accumulator, AccumulatorKey
+from shared.domain.history import History, VisitOutcome
+from shared.domain.hold import HoldState
+from shared.domain.visit import Disposition, Visit, VisitKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class MemberRef:
+    """A member of a payer; the order in which members are locked."""
+
+    payer_id: str
+    member_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAccumulator:
+    """An accumulator's state as stored. `version` counts its ledger entries."""
+
+    state: Accumulator
+    version: int
+    in_use: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVisit:
+    """A visit as stored; `last_event` is the highest arrival among its applied events.
+
+    `outcome` is the JSON object that `codec.visit_outcome_to` makes.
+    """
+
+    visit: Visit
+    last_event: int
+    disposition: Disposition
+    plan_id: str | None
+    outcome: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHold:
+    """A hold's state as stored; `outcome` is what `codec.hold_outcome_to` makes."""
+
+    state: HoldState
+    outcome: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMember:
+    """A locked member: the history, and the state that was last saved for it."""
+
+    ref: MemberRef
+    version: int
+    ledger_entries: int
+    ledger_head: bytes
+    history: History
+    accumulators: Mapping[AccumulatorKey, StoredAccumulator] = field(default_factory=dict)
+    visits: Mapping[VisitKey, StoredVisit] = field(default_factory=dict)
+    holds: Mapping[str, StoredHold] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Why a posting was made: the kind of thing and its id, as the ledger shows it."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """An immutable posting to an accumulator. `version` counts the accumulator's entries, without gaps.
+
+    `service_date` is the date its units count on. `hash` chains the member's entries: SHA-256 over the hash before and this entry's canonical JSON.
+    """
+
+    entry_no: int
+    key: AccumulatorKey
+    version: int
+    visit: VisitKey | None
+    hold_id: str | None
+    service_date: date
+    used_delta: int
+    held_delta: int
+    used_after: int
+    held_after: int
+    allowed: int
+    cause: Cause
+    recorded_at: datetime
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedVisit:
+    """A visit to be saved with what became of it."""
+
+    visit: Visit
+    last_event: int
+    outcome: VisitOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberChanges:
+    """Everything one batch changed for one member, saved in one transaction."""
+
+    ref: MemberRef
+    version: int
+    ledger_entries: int
+    ledger_head: bytes
+    accumulators: tuple[StoredAccumulator, ...]
+    entries: tuple[LedgerEntry, ...]
+    visits: tuple[SavedVisit, ...]
+    holds: Mapping[str, StoredHold]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterImage:
+    """What Redis shows of one member: every accumulator in use, as of one version of the member."""
+
+    ref: MemberRef
+    version: int
+    accumulators: tuple[StoredAccumulator, ...]

@@ -1,0 +1,199 @@
+"""The inbox in Postgres: accepting, claiming and finishing visit events, each in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg.types.json import Jsonb
+
+from shared.accounting.codec import content_from
+from shared.accounting.inbox import ApplyResult, NewEvent, PendingEvent
+from shared.domain.visit import VisitEvent, VisitKey
+from shared.messages import SHARDS
+
+#: The first key of the advisory locks that claim shards.
+_SHARD_LOCKS = 7_201
+
+#: A failed event is tried again after this many seconds, doubled with each attempt.
+_RETRY_SECONDS = 2
+
+
+_ACCEPT = """
+with given as (
+    select * from unnest(
+        %(payer_ids)s::text[], %(client_ids)s::text[], %(event_ids)s::text[], %(types)s::text[],
+        %(visit_ids)s::text[], %(member_ids)s::text[], %(shards)s::smallint[], %(contents)s::jsonb[],
+        %(digests)s::bytea[], %(received)s::timestamptz[]
+    ) with ordinality as t (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
+                            payload_digest, received_at, place)
+)
+insert into visit_event (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
+                         payload_digest, received_at)
+select g.payer_id, g.client_id, g.event_id, g.type, g.visit_id,
+       coalesce(g.member_id, earlier.member_id), coalesce(earlier.shard, g.shard), g.content,
+       g.payload_digest, g.received_at
+  from given g
+  left join lateral (
+        select e.shard, e.member_id from visit_event e
+         where e.payer_id = g.payer_id and e.client_id = g.client_id and e.visit_id = g.visit_id
+         order by e.arrival desc limit 1
+  ) earlier on true
+ order by g.place
+on conflict (client_id, event_id) do nothing
+returning client_id, event_id, shard, arrival
+"""
+
+
+_PENDING = """
+select arrival, payer_id, client_id, visit_id, event_id, type,
+       (received_at at time zone 'UTC')::date, content, attempts
+  from visit_event
+ where shard = %(shard)s and status = 'pending' and (retry_at is null or retry_at <= %(now)s)
+"""
+
+
+class PostgresInbox:
+    """Visit events in one transaction."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    def accept(self, events: Sequence[NewEvent]) -> dict[tuple[str, str], int]:
+        """Store events that are not there yet; the shard of each stored one, by (client, event id).
+
+        Events of one visit always share a shard, so that they are applied in the order they came: a
+        void or correction follows the event before it. Those missing from the answer were there.
+        """
+        rows = self._connection.execute(
+            _ACCEPT,
+            {
+                "payer_ids": [e.payer_id for e in events],
+                "client_ids": [e.client_id for e in events],
+                "event_ids": [e.event_id for e in events],
+                "types": [e.type for e in events],
+                "visit_ids": [e.visit_id for e in events],
+                "member_ids": [e.member_id for e in events],
+                "shards": [e.shard for e in events],
+                "contents": [_json_or_null(e.content) for e in events],
+                "digests": [e.payload_digest for e in events],
+                "received": [e.received_at for e in events],
+            },
+        )
+        return {(client_id, event_id): shard for client_id, event_id, shard, _ in rows}
+
+    def claim_shard(self, shard: int) -> bool:
+        """Take the shard until the transaction ends; False when another drainer has it."""
+        row = self._connection.execute(
+            "select pg_try_advisory_xact_lock(%s, %s)", [_SHARD_LOCKS, shard]
+        ).fetchone()
+        return bool(row and row[0])
+
+    def wait_for_shards(self, shards: Sequence[int]) -> None:
+        """Take shards until the transaction ends, waiting for their drainers; in order, so none waits
+        for another in a circle.
+        """
+        for shard in sorted(set(shards)):
+            if not 0 <= shard < SHARDS:
+                raise ValueError("no such shard")
+            self._connection.execute("select pg_advisory_xact_lock(%s, %s)", [_SHARD_LOCKS, shard])
+
+    def pending(self, shard: int, limit: int, now: datetime) -> list[PendingEvent]:
+        """The shard's oldest pending events that are due, in arrival order, at most `limit`."""
+        rows = self._connection.execute(
+            f"{_PENDING} order by arrival limit %(limit)s", {"shard": shard, "limit": limit, "now": now}
+        )
+        return [_pending_from(row) for row in rows]
+
+    def pending_among(self, shard: int, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:
+        """Those of the given events that are still pending and due."""
+        rows = self._connection.execute(
+            f"{_PENDING} and arrival = any (%(arrivals)s) order by arrival",
+            {"shard": shard, "arrivals": list(arrivals), "now": now},
+        )
+        return [_pending_from(row) for row in rows]
+
+    def applied_events(self, payer_id: str, key: VisitKey) -> list[VisitEvent]:
+        """Every applied event of one visit, in arrival order."""
+        rows = self._connection.execute(
+            """
+            select arrival, event_id, type, (received_at at time zone 'UTC')::date, content
+              from visit_event
+             where payer_id = %s and client_id = %s and visit_id = %s and status = 'applied'
+             order by arrival
+            """,
+            [payer_id, key.client_id, key.visit_id],
+        )
+        return [
+            VisitEvent(
+                arrival=arrival,
+                client_id=key.client_id,
+                event_id=event_id,
+                type=kind,
+                payer_id=payer_id,
+                visit_id=key.visit_id,
+                received_on=received_on,
+                content=content_from(content) if content is not None else None,
+            )
+            for arrival, event_id, kind, received_on, content in rows
+        ]
+
+    def finish(self, results: Sequence[ApplyResult], now: datetime) -> None:
+        """Record what became of each event."""
+        self._connection.execute(
+            """
+            update visit_event e
+               set status = r.status, outcome = r.outcome, applied_at = %(now)s, failure = null, retry_at = null
+              from unnest(%(arrivals)s::bigint[], %(statuses)s::text[], %(outcomes)s::json[])
+                   as r (arrival, status, outcome)
+             where e.arrival = r.arrival and e.status = 'pending'
+            """,
+            {
+                "now": now,
+                "arrivals": [r.arrival for r in results],
+                "statuses": [r.status for r in results],
+                "outcomes": [orjson.dumps(r.outcome).decode() for r in results],
+            },
+        )
+
+    def fail(self, arrival: int, failure: str, now: datetime, attempts_max: int) -> None:
+        """Count a failed attempt; the event is due again later, or dead after `attempts_max`."""
+        self._connection.execute(
+            """
+            update visit_event
+               set attempts = attempts + 1,
+                   failure = %(failure)s,
+                   status = case when attempts + 1 >= %(max)s then 'dead' else status end,
+                   applied_at = case when attempts + 1 >= %(max)s then %(now)s end,
+                   retry_at = case when attempts + 1 < %(max)s
+                                   then %(now)s + make_interval(secs => %(retry)s * 2 ^ attempts) end
+             where arrival = %(arrival)s and status = 'pending'
+            """,
+            {
+                "arrival": arrival,
+                "failure": failure,
+                "now": now,
+                "max": attempts_max,
+                "retry": float(_RETRY_SECONDS),
+            },
+        )
+
+
+def _json_or_null(content: dict[str, Any] | None) -> Jsonb | None:
+    return None if content is None else Jsonb(content, dumps=orjson.dumps)
+
+
+def _pending_from(row: Sequence[Any]) -> PendingEvent:
+    return PendingEvent(
+        arrival=row[0],
+        payer_id=row[1],
+        key=VisitKey(client_id=row[2], visit_id=row[3]),
+        event_id=row[4],
+        type=row[5],
+        received_on=row[6],
+        content=row[7],
+        attempts=row[8],
+    )

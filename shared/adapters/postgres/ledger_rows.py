@@ -1,0 +1,138 @@
+"""Accumulators and ledger entries as rows: columns, statements and values, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from shared.accounting.stored import LedgerEntry, MemberRef, StoredAccumulator
+from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse
+from shared.domain.benefit_period import BenefitPeriod
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column(Generic[T]):
+    """A column of a payer-owned row, its Postgres type, and how its value is read off the object."""
+
+    name: str
+    type: str
+    value: Callable[[T], Any]
+
+
+class RowSet(Generic[T]):
+    """The statements that write many rows of one table at once, and the values they take."""
+
+    def __init__(self, table: str, key: Sequence[str], columns: Sequence[Column[T]]) -> None:
+        """Name the table, its primary key after (payer, member), and its columns."""
+        self._columns = columns
+        self.names = tuple(column.name for column in columns)
+        names = ", ".join(("payer_id", "member_id", *self.names))
+        arrays = ", ".join(
+            ["%(payers)s::text[]", "%(members)s::text[]", *(f"%({c.name})s::{c.type}[]" for c in columns)]
+        )
+        self.insert = f"insert into {table} ({names}) select * from unnest({arrays})"
+        updates = ", ".join(f"{name} = excluded.{name}" for name in self.names if name not in key)
+        self.upsert = (
+            f"{self.insert} on conflict (payer_id, member_id, {', '.join(key)}) do update set {updates}"
+        )
+
+    def values(self, rows: Sequence[tuple[MemberRef, T]]) -> dict[str, list[Any]]:
+        """The arrays for `insert` or `upsert`."""
+        arrays: dict[str, list[Any]] = {
+            column.name: [column.value(row) for _, row in rows] for column in self._columns
+        }
+        arrays["payers"] = [ref.payer_id for ref, _ in rows]
+        arrays["members"] = [ref.member_id for ref, _ in rows]
+        return arrays
+
+
+def _days_to(state: Accumulator) -> str | None:
+    """The dated units of an accumulator: `{"used": {date: [shared, granted]}, "held": {date: units}}`."""
+    if not state.days and not state.held_days:
+        return None
+    used = {day.on.isoformat(): [day.shared, day.granted] for day in state.days}
+    held = {day.isoformat(): units for day, units in state.held_days}
+    return orjson.dumps({"used": used, "held": held}).decode()
+
+
+accumulator_columns: RowSet[StoredAccumulator] = RowSet(
+    "accumulator",
+    ("plan_id", "limit_id", "basis", "period_start", "period_end", "subject"),
+    (
+        Column(name="plan_id", type="text", value=lambda a: a.state.key.plan_id),
+        Column(name="limit_id", type="text", value=lambda a: a.state.key.limit_id),
+        Column(name="basis", type="text", value=lambda a: a.state.key.period.basis),
+        Column(name="period_start", type="date", value=lambda a: a.state.key.period.start),
+        Column(name="period_end", type="date", value=lambda a: a.state.key.period.end),
+        Column(name="subject", type="text", value=lambda a: a.state.key.period.subject),
+        Column(name="in_use", type="boolean", value=lambda a: a.in_use),
+        Column(name="used", type="integer", value=lambda a: a.state.used),
+        Column(name="held", type="integer", value=lambda a: a.state.held),
+        Column(name="granted", type="integer", value=lambda a: a.state.granted),
+        Column(name="opening", type="integer", value=lambda a: a.state.opening),
+        Column(name="carried", type="integer", value=lambda a: a.state.carried),
+        Column(name="visits", type="integer", value=lambda a: a.state.visits),
+        Column(name="allowed", type="integer", value=lambda a: a.state.allowed),
+        Column(name="days", type="jsonb", value=lambda a: _days_to(a.state)),
+        Column(name="version", type="bigint", value=lambda a: a.version),
+    ),
+)
+
+
+def accumulator_from(values: Sequence[Any]) -> StoredAccumulator:
+    """The stored accumulator of a row with `accumulator_columns.names`, in that order."""
+    (plan_id, limit_id, basis, start, end, subject, in_use, used, held, granted) = values[:10]
+    opening, carried, visits, allowed, days, version = values[10:]
+    period = BenefitPeriod(basis=basis, start=start, end=end, subject=subject)
+    dated = days or {"used": {}, "held": {}}
+    state = Accumulator(
+        key=AccumulatorKey(plan_id=plan_id, limit_id=limit_id, period=period),
+        used=used,
+        held=held,
+        granted=granted,
+        opening=opening,
+        carried=carried,
+        visits=visits,
+        allowed=allowed,
+        days=tuple(
+            DayUse(on=date.fromisoformat(day), shared=units[0], granted=units[1])
+            for day, units in sorted(dated["used"].items())
+        ),
+        held_days=tuple((date.fromisoformat(day), units) for day, units in sorted(dated["held"].items())),
+    )
+    return StoredAccumulator(state=state, version=version, in_use=in_use)
+
+
+ledger_columns: RowSet[LedgerEntry] = RowSet(
+    "ledger_entry",
+    ("entry_no",),
+    (
+        Column(name="entry_no", type="bigint", value=lambda e: e.entry_no),
+        Column(name="plan_id", type="text", value=lambda e: e.key.plan_id),
+        Column(name="limit_id", type="text", value=lambda e: e.key.limit_id),
+        Column(name="basis", type="text", value=lambda e: e.key.period.basis),
+        Column(name="period_start", type="date", value=lambda e: e.key.period.start),
+        Column(name="period_end", type="date", value=lambda e: e.key.period.end),
+        Column(name="subject", type="text", value=lambda e: e.key.period.subject),
+        Column(name="version", type="bigint", value=lambda e: e.version),
+        Column(name="client_id", type="text", value=lambda e: e.visit.client_id if e.visit else None),
+        Column(name="visit_id", type="text", value=lambda e: e.visit.visit_id if e.visit else None),
+        Column(name="hold_id", type="text", value=lambda e: e.hold_id),
+        Column(name="service_date", type="date", value=lambda e: e.service_date),
+        Column(name="used_delta", type="integer", value=lambda e: e.used_delta),
+        Column(name="held_delta", type="integer", value=lambda e: e.held_delta),
+        Column(name="used_after", type="integer", value=lambda e: e.used_after),
+        Column(name="held_after", type="integer", value=lambda e: e.held_after),
+        Column(name="allowed", type="integer", value=lambda e: e.allowed),
+        Column(name="cause_kind", type="text", value=lambda e: e.cause.kind),
+        Column(name="cause_id", type="text", value=lambda e: e.cause.id),
+        Column(name="recorded_at", type="timestamptz", value=lambda e: e.recorded_at),
+        Column(name="hash", type="bytea", value=lambda e: e.hash),
+    ),
+)

@@ -1,0 +1,444 @@
+"""Members' histories and states in Postgres, loaded and saved for many members at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+import psycopg
+
+from shared.accounting.codec import content_from, service_from, visit_outcome_to
+from shared.accounting.stored import (
+    MemberChanges,
+    MemberRef,
+    SavedVisit,
+    StoredAccumulator,
+    StoredHold,
+    StoredMember,
+    StoredVisit,
+)
+from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from, ledger_columns
+from shared.domain.enrollment import EnrollmentSpan, Plan
+from shared.domain.history import History
+from shared.domain.hold import Hold, OpeningBalance, Override
+from shared.domain.visit import Visit, VisitKey
+
+_VISIT_COLUMNS = """v.payer_id, v.client_id, v.visit_id, v.member_id, v.arrival, v.received_on, v.content,
+    v.corrected_by, v.voided_by, v.last_event, v.duplicate_decision, v.disposition, v.plan_id, v.outcome"""
+
+_OF_MEMBERS = """join unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+    on {0}.payer_id = m.payer_id and {0}.member_id = m.member_id"""
+
+
+class PostgresMemberBooks:
+    """Members' books in one transaction."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    # Loading
+
+    def find_visits(self, keys: Iterable[tuple[str, VisitKey]]) -> dict[tuple[str, VisitKey], StoredVisit]:
+        """The stored visits among (payer, visit key) pairs."""
+        wanted = list(keys)
+        rows = self._connection.execute(
+            f"""
+            select {_VISIT_COLUMNS} from visit v
+              join unnest(%(payers)s::text[], %(clients)s::text[], %(visits)s::text[])
+                   as k (payer_id, client_id, visit_id)
+                on (v.payer_id, v.client_id, v.visit_id) = (k.payer_id, k.client_id, k.visit_id)
+            """,
+            {
+                "payers": [payer for payer, _ in wanted],
+                "clients": [key.client_id for _, key in wanted],
+                "visits": [key.visit_id for _, key in wanted],
+            },
+        )
+        found = (_visit_from(row) for row in rows)
+        return {(payer, visit.visit.key): visit for payer, _, visit in found}
+
+    def open(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
+        """Lock these members in order, making those not heard of yet, and load them whole."""
+        ordered = sorted(set(refs))
+        if not ordered:
+            return {}
+        given = {"payers": [r.payer_id for r in ordered], "members": [r.member_id for r in ordered]}
+        self._connection.execute(
+            """
+            insert into member (payer_id, member_id)
+            select m.payer_id, m.member_id
+              from unnest(%(payers)s::text[], %(members)s::text[]) with ordinality as m (payer_id, member_id, place)
+             where not exists (select from member k where (k.payer_id, k.member_id) = (m.payer_id, m.member_id))
+             order by m.place
+            on conflict do nothing
+            """,
+            given,
+        )
+        locked = self._connection.execute(
+            f"""
+            select k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head from member k
+              {_OF_MEMBERS.format("k")}
+             order by k.payer_id, k.member_id
+               for no key update of k
+            """,
+            given,
+        ).fetchall()
+        return self._load(locked, given)
+
+    def read(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
+        """Load members whole without locking them; those never heard of are absent."""
+        ordered = sorted(set(refs))
+        given = {"payers": [r.payer_id for r in ordered], "members": [r.member_id for r in ordered]}
+        rows = self._connection.execute(
+            f"""select k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head
+                  from member k {_OF_MEMBERS.format("k")}""",
+            given,
+        ).fetchall()
+        return self._load(rows, given)
+
+    def _load(self, rows: list[Any], given: dict[str, list[str]]) -> dict[MemberRef, StoredMember]:
+        spans = self._spans(given)
+        visits = self._visits(given)
+        holds, stored_holds = self._holds(given)
+        overrides = self._overrides(given)
+        balances = self._opening_balances(given)
+        accumulators = self._accumulators(given)
+        plans = self._plans({payer for payer, *_ in rows})
+        loaded = {}
+        for payer_id, member_id, version, entries, head in rows:
+            ref = MemberRef(payer_id=payer_id, member_id=member_id)
+            history = History(
+                payer_id=payer_id,
+                member_id=member_id,
+                spans=tuple(spans[ref]),
+                plans=plans[payer_id],
+                visits=tuple(stored.visit for stored in visits[ref]),
+                holds=tuple(holds[ref]),
+                overrides=tuple(overrides[ref]),
+                opening_balances=tuple(balances[ref]),
+            )
+            loaded[ref] = StoredMember(
+                ref=ref,
+                version=version,
+                ledger_entries=entries,
+                ledger_head=bytes(head),
+                history=history,
+                accumulators={stored.state.key: stored for stored in accumulators[ref]},
+                visits={stored.visit.key: stored for stored in visits[ref]},
+                holds=stored_holds[ref],
+            )
+        return loaded
+
+    def _rows(self, columns: str, table: str, alias: str, order: str, given: dict[str, list[str]]) -> Any:
+        return self._connection.execute(
+            f"select {columns} from {table} {alias} {_OF_MEMBERS.format(alias)} order by {order}", given
+        )
+
+    def _spans(self, given: dict[str, list[str]]) -> dict[MemberRef, list[EnrollmentSpan]]:
+        spans: dict[MemberRef, list[EnrollmentSpan]] = defaultdict(list)
+        columns = "e.payer_id, e.member_id, e.plan_id, e.starts_on, e.ends_on, e.attributes"
+        for payer, member, plan_id, start, end, attributes in self._rows(
+            columns, "enrollment", "e", "e.starts_on", given
+        ):
+            spans[MemberRef(payer_id=payer, member_id=member)].append(
+                EnrollmentSpan(plan_id=plan_id, start=start, end=end, attributes=tuple(attributes))
+            )
+        return spans
+
+    def _visits(self, given: dict[str, list[str]]) -> dict[MemberRef, list[StoredVisit]]:
+        visits: dict[MemberRef, list[StoredVisit]] = defaultdict(list)
+        for row in self._rows(_VISIT_COLUMNS, "visit", "v", "v.arrival, v.client_id, v.visit_id", given):
+            payer, member, visit = _visit_from(row)
+            visits[MemberRef(payer_id=payer, member_id=member or "")].append(visit)
+        return visits
+
+    def _holds(
+        self, given: dict[str, list[str]]
+    ) -> tuple[dict[MemberRef, list[Hold]], dict[MemberRef, dict[str, StoredHold]]]:
+        holds: dict[MemberRef, list[Hold]] = defaultdict(list)
+        stored: dict[MemberRef, dict[str, StoredHold]] = defaultdict(dict)
+        columns = """h.payer_id, h.member_id, h.hold_id, h.arrival, h.content, h.quantity, h.ended_by,
+            h.end_state, h.state, h.outcome"""
+        for (
+            payer,
+            member,
+            hold_id,
+            arrival,
+            content,
+            quantity,
+            ended_by,
+            end_state,
+            state,
+            outcome,
+        ) in self._rows(columns, "hold", "h", "h.arrival", given):
+            ref = MemberRef(payer_id=payer, member_id=member)
+            holds[ref].append(
+                Hold(
+                    hold_id=hold_id,
+                    arrival=arrival,
+                    service=service_from(content),
+                    quantity=quantity,
+                    ended_by=ended_by,
+                    end_state=end_state,
+                )
+            )
+            stored[ref][hold_id] = StoredHold(state=state, outcome=outcome)
+        return holds, stored
+
+    def _overrides(self, given: dict[str, list[str]]) -> dict[MemberRef, list[Override]]:
+        overrides: dict[MemberRef, list[Override]] = defaultdict(list)
+        columns = """o.payer_id, o.member_id, o.override_id, o.limit_id, o.service_date, o.quantity,
+            o.expires_on, o.visit_id, o.revoked_at"""
+        for (
+            payer,
+            member,
+            override_id,
+            limit_id,
+            on,
+            quantity,
+            expires_on,
+            visit_id,
+            revoked_at,
+        ) in self._rows(columns, "override_grant", "o", "o.created_at, o.override_id", given):
+            if revoked_at is None:
+                overrides[MemberRef(payer_id=payer, member_id=member)].append(
+                    Override(
+                        override_id=override_id,
+                        limit_id=limit_id,
+                        service_date=on,
+                        quantity=quantity,
+                        expires_on=expires_on,
+                        visit_id=visit_id,
+                    )
+                )
+        return overrides
+
+    def _opening_balances(self, given: dict[str, list[str]]) -> dict[MemberRef, list[OpeningBalance]]:
+        balances: dict[MemberRef, list[OpeningBalance]] = defaultdict(list)
+        columns = """b.payer_id, b.member_id, b.plan_id, b.limit_id, b.service_date, b.quantity, b.source,
+            b.sequence"""
+        for payer, member, plan_id, limit_id, on, quantity, source, sequence in self._rows(
+            columns, "opening_balance", "b", "b.source, b.service_date, b.plan_id, b.limit_id", given
+        ):
+            balances[MemberRef(payer_id=payer, member_id=member)].append(
+                OpeningBalance(
+                    plan_id=plan_id,
+                    limit_id=limit_id,
+                    service_date=on,
+                    quantity=quantity,
+                    source=source,
+                    sequence=sequence,
+                )
+            )
+        return balances
+
+    def _accumulators(self, given: dict[str, list[str]]) -> dict[MemberRef, list[StoredAccumulator]]:
+        accumulators: dict[MemberRef, list[StoredAccumulator]] = defaultdict(list)
+        columns = "a.payer_id, a.member_id, " + ", ".join(f"a.{name}" for name in accumulator_columns.names)
+        for payer, member, *values in self._rows(
+            columns, "accumulator", "a", "a.plan_id, a.limit_id, a.period_start", given
+        ):
+            accumulators[MemberRef(payer_id=payer, member_id=member)].append(accumulator_from(values))
+        return accumulators
+
+    def _plans(self, payers: set[str]) -> dict[str, dict[str, Plan]]:
+        plans: dict[str, dict[str, Plan]] = {payer: {} for payer in payers}
+        rows = self._connection.execute(
+            """select payer_id, plan_id, name, funding, market, region, plan_year_start, contract_start, carry_over
+                 from plan where payer_id = any (%s)""",
+            [sorted(payers)],
+        )
+        for payer_id, plan_id, name, funding, market, region, year_start, contract_start, carry_over in rows:
+            plans[payer_id][plan_id] = Plan(
+                payer_id=payer_id,
+                plan_id=plan_id,
+                name=name,
+                funding=funding,
+                market=market,
+                region=region,
+                plan_year_start=year_start,
+                contract_start=contract_start,
+                carry_over=carry_over,
+            )
+        return plans
+
+    # Saving
+
+    def save(self, changes: Sequence[MemberChanges]) -> None:
+        """Write everything that changed, and queue the members for projection."""
+        if not changes:
+            return
+        self._save_accumulators(changes)
+        self._append_ledger(changes)
+        self._save_visits([(change.ref, visit) for change in changes for visit in change.visits])
+        self._save_holds(changes)
+        self._connection.execute(
+            """
+            update member k
+               set version = c.version, ledger_entries = c.entries, ledger_head = c.head
+              from unnest(%(payers)s::text[], %(members)s::text[], %(versions)s::bigint[], %(entries)s::bigint[],
+                          %(heads)s::bytea[]) as c (payer_id, member_id, version, entries, head)
+             where (k.payer_id, k.member_id) = (c.payer_id, c.member_id)
+            """,
+            {
+                "payers": [c.ref.payer_id for c in changes],
+                "members": [c.ref.member_id for c in changes],
+                "versions": [c.version for c in changes],
+                "entries": [c.ledger_entries for c in changes],
+                "heads": [c.ledger_head for c in changes],
+            },
+        )
+        self._connection.execute(
+            """
+            insert into counter_outbox (payer_id, member_id, version)
+            select * from unnest(%(payers)s::text[], %(members)s::text[], %(versions)s::bigint[])
+            on conflict (payer_id, member_id) do update set version = excluded.version, queued_at = now()
+            """,
+            {
+                "payers": [c.ref.payer_id for c in changes],
+                "members": [c.ref.member_id for c in changes],
+                "versions": [c.version for c in changes],
+            },
+        )
+
+    def _save_accumulators(self, changes: Sequence[MemberChanges]) -> None:
+        rows = [(change.ref, stored) for change in changes for stored in change.accumulators]
+        if rows:
+            self._connection.execute(accumulator_columns.upsert, accumulator_columns.values(rows))
+
+    def _append_ledger(self, changes: Sequence[MemberChanges]) -> None:
+        rows = [(change.ref, entry) for change in changes for entry in change.entries]
+        if rows:
+            self._connection.execute(ledger_columns.insert, ledger_columns.values(rows))
+
+    def _save_visits(self, rows: Sequence[tuple[MemberRef, SavedVisit]]) -> None:
+        if not rows:
+            return
+        self._connection.execute(
+            """
+            insert into visit as v (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date,
+                                    content, corrected_by, voided_by, last_event, duplicate_decision,
+                                    disposition, plan_id, outcome)
+            select n.payer_id, n.client_id, n.visit_id, n.member_id, n.arrival, n.received_on, n.service_date,
+                   e.content, n.corrected_by, n.voided_by, n.last_event, n.duplicate_decision,
+                   n.disposition, n.plan_id, n.outcome
+              from unnest(%(payers)s::text[], %(clients)s::text[], %(visits)s::text[], %(members)s::text[],
+                          %(arrivals)s::bigint[], %(received)s::date[], %(dates)s::date[], %(corrected)s::bigint[],
+                          %(voided)s::bigint[], %(last)s::bigint[], %(decisions)s::text[],
+                          %(dispositions)s::text[], %(plans)s::text[], %(outcomes)s::jsonb[])
+                   as n (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date,
+                         corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id, outcome)
+              left join visit_event e on e.arrival = coalesce(n.corrected_by, n.arrival)
+            on conflict (payer_id, client_id, visit_id) do update
+               set member_id = excluded.member_id, arrival = excluded.arrival,
+                   received_on = excluded.received_on, service_date = excluded.service_date,
+                   content = excluded.content, corrected_by = excluded.corrected_by,
+                   voided_by = excluded.voided_by, last_event = excluded.last_event,
+                   duplicate_decision = excluded.duplicate_decision, disposition = excluded.disposition,
+                   plan_id = excluded.plan_id, outcome = excluded.outcome
+            """,
+            _visit_values(rows),
+        )
+
+    def save_unattributed(self, payer_id: str, visits: Sequence[SavedVisit]) -> None:
+        """Write visits of which no member is known yet."""
+        self._save_visits([(MemberRef(payer_id=payer_id, member_id=""), visit) for visit in visits])
+
+    def _save_holds(self, changes: Sequence[MemberChanges]) -> None:
+        rows = [(hold_id, stored) for change in changes for hold_id, stored in change.holds.items()]
+        if rows:
+            self._connection.execute(
+                """
+                update hold h set state = n.state, outcome = n.outcome
+                  from unnest(%(ids)s::text[], %(states)s::text[], %(outcomes)s::jsonb[]) as n (hold_id, state, outcome)
+                 where h.hold_id = n.hold_id
+                """,
+                {
+                    "ids": [hold_id for hold_id, _ in rows],
+                    "states": [stored.state for _, stored in rows],
+                    "outcomes": [orjson.dumps(stored.outcome).decode() for _, stored in rows],
+                },
+            )
+
+    # Members to fold again
+
+    def lock_payers(self, payer_ids: Iterable[str]) -> None:
+        """Keep these payers' plans and rules as they are until the transaction ends.
+
+        Whoever changes them takes the same rows `for no key update`.
+        """
+        self._connection.execute(
+            "select from payer where payer_id = any (%s) order by payer_id for share", [sorted(payer_ids)]
+        )
+
+    def due_refolds(self, shard: int, limit: int) -> list[MemberRef]:
+        """Members of the shard to fold again, oldest request first."""
+        rows = self._connection.execute(
+            """select payer_id, member_id from refold_request
+                where shard = %s order by requested_at, payer_id, member_id limit %s""",
+            [shard, limit],
+        )
+        return [MemberRef(payer_id=payer, member_id=member) for payer, member in rows]
+
+    def requested_refolds(self, refs: Iterable[MemberRef]) -> dict[MemberRef, str]:
+        """Those of these members that are to be folded again, with why."""
+        wanted = list(refs)
+        given = {"payers": [r.payer_id for r in wanted], "members": [r.member_id for r in wanted]}
+        rows = self._rows("r.payer_id, r.member_id, r.reason", "refold_request", "r", "1, 2", given)
+        return {MemberRef(payer_id=payer, member_id=member): reason for payer, member, reason in rows}
+
+    def refolded(self, refs: Iterable[MemberRef]) -> None:
+        """Forget the requests to fold these members again."""
+        done = list(refs)
+        if done:
+            self._connection.execute(
+                """
+                delete from refold_request r
+                 using unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+                 where (r.payer_id, r.member_id) = (m.payer_id, m.member_id)
+                """,
+                {"payers": [r.payer_id for r in done], "members": [r.member_id for r in done]},
+            )
+
+
+def _visit_from(row: Sequence[Any]) -> tuple[str, str | None, StoredVisit]:
+    (payer, client, visit_id, member, arrival, received_on, content, corrected_by, voided_by, last_event) = (
+        row[:10]
+    )
+    decision, disposition, plan_id, outcome = row[10:]
+    visit = Visit(
+        key=VisitKey(client_id=client, visit_id=visit_id),
+        arrival=arrival,
+        received_on=received_on,
+        content=content_from(content) if content is not None else None,
+        corrected_by=corrected_by,
+        voided_by=voided_by,
+        duplicate_decision=decision,
+    )
+    stored = StoredVisit(
+        visit=visit, last_event=last_event, disposition=disposition, plan_id=plan_id, outcome=outcome
+    )
+    return payer, member, stored
+
+
+def _visit_values(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> dict[str, list[Any]]:
+    visits = [saved.visit for _, saved in rows]
+    return {
+        "payers": [ref.payer_id for ref, _ in rows],
+        "clients": [visit.key.client_id for visit in visits],
+        "visits": [visit.key.visit_id for visit in visits],
+        "members": [visit.member_id for visit in visits],
+        "arrivals": [visit.arrival for visit in visits],
+        "received": [visit.received_on for visit in visits],
+        "dates": [visit.content.service.service_date if visit.content else None for visit in visits],
+        "corrected": [visit.corrected_by for visit in visits],
+        "voided": [visit.voided_by for visit in visits],
+        "last": [saved.last_event for _, saved in rows],
+        "decisions": [visit.duplicate_decision for visit in visits],
+        "dispositions": [saved.outcome.disposition for _, saved in rows],
+        "plans": [saved.outcome.plan_id for _, saved in rows],
+        "outcomes": [orjson.dumps(visit_outcome_to(saved.outcome)).decode() for _, saved in rows],
+    }

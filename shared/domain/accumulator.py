@@ -1,0 +1,173 @@
+"""Accumulators: what is used and held of one limit in one benefit period.
+
+`Accumulator` is the frozen state that is stored and compared; `Tally` is the same while visits are
+being folded into it. Both count whole units of the limit's measure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+from shared.domain.benefit_period import BenefitPeriod, rolling_window
+from shared.domain.limit import Limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class AccumulatorKey:
+    """One plan x limit x benefit period of a member."""
+
+    plan_id: str
+    limit_id: str
+    period: BenefitPeriod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayUse:
+    """The units counted on one service date: `shared` ones, and `granted` ones of a visit's own override."""
+
+    on: date
+    shared: int
+    granted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accumulator:
+    """The state of one accumulator, a pure function of the member's history (I4).
+
+    `allowed` is the most that any of its units was counted under, so `used + held <= allowed` holds
+    for every state (I3), also after a limit was lowered; what is allowed on a given service date
+    follows from the rules. `granted` is the part of `used` that overrides for single visits carry,
+    `opening` the part brought from elsewhere, `carried` the part that another plan's visits left here.
+    `days` is kept only for limits that need it (see `keeps_days`).
+    """
+
+    key: AccumulatorKey
+    used: int
+    held: int
+    granted: int
+    opening: int
+    carried: int
+    visits: int
+    allowed: int
+    days: tuple[DayUse, ...] = ()
+    held_days: tuple[tuple[date, int], ...] = ()
+
+
+def keeps_days(limit: Limit) -> bool:
+    """Whether the dates of the counted units decide anything later, and not only their sum."""
+    return limit.basis == "rolling_days" or limit.measure == "service_day" or limit.ordering == "service_date"
+
+
+@dataclass(slots=True)
+class Tally:
+    """The running state of one accumulator during a fold; see `Accumulator` for the fields."""
+
+    key: AccumulatorKey
+    used: int = 0
+    held: int = 0
+    granted: int = 0
+    opening: int = 0
+    carried: int = 0
+    visits: int = 0
+    allowed_shared: int = 0
+    keeps_days: bool = False
+    shared_days: dict[date, int] = field(default_factory=dict)
+    granted_days: dict[date, int] = field(default_factory=dict)
+    held_days: dict[date, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, state: Accumulator) -> Tally:
+        """The tally that goes on from a stored state."""
+        return cls(
+            key=state.key,
+            used=state.used,
+            held=state.held,
+            granted=state.granted,
+            opening=state.opening,
+            carried=state.carried,
+            visits=state.visits,
+            allowed_shared=state.allowed - state.granted,
+            keeps_days=bool(state.days or state.held_days),
+            shared_days={day.on: day.shared for day in state.days if day.shared},
+            granted_days={day.on: day.granted for day in state.days if day.granted},
+            held_days=dict(state.held_days),
+        )
+
+    def counted_on(self, day: date) -> bool:
+        """Whether a unit is already counted on `day`."""
+        return day in self.shared_days or day in self.granted_days
+
+    def room(self, limit: Limit, allowed: int, on: date, *, up_to: date | None = None) -> int:
+        """Units a service on `on` still finds, when `allowed` of them are shared by all; never negative.
+
+        A rolling limit is as full as the fullest of the windows that contain `on`. With `up_to`,
+        only units of service dates up to it count: the place of a service in `service_date` order.
+        """
+        if limit.basis == "rolling_days":
+            return max(0, allowed - self.fullest_window(limit.rolling_days or 1, on, up_to=up_to))
+        taken = self.used - self.granted
+        if up_to is not None:
+            taken -= sum(units for day, units in self.shared_days.items() if day > up_to)
+        return max(0, allowed - taken - self.held)
+
+    def fullest_window(self, length: int, on: date, *, up_to: date | None = None) -> int:
+        """The most shared and held units in any window of `length` dates that contains `on`."""
+        taken: dict[date, int] = {}
+        for days in (self.shared_days, self.held_days):
+            for day, units in days.items():
+                if abs((day - on).days) < length and (
+                    up_to is None or days is self.held_days or day <= up_to
+                ):
+                    taken[day] = taken.get(day, 0) + units
+        last_days = [on, *(day for day in taken if day > on)]
+        return max(self._in_window(taken, length, last) for last in last_days)
+
+    @staticmethod
+    def _in_window(taken: dict[date, int], length: int, last: date) -> int:
+        start, end = rolling_window(length, last)
+        return sum(units for day, units in taken.items() if start <= day < end)
+
+    def used_in_window(self, length: int, on: date) -> tuple[int, int]:
+        """Used and held units of the window of `length` dates that ends with `on`."""
+        start, end = rolling_window(length, on)
+        shared = self._in_window(self.shared_days, length, on)
+        granted = sum(units for day, units in self.granted_days.items() if start <= day < end)
+        return shared + granted, self._in_window(self.held_days, length, on)
+
+    def hold(self, units: int, on: date) -> None:
+        """Promise `units` to a service on `on`; negative takes the promise back."""
+        self.held += units
+        self.held_days[on] = self.held_days.get(on, 0) + units
+        if not self.held_days[on]:
+            del self.held_days[on]
+
+    def count(self, units: int, granted: int, on: date) -> None:
+        """Count one visit of `units`, of which `granted` come from its own override."""
+        self.used += units
+        self.granted += granted
+        self.visits += 1
+        for days, part in ((self.shared_days, units - granted), (self.granted_days, granted)):
+            if part:
+                days[on] = days.get(on, 0) + part
+
+    def state(self) -> Accumulator:
+        """The frozen state reached."""
+        days: tuple[DayUse, ...] = ()
+        if self.keeps_days:
+            days = tuple(
+                DayUse(on=day, shared=self.shared_days.get(day, 0), granted=self.granted_days.get(day, 0))
+                for day in sorted(self.shared_days.keys() | self.granted_days.keys())
+            )
+        return Accumulator(
+            key=self.key,
+            used=self.used,
+            held=self.held,
+            granted=self.granted,
+            opening=self.opening,
+            carried=self.carried,
+            visits=self.visits,
+            allowed=self.allowed_shared + self.granted,
+            days=days,
+            held_days=tuple(sorted(self.held_days.items())) if self.keeps_days else (),
+        )

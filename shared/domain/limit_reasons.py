@@ -1,0 +1,44 @@
+"""The reasons that say how a service stands to a limit, in our own words."""
+
+from __future__ import annotations
+
+from shared.domain.evaluation import LimitClaim, Reason
+from shared.domain.limit import Limit
+
+_PERIOD_WORDS = {
+    "plan_year": "in this plan year",
+    "calendar_year": "in this calendar year",
+    "contract_year": "in this contract year",
+    "enrollment_year": "in this enrollment year",
+    "first_service_year": "in the year that opened with the first service",
+    "lifetime": "in the member's lifetime",
+    "authorization": "under this authorization",
+    "injury": "for this injury",
+}
+
+
+def period_words(limit: Limit) -> str:
+    """How a sentence names the period of a limit."""
+    if limit.basis == "rolling_days":
+        return f"within {limit.rolling_days} days"
+    return _PERIOD_WORDS[limit.basis]
+
+
+def counted_within(claim: LimitClaim, allowed: int) -> Reason:
+    """Why a visit was counted. It names no running count, so that a void does not reword later visits."""
+    text = f"counted within the {allowed} allowed {period_words(claim.limit)}"
+    return Reason(code="within_limit", text=text, source=claim.source)
+
+
+def limit_reached(claim: LimitClaim, allowed: int) -> Reason:
+    """Why a visit is over a limit; 119 / N362 are the anticipated codes (X12's lists, own wording)."""
+    text = f"the {allowed} allowed {period_words(claim.limit)} are taken"
+    return Reason(code="limit_exhausted", text=text, carc="119", rarc="N362", source=claim.source)
+
+
+def standing_reason(claim: LimitClaim, used: int, allowed: int, *, exhausted: bool) -> Reason:
+    """How a service that is only asked about stands to a limit, with the counts it rests on."""
+    text = f"{used} of {allowed} used {period_words(claim.limit)}"
+    if exhausted:
+        return Reason(code="limit_exhausted", text=text, carc="119", rarc="N362", source=claim.source)
+    return Reason(code="within_limit", text=text, source=claim.source)

@@ -1,0 +1,137 @@
+"""Draining the inbox on a real Postgres: once, in order, never over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from shared.accounting.drain import DrainReport, drain_shard
+from shared.accounting.rules import CatalogRules
+from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.inbox import NewEvent
+from shared.domain.catalog import Catalog
+from shared.messages import shard_of
+from tests.builders import MEMBER, NOW, PAYER
+from tests.fakes import FixedRules
+
+SHARD = shard_of(PAYER, MEMBER)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[PostgresDatabase]:
+    """A database with one payer, one plan, one enrolled member and one client."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("insert into payer (payer_id, name) values (%s, 'Plan') on conflict do nothing", [PAYER])
+        connection.execute(
+            "insert into client (client_id, name, role, payers, key_prefix, key_digest)"
+            " values ('c', 'c', 'ehr', '{*}', 'x', 'x')"
+        )
+        connection.execute(
+            "insert into plan values (%s, 'employer', 1, 'Employer', 'fully_insured', 'group', null, '01-01', null, 'none')",
+            [PAYER],
+        )
+        connection.execute("insert into member (payer_id, member_id) values (%s, %s)", [PAYER, MEMBER])
+        connection.execute(
+            "insert into enrollment values (%s, %s, 'employer', '2020-01-01', null)", [PAYER, MEMBER]
+        )
+    database = PostgresDatabase(database_url, connections_max=4)
+    yield database
+    database.close()
+
+
+def event(number: int, on: str = "2026-03-04", kind: str = "visit.recorded", **changes: Any) -> NewEvent:
+    """A visit event of the sample member, `v<number>` unless told otherwise."""
+    content = {"member_id": MEMBER, "service_date": on, "lines": [{"procedure_code": "20560"}]}
+    fields: dict[str, Any] = {
+        "payer_id": PAYER,
+        "client_id": "c",
+        "event_id": f"e{number}",
+        "type": kind,
+        "visit_id": f"v{number}",
+        "member_id": MEMBER,
+        "shard": SHARD,
+        "content": content,
+        "payload_digest": hashlib.sha256(b"x").digest(),
+        "received_at": NOW,
+    }
+    if kind == "visit.voided":
+        fields |= {"content": None, "member_id": None}
+    return NewEvent(**{**fields, **changes})
+
+
+def accept(database: PostgresDatabase, *events: NewEvent) -> None:
+    """Commit events to the inbox."""
+    with database.transaction(ALL_PAYERS) as tx:
+        tx.inbox.accept(events)
+        tx.commit()
+
+
+def drain(database: PostgresDatabase, batch_max: int = 1000) -> DrainReport:
+    """Drain the sample member's shard once."""
+    rules = FixedRules(CatalogRules(Catalog()))
+    return drain_shard(database, rules, lambda: datetime(2026, 3, 5, tzinfo=UTC), SHARD, batch_max)
+
+
+def rows(url: str, query: str) -> list[Any]:
+    """What a query answers, as superuser."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_twenty_first_visit_is_over_the_limit(database: PostgresDatabase, database_url: str) -> None:
+    """Twenty-one visits in one batch: twenty counted, one over."""
+    accept(database, *(event(n) for n in range(1, 22)))
+    report = drain(database)
+    assert report.applied == 21
+    assert rows(database_url, "select used, held, allowed, version from accumulator") == [(20, 0, 20, 20)]
+    assert rows(database_url, "select visit_id from visit where disposition = 'over_limit'") == [("v21",)]
+    outcomes = rows(database_url, "select outcome from visit_event order by arrival")
+    assert [o["accumulators"][0]["used_after"] for (o,) in outcomes] == [*range(1, 21), 20]
+
+
+def test_void_frees_the_unit_for_the_next_in_order(database: PostgresDatabase, database_url: str) -> None:
+    """A void of the third visit counts the twenty-first; the ledger's entries add up, without gaps."""
+    accept(database, *(event(n) for n in range(1, 22)))
+    drain(database)
+    accept(database, event(30, kind="visit.voided", visit_id="v3"))
+    drain(database)
+    assert rows(database_url, "select used from accumulator") == [(20,)]
+    assert rows(database_url, "select disposition from visit where visit_id = 'v21'") == [("counted",)]
+    entries = rows(database_url, "select version, used_delta, used_after from ledger_entry order by entry_no")
+    assert [version for version, _, _ in entries] == list(range(1, 23))
+    assert sum(delta for _, delta, _ in entries) == 20
+
+
+def test_visits_of_two_years_count_in_their_own(database: PostgresDatabase, database_url: str) -> None:
+    """December 31 and January 1 fall in two plan years."""
+    accept(database, event(1, "2026-12-31"), event(2, "2027-01-01"))
+    drain(database)
+    found = rows(database_url, "select period_start, used from accumulator order by 1")
+    assert found == [(date(2026, 1, 1), 1), (date(2027, 1, 1), 1)]
+
+
+def test_void_before_its_visit_is_applied_and_takes_effect_later(
+    database: PostgresDatabase, database_url: str
+) -> None:
+    """A void of a visit nobody knows is applied as visit_not_known; the visit, once recorded, is voided."""
+    accept(database, event(1, kind="visit.voided", visit_id="v9"))
+    drain_all(database)
+    accept(database, event(2, visit_id="v9"))
+    drain_all(database)
+    outcomes = rows(database_url, "select status, outcome->>'disposition' from visit_event order by arrival")
+    assert outcomes == [("applied", "not_countable"), ("applied", "voided")]
+    assert rows(database_url, "select disposition from visit") == [("voided",)]
+    assert rows(database_url, "select coalesce(sum(used), 0) from accumulator") == [(0,)]
+
+
+def drain_all(database: PostgresDatabase) -> None:
+    """Drain every shard until nothing is pending."""
+    rules = FixedRules(CatalogRules(Catalog()))
+    for shard in range(64):
+        while drain_shard(database, rules, lambda: datetime(2026, 3, 5, tzinfo=UTC), shard, 100).applied:
+            pass
