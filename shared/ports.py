@@ -7,16 +7,20 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
-from shared.accounting.inbox import ApplyResult, PendingEvent
-from shared.accounting.stored import (
+from shared.domain.catalog_records import DocumentRow
+from shared.domain.history import Rules
+from shared.domain.hold_records import HoldRow, NewHold, NewOverride
+from shared.domain.inbox import ApplyResult, PendingEvent
+from shared.domain.records import (
     CounterImage,
+    MemberBase,
     MemberChanges,
     MemberRef,
     SavedVisit,
+    StoredAccumulator,
     StoredMember,
     StoredVisit,
 )
-from shared.domain.history import Rules
 from shared.domain.visit import VisitEvent, VisitKey
 
 Clock = Callable[[], datetime]
@@ -35,6 +39,20 @@ class Inbox(Protocol):
 
     def pending_among(self, shard: int, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:
         """Those of the given events that are still pending and due."""
+        ...
+
+    def shards_waiting(self, refs: Iterable[MemberRef]) -> list[int]:
+        """The shards in which events of these members are pending."""
+        ...
+
+    def wait_for_shards(self, shards: Sequence[int]) -> None:
+        """Take shards until the transaction ends, in order, waiting for their drainers."""
+        ...
+
+    def pending_of(
+        self, refs: Iterable[MemberRef], shards: Sequence[int], now: datetime
+    ) -> list[PendingEvent]:
+        """The events that wait in these shards for visits of these members, in arrival order."""
         ...
 
     def applied_events(self, payer_id: str, key: VisitKey) -> list[VisitEvent]:
@@ -59,6 +77,18 @@ class MemberBooks(Protocol):
 
     def open(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
         """Lock these members in order, making those not heard of yet, and load them whole."""
+        ...
+
+    def read(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
+        """Load members whole without locking them; those never heard of are absent."""
+        ...
+
+    def bases(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberBase]:
+        """Members without visits and accumulators; those never heard of are absent."""
+        ...
+
+    def accumulators(self, refs: Iterable[MemberRef]) -> dict[MemberRef, list[StoredAccumulator]]:
+        """The stored accumulators of members, by member."""
         ...
 
     def save(self, changes: Sequence[MemberChanges]) -> None:
@@ -86,6 +116,90 @@ class MemberBooks(Protocol):
         ...
 
 
+class Holds(Protocol):
+    """Holds as stored."""
+
+    def next_arrival(self) -> int:
+        """The next place among all that was accepted."""
+        ...
+
+    def insert(self, hold: NewHold) -> None:
+        """Store a granted hold."""
+        ...
+
+    def due(self, now: datetime, limit: int) -> list[HoldRow]:
+        """Pending holds whose time is over, the oldest first."""
+        ...
+
+    def end(self, hold_id: str, end_state: str) -> int:
+        """Mark a hold as ended; the arrival of its end."""
+        ...
+
+
+class Overrides(Protocol):
+    """Overrides as stored."""
+
+    def insert(self, grant: NewOverride) -> None:
+        """Store a granted override."""
+        ...
+
+    def revoke(self, override_id: str, now: datetime) -> None:
+        """Mark an override as revoked."""
+        ...
+
+
+class CatalogStore(Protocol):
+    """The rule catalog as stored."""
+
+    def version(self) -> int:
+        """The number of the running catalog; 0 before anything was loaded."""
+        ...
+
+    def lock_for_change(self, payer_ids: Sequence[str] | None) -> int:
+        """Let nobody else change the catalog, nor fold members of these payers (None: of all) by it."""
+        ...
+
+    def find(self, document_id: str, version: int) -> DocumentRow | None:
+        """One version of one document, if the transaction may see it."""
+        ...
+
+    def listing(self) -> list[DocumentRow]:
+        """Every version of every document that the transaction may see."""
+        ...
+
+    def insert(self, row: DocumentRow) -> None:
+        """Store a version of a document."""
+        ...
+
+    def activate(self, document_id: str, version: int, catalog_version: int) -> None:
+        """Let a stored version run from a catalog on."""
+        ...
+
+    def raise_version(self, version: int) -> None:
+        """Make `version` the running catalog."""
+        ...
+
+    def put_reference(self, version: int, body: str) -> None:
+        """Store the catalog's other parts, as of catalog `version`."""
+        ...
+
+    def reference(self, version: int) -> str | None:
+        """The catalog's other parts as of catalog `version`, as JSON text."""
+        ...
+
+    def documents(self, version: int) -> list[str]:
+        """The documents of catalog `version`, as JSON texts."""
+        ...
+
+    def add_payers(self, names: Mapping[str, str]) -> None:
+        """Make the payers that are not there yet."""
+        ...
+
+    def request_refolds(self, payer_ids: Sequence[str] | None, reason: str) -> int:
+        """Have every member of these payers (None: of all) who has a visit or a hold folded again."""
+        ...
+
+
 class Transaction(Protocol):
     """One open transaction. Leaving its block without `commit` takes everything back."""
 
@@ -97,6 +211,21 @@ class Transaction(Protocol):
     @property
     def books(self) -> MemberBooks:
         """Members' histories and states."""
+        ...
+
+    @property
+    def holds(self) -> Holds:
+        """Holds."""
+        ...
+
+    @property
+    def catalog(self) -> CatalogStore:
+        """The rule catalog."""
+        ...
+
+    @property
+    def overrides(self) -> Overrides:
+        """Overrides."""
         ...
 
     def commit(self) -> None:

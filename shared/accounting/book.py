@@ -16,7 +16,10 @@ from typing import Any
 import orjson
 
 from shared.accounting.codec import hold_outcome_to, key_from, visit_outcome_to
-from shared.accounting.stored import (
+from shared.domain.accumulator import Accumulator, AccumulatorKey
+from shared.domain.adjudication import Fold
+from shared.domain.history import History, Posting, Rules, VisitOutcome
+from shared.domain.records import (
     Cause,
     CounterImage,
     LedgerEntry,
@@ -26,9 +29,6 @@ from shared.accounting.stored import (
     StoredHold,
     StoredMember,
 )
-from shared.domain.accumulator import Accumulator, AccumulatorKey
-from shared.domain.adjudication import Fold
-from shared.domain.history import History, Posting, Rules, VisitOutcome
 from shared.domain.visit import Visit, VisitKey
 
 

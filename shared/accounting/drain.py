@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.accounting.inbox import PendingEvent
 from shared.accounting.posting import Posting
-from shared.accounting.stored import CounterImage
 from shared.domain.errors import StoreUnavailable
+from shared.domain.inbox import PendingEvent
+from shared.domain.records import CounterImage
 from shared.ports import Clock, Database, RulesSource, Transaction
 
 #: A drainer sees every payer: the walls are at the API.

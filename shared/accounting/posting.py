@@ -9,11 +9,11 @@ from typing import Any
 
 from shared.accounting.book import Effect, MemberBook
 from shared.accounting.codec import content_from, key_to, reason_to, shown_period
-from shared.accounting.inbox import ApplyResult, PendingEvent
-from shared.accounting.stored import Cause, CounterImage, MemberRef, SavedVisit, StoredVisit
 from shared.domain.evaluation import Reason
 from shared.domain.history import VisitOutcome
+from shared.domain.inbox import ApplyResult, PendingEvent
 from shared.domain.qualification import VISIT_NOT_KNOWN, VOIDED
+from shared.domain.records import Cause, CounterImage, MemberRef, SavedVisit, StoredVisit
 from shared.domain.visit import Visit, VisitEvent, VisitKey, fold_events
 from shared.ports import RulesSource, Transaction
 

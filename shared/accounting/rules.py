@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from shared.domain.catalog import Catalog
-from shared.domain.evaluation import Evaluation, Situation
+from shared.domain.enrollment import Plan
+from shared.domain.evaluation import Evaluation, Situation, Source
+from shared.domain.limit import Limit
 from shared.domain.rule_evaluation import evaluate
 
 _REMEMBERED_MAX = 20_000
@@ -25,3 +29,7 @@ class CatalogRules:
                 self._remembered = {}
             known = self._remembered[situation] = evaluate(self.catalog, situation)
         return known
+
+    def limits_on(self, payer_id: str, plan: Plan, on: date) -> tuple[tuple[Limit, Source], ...]:
+        """Every limit that the rules set for a plan on a date, with the document that sets it."""
+        return self.catalog.limits_on(payer_id, plan, on)

@@ -135,6 +135,22 @@ class Tally:
         granted = sum(units for day, units in self.granted_days.items() if start <= day < end)
         return shared + granted, self._in_window(self.held_days, length, on)
 
+    def allow(self, allowed: int) -> None:
+        """Note that units were weighed against `allowed` shared ones; the most is what is kept."""
+        self.allowed_shared = max(self.allowed_shared, allowed)
+
+    def open(self, units: int, on: date) -> None:
+        """Begin with `units` that were used elsewhere."""
+        self.used += units
+        self.opening += units
+        if units:
+            self.shared_days[on] = self.shared_days.get(on, 0) + units
+
+    def carry(self, units: int, on: date) -> None:
+        """Count one visit under another plan, as far as it fits here."""
+        self.carried += units
+        self.count(units, 0, on)
+
     def hold(self, units: int, on: date) -> None:
         """Promise `units` to a service on `on`; negative takes the promise back."""
         self.held += units

@@ -190,7 +190,8 @@ class LimitClaim:
 class LineEvaluation:
     """One line: what the rules say of it. `needling` tells whether its code is dry needling.
 
-    `limit_ids` are the limits it feeds, if covered; `source` the document that decides it.
+    `limit_ids` are the limits it feeds, if covered; `source` the document that decides it. `governs`
+    tells whether the visit's decision is the worst of this line and its like (contract section 5).
     """
 
     procedure_code: str
@@ -199,6 +200,7 @@ class LineEvaluation:
     reasons: tuple[Reason, ...] = ()
     limit_ids: tuple[str, ...] = ()
     source: Source | None = None
+    governs: bool = True
 
     @property
     def reason_codes(self) -> tuple[str, ...]:
@@ -211,10 +213,11 @@ class Evaluation:
     """What the rules say of one service, before its limits are counted.
 
     `decision` is the worst of the lines that govern it. `source` is the document that decides, None
-    where none does. `claims` are what the covered lines would add to limits; `matching_limits` the
-    same as if every line were covered, for display. Whether a limit has room is the caller's to
-    say. `uses_visit_number` is True if a rule that may apply asks for a visit's number
-    (`numbered_by` names the limits), so that a caller may ask again with it.
+    where none does. `condition_texts` gives each condition its text. `claims` are what the covered
+    lines would add to limits; `matching_limits` the same as if every line were covered, for display.
+    Whether a limit has room is the caller's to say. `uses_visit_number` is True if a rule that may
+    apply asks for a visit's number (`numbered_by` names the limits), so that a caller may ask again
+    with it.
     """
 
     decision: Decision
@@ -223,6 +226,7 @@ class Evaluation:
     overruled: tuple[Overruled, ...] = ()
     missing_inputs: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    condition_texts: tuple[tuple[str, str], ...] = ()
     documentation: tuple[DocumentationItem, ...] = ()
     prior_authorization: Requirement = "unknown"
     referral: Requirement = "unknown"

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey
 from shared.domain.enrollment import EnrollmentSpan, Plan
-from shared.domain.evaluation import Evaluation, Reason, Situation
+from shared.domain.evaluation import Evaluation, Reason, Situation, Source
 from shared.domain.hold import Hold, HoldState, OpeningBalance, Override
+from shared.domain.limit import Limit
 from shared.domain.visit import Disposition, Visit, VisitKey
 
 
@@ -19,6 +20,10 @@ class Rules(Protocol):
 
     def evaluate(self, situation: Situation) -> Evaluation:
         """The evaluation of one service in its situation. Pure."""
+        ...
+
+    def limits_on(self, payer_id: str, plan: Plan, on: date) -> tuple[tuple[Limit, Source], ...]:
+        """Every limit that the rules set for a plan on a date, with the document that sets it."""
         ...
 
 

@@ -54,7 +54,11 @@ class Provider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clinical:
-    """What the chart says, as far as a rule may ask. None and () mean "not said", never "no"."""
+    """What the chart says, as far as a rule may ask. None means "not said", never "no".
+
+    Of the lists, empty and absent are the same. An empty `documented` says nothing of the chart; an empty
+    `related_to`, which names what the complaint comes from, names no such cause.
+    """
 
     onset_on: date | None = None
     improving: bool | None = None

@@ -14,7 +14,7 @@ from shared.accounting.drain import DrainReport, drain_shard
 from shared.accounting.rules import CatalogRules
 from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
 from shared.adapters.postgres.inbox import NewEvent
-from shared.domain.catalog import Catalog
+from shared.adapters.catalog_files import load_catalog
 from shared.messages import shard_of
 from tests.builders import MEMBER, NOW, PAYER
 from tests.fakes import FixedRules
@@ -73,7 +73,7 @@ def accept(database: PostgresDatabase, *events: NewEvent) -> None:
 
 def drain(database: PostgresDatabase, batch_max: int = 1000) -> DrainReport:
     """Drain the sample member's shard once."""
-    rules = FixedRules(CatalogRules(Catalog()))
+    rules = FixedRules(CatalogRules(load_catalog()))
     return drain_shard(database, rules, lambda: datetime(2026, 3, 5, tzinfo=UTC), SHARD, batch_max)
 
 
@@ -131,7 +131,7 @@ def test_void_before_its_visit_is_applied_and_takes_effect_later(
 
 def drain_all(database: PostgresDatabase) -> None:
     """Drain every shard until nothing is pending."""
-    rules = FixedRules(CatalogRules(Catalog()))
+    rules = FixedRules(CatalogRules(load_catalog()))
     for shard in range(64):
         while drain_shard(database, rules, lambda: datetime(2026, 3, 5, tzinfo=UTC), shard, 100).applied:
             pass

@@ -263,25 +263,32 @@ create table counter_outbox (
 );
 create index counter_outbox_by_age on counter_outbox (queued_at);
 
--- Each version of each rule document; `payer_id` is null for one that names no payer (law, program).
+-- Each version of each rule document, kept for ever; `payer_id` is null for one that names none or
+-- several. A document is part of every catalog from `activated_in` on, and before `retired_in`.
 create table rule_document (
     document_id text not null,
     version integer not null,
     payer_id text references payer,
-    body jsonb not null,
-    loaded_at timestamptz not null default now(),
+    body json not null,
+    loaded_at timestamptz not null,
     loaded_by text not null,
-    activated_at timestamptz,
-    retired_at timestamptz,
+    activated_in bigint,
+    retired_in bigint,
     primary key (document_id, version)
 );
 
--- One row: the number of the running catalog, raised with each activation.
+-- Code list, state scope, reasons, payers and guidance, as of the catalog that first had them.
+create table catalog_reference (
+    since_version bigint primary key,
+    body json not null
+);
+
+-- One row: the number of the running catalog, raised with each change.
 create table catalog (
     single boolean primary key default true check (single),
-    version bigint not null,
-    reference json not null
+    version bigint not null
 );
+insert into catalog (version) values (0);
 
 create table determination (
     check_id text primary key,
@@ -291,6 +298,18 @@ create table determination (
     catalog_version bigint not null,
     request json not null,
     body json not null
+);
+
+-- When each periodic job of the worker last came to its end: the sign of life that health is judged by.
+create table worker_job (
+    job text primary key,
+    last_run_at timestamptz not null
+);
+
+-- What the workers have done, all of them together and across restarts, for status and metrics.
+create table worker_total (
+    name text primary key,
+    total bigint not null
 );
 
 -- Row-level security.
@@ -318,6 +337,7 @@ create policy payer_wall on rule_document
 grant usage on schema public to needlecap_app;
 grant usage on sequence arrival_seq to needlecap_app;
 grant select, insert, update on payer, client, plan, member, visit_event, visit, accumulator, hold,
-    override_grant, opening_balance, rule_document, catalog to needlecap_app;
+    override_grant, opening_balance, rule_document, catalog_reference, catalog to needlecap_app;
 grant select, insert, update, delete on enrollment, refold_request, counter_outbox to needlecap_app;
 grant select, insert on ledger_entry, determination to needlecap_app;
+grant select, insert, update on worker_job, worker_total to needlecap_app;

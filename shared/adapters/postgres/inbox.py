@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -10,7 +11,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from shared.accounting.codec import content_from
-from shared.accounting.inbox import ApplyResult, NewEvent, PendingEvent
+from shared.domain.inbox import ApplyResult, NewEvent, PendingEvent
+from shared.domain.records import MemberRef
 from shared.domain.visit import VisitEvent, VisitKey
 from shared.messages import SHARDS
 
@@ -47,10 +49,14 @@ returning client_id, event_id, shard, arrival
 """
 
 
-_PENDING = """
-select arrival, payer_id, client_id, visit_id, event_id, type,
-       (received_at at time zone 'UTC')::date, content, attempts
-  from visit_event
+_PENDING_COLUMNS = """
+select e.arrival, e.payer_id, e.client_id, e.visit_id, e.event_id, e.type,
+       (e.received_at at time zone 'UTC')::date, e.content, e.attempts
+"""
+
+_PENDING = f"""
+{_PENDING_COLUMNS}
+  from visit_event e
  where shard = %(shard)s and status = 'pending' and (retry_at is null or retry_at <= %(now)s)
 """
 
@@ -100,6 +106,42 @@ class PostgresInbox:
             if not 0 <= shard < SHARDS:
                 raise ValueError("no such shard")
             self._connection.execute("select pg_advisory_xact_lock(%s, %s)", [_SHARD_LOCKS, shard])
+
+    def shards_waiting(self, refs: Iterable[MemberRef]) -> list[int]:
+        """The shards in which events of these members are pending."""
+        rows = self._connection.execute(
+            """select distinct e.shard from visit_event e
+                 join unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+                   on e.payer_id = m.payer_id and e.member_id = m.member_id
+                where e.status = 'pending' order by e.shard""",
+            _given(refs),
+        )
+        return [shard for (shard,) in rows]
+
+    def pending_of(
+        self, refs: Iterable[MemberRef], shards: Sequence[int], now: datetime
+    ) -> list[PendingEvent]:
+        """The events that wait in these shards for visits of these members, in arrival order.
+
+        Only those that are due and have not failed before. A visit's events come together, also those
+        that name another member.
+        """
+        rows = self._connection.execute(
+            f"""
+            {_PENDING_COLUMNS}
+              from visit_event e
+             where e.status = 'pending' and e.shard = any (%(shards)s) and e.attempts = 0
+               and (e.payer_id, e.client_id, e.visit_id) in (
+                    select w.payer_id, w.client_id, w.visit_id from visit_event w
+                      join unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+                        on w.payer_id = m.payer_id and w.member_id = m.member_id
+                     where w.status = 'pending')
+               and (e.retry_at is null or e.retry_at <= %(now)s)
+             order by e.arrival
+            """,
+            {**_given(refs), "shards": list(shards), "now": now},
+        )
+        return [_pending_from(row) for row in rows]
 
     def pending(self, shard: int, limit: int, now: datetime) -> list[PendingEvent]:
         """The shard's oldest pending events that are due, in arrival order, at most `limit`."""
@@ -184,6 +226,11 @@ class PostgresInbox:
 
 def _json_or_null(content: dict[str, Any] | None) -> Jsonb | None:
     return None if content is None else Jsonb(content, dumps=orjson.dumps)
+
+
+def _given(refs: Iterable[MemberRef]) -> dict[str, list[str]]:
+    wanted = list(refs)
+    return {"payers": [ref.payer_id for ref in wanted], "members": [ref.member_id for ref in wanted]}
 
 
 def _pending_from(row: Sequence[Any]) -> PendingEvent:

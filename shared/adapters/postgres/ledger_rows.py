@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from shared.accounting.stored import LedgerEntry, MemberRef, StoredAccumulator
 from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse
 from shared.domain.benefit_period import BenefitPeriod
+from shared.domain.records import LedgerEntry, MemberRef, StoredAccumulator
 
 T = TypeVar("T")
 

@@ -9,8 +9,13 @@ from typing import Any
 import orjson
 import psycopg
 
-from shared.accounting.codec import content_from, service_from, visit_outcome_to
-from shared.accounting.stored import (
+from shared.accounting.codec import content_from, posting_from, service_from, visit_outcome_to
+from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from, ledger_columns
+from shared.domain.enrollment import EnrollmentSpan, Plan
+from shared.domain.history import History
+from shared.domain.hold import Hold, OpeningBalance, Override
+from shared.domain.records import (
+    MemberBase,
     MemberChanges,
     MemberRef,
     SavedVisit,
@@ -19,10 +24,6 @@ from shared.accounting.stored import (
     StoredMember,
     StoredVisit,
 )
-from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from, ledger_columns
-from shared.domain.enrollment import EnrollmentSpan, Plan
-from shared.domain.history import History
-from shared.domain.hold import Hold, OpeningBalance, Override
 from shared.domain.visit import Visit, VisitKey
 
 _VISIT_COLUMNS = """v.payer_id, v.client_id, v.visit_id, v.member_id, v.arrival, v.received_on, v.content,
@@ -65,7 +66,7 @@ class PostgresMemberBooks:
         ordered = sorted(set(refs))
         if not ordered:
             return {}
-        given = {"payers": [r.payer_id for r in ordered], "members": [r.member_id for r in ordered]}
+        given = _given(ordered)
         self._connection.execute(
             """
             insert into member (payer_id, member_id)
@@ -91,13 +92,60 @@ class PostgresMemberBooks:
     def read(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
         """Load members whole without locking them; those never heard of are absent."""
         ordered = sorted(set(refs))
-        given = {"payers": [r.payer_id for r in ordered], "members": [r.member_id for r in ordered]}
+        given = _given(ordered)
         rows = self._connection.execute(
             f"""select k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head
                   from member k {_OF_MEMBERS.format("k")}""",
             given,
         ).fetchall()
         return self._load(rows, given)
+
+    def bases(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberBase]:
+        """Members without visits and accumulators; those never heard of are absent."""
+        given = _given(sorted(set(refs)))
+        rows = self._connection.execute(
+            f"""
+            select k.payer_id, k.member_id, k.version,
+                   (select count(*) from visit_event e
+                     where e.payer_id = k.payer_id and e.member_id = k.member_id and e.status = 'pending'),
+                   exists (select from refold_request r
+                            where r.payer_id = k.payer_id and r.member_id = k.member_id),
+                   (select json_object_agg(h.hold_id, h.outcome) from hold h
+                     where h.payer_id = k.payer_id and h.member_id = k.member_id and h.state = 'pending')
+              from member k {_OF_MEMBERS.format("k")}
+            """,
+            given,
+        ).fetchall()
+        spans, overrides = self._spans(given), self._overrides(given)
+        balances, plans = self._opening_balances(given), self._plans({payer for payer, *_ in rows})
+        bases = {}
+        for payer_id, member_id, version, pending, refold, holds in rows:
+            ref = MemberRef(payer_id=payer_id, member_id=member_id)
+            history = History(
+                payer_id=payer_id,
+                member_id=member_id,
+                spans=tuple(spans[ref]),
+                plans=plans[payer_id],
+                overrides=tuple(overrides[ref]),
+                opening_balances=tuple(balances[ref]),
+            )
+            bases[ref] = MemberBase(
+                ref=ref,
+                version=version,
+                history=history,
+                pending_events=pending,
+                refold_requested=refold,
+                hold_postings={
+                    hold_id: tuple(posting_from(posting) for posting in outcome["postings"])
+                    for hold_id, outcome in (holds or {}).items()
+                },
+            )
+        return bases
+
+    def accumulators(self, refs: Iterable[MemberRef]) -> dict[MemberRef, list[StoredAccumulator]]:
+        """The stored accumulators of members, by member."""
+        wanted = sorted(set(refs))
+        return self._accumulators(_given(wanted)) if wanted else {}
 
     def _load(self, rows: list[Any], given: dict[str, list[str]]) -> dict[MemberRef, StoredMember]:
         spans = self._spans(given)
@@ -386,7 +434,7 @@ class PostgresMemberBooks:
     def requested_refolds(self, refs: Iterable[MemberRef]) -> dict[MemberRef, str]:
         """Those of these members that are to be folded again, with why."""
         wanted = list(refs)
-        given = {"payers": [r.payer_id for r in wanted], "members": [r.member_id for r in wanted]}
+        given = _given(wanted)
         rows = self._rows("r.payer_id, r.member_id, r.reason", "refold_request", "r", "1, 2", given)
         return {MemberRef(payer_id=payer, member_id=member): reason for payer, member, reason in rows}
 
@@ -400,8 +448,13 @@ class PostgresMemberBooks:
                  using unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
                  where (r.payer_id, r.member_id) = (m.payer_id, m.member_id)
                 """,
-                {"payers": [r.payer_id for r in done], "members": [r.member_id for r in done]},
+                _given(done),
             )
+
+
+def _given(refs: Sequence[MemberRef]) -> dict[str, list[str]]:
+    """The parameters that `_OF_MEMBERS` takes."""
+    return {"payers": [ref.payer_id for ref in refs], "members": [ref.member_id for ref in refs]}
 
 
 def _visit_from(row: Sequence[Any]) -> tuple[str, str | None, StoredVisit]:

@@ -7,8 +7,19 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.catalog import PostgresCatalog
+from shared.adapters.postgres.clients import PostgresClients
+from shared.adapters.postgres.determinations import PostgresDeterminations
+from shared.adapters.postgres.enrollments import PostgresEnrollments
+from shared.adapters.postgres.holds import PostgresHolds, PostgresOverrides
 from shared.adapters.postgres.inbox import PostgresInbox
 from shared.adapters.postgres.member_books import PostgresMemberBooks
+from shared.adapters.postgres.outbox import PostgresOutbox
+from shared.adapters.postgres.payers import PostgresPayers
+from shared.adapters.postgres.plans import PostgresPlans
+from shared.adapters.postgres.receipts import PostgresReceipts
+from shared.adapters.postgres.standing import PostgresStanding
+from shared.adapters.postgres.worker_jobs import PostgresWorkerJobs
 
 
 class PostgresTransaction:
@@ -32,3 +43,63 @@ class PostgresTransaction:
     def books(self) -> PostgresMemberBooks:
         """Members' histories and states."""
         return PostgresMemberBooks(self._connection)
+
+    @cached_property
+    def holds(self) -> PostgresHolds:
+        """Holds."""
+        return PostgresHolds(self._connection)
+
+    @cached_property
+    def catalog(self) -> PostgresCatalog:
+        """The rule catalog."""
+        return PostgresCatalog(self._connection)
+
+    @cached_property
+    def overrides(self) -> PostgresOverrides:
+        """Overrides."""
+        return PostgresOverrides(self._connection)
+
+    @cached_property
+    def clients(self) -> PostgresClients:
+        """The systems that may call."""
+        return PostgresClients(self._connection)
+
+    @cached_property
+    def known_payers(self) -> PostgresPayers:
+        """The payers there are."""
+        return PostgresPayers(self._connection)
+
+    @cached_property
+    def plans(self) -> PostgresPlans:
+        """Plans of payers."""
+        return PostgresPlans(self._connection)
+
+    @cached_property
+    def enrollments(self) -> PostgresEnrollments:
+        """Members' enrollments."""
+        return PostgresEnrollments(self._connection)
+
+    @cached_property
+    def receipts(self) -> PostgresReceipts:
+        """Receipts of accepted events."""
+        return PostgresReceipts(self._connection)
+
+    @cached_property
+    def determinations(self) -> PostgresDeterminations:
+        """Recorded answers."""
+        return PostgresDeterminations(self._connection)
+
+    @cached_property
+    def standing(self) -> PostgresStanding:
+        """Counts of events and of what waits."""
+        return PostgresStanding(self._connection)
+
+    @cached_property
+    def outbox(self) -> PostgresOutbox:
+        """Counters to project."""
+        return PostgresOutbox(self._connection)
+
+    @cached_property
+    def jobs(self) -> PostgresWorkerJobs:
+        """The worker's jobs."""
+        return PostgresWorkerJobs(self._connection)

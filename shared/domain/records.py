@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey
-from shared.domain.history import History, VisitOutcome
+from shared.domain.history import History, Posting, VisitOutcome
 from shared.domain.hold import HoldState
 from shared.domain.visit import Disposition, Visit, VisitKey
 
@@ -64,6 +64,21 @@ class StoredMember:
     accumulators: Mapping[AccumulatorKey, StoredAccumulator] = field(default_factory=dict)
     visits: Mapping[VisitKey, StoredVisit] = field(default_factory=dict)
     holds: Mapping[str, StoredHold] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberBase:
+    """A member without visits: what a check needs besides the accumulators.
+
+    `history` carries spans, plans, overrides and opening balances only.
+    """
+
+    ref: MemberRef
+    version: int
+    history: History
+    pending_events: int
+    refold_requested: bool
+    hold_postings: Mapping[str, tuple[Posting, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

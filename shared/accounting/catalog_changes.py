@@ -1,0 +1,112 @@
+"""Changing the running rule catalog: loading, activating, and having the touched members folded again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain.catalog import Catalog
+from shared.domain.catalog_records import CatalogParts, DocumentRow
+from shared.domain.errors import Conflict
+from shared.domain.rule_document import RuleDocument
+from shared.ports import CatalogStore
+
+
+class DocumentExists(Conflict):
+    """This version of the rule document was loaded with other content; give the change a new version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogChange:
+    """What a change did: the number of the running catalog, and the members to be folded again."""
+
+    catalog_version: int
+    created: bool
+    activated: bool
+    members: int = 0
+
+
+def load_packaged(store: CatalogStore, parts: CatalogParts, now: datetime) -> CatalogChange:
+    """Bring the catalog that comes with the service into the database. Safe to run twice.
+
+    `parts` are the packaged files. Raises DocumentExists when a document was changed without a new
+    version. The caller commits.
+    """
+    running = store.lock_for_change(None)
+    store.add_payers(parts.payers)
+    stored = {(row.document_id, row.version): row for row in store.listing()}
+    fresh: list[RuleDocument] = []
+    for document in parts.documents:
+        known = stored.get((document.document_id, document.version))
+        if known is None:
+            fresh.append(document)
+        elif known.body != document.body:
+            raise DocumentExists(
+                f"{document.document_id} version {document.version} was loaded with other content"
+            )
+    renewed = store.reference(running) != parts.reference
+    if not fresh and not renewed:
+        return CatalogChange(catalog_version=running, created=False, activated=False)
+    version = running + 1
+    for document in fresh:
+        store.insert(_row(document, now, "packaged", activated_in=version))
+    if renewed:
+        store.put_reference(version, parts.reference)
+    store.raise_version(version)
+    members = store.request_refolds(None, "catalog_changed")
+    return CatalogChange(catalog_version=version, created=True, activated=True, members=members)
+
+
+def put_document(
+    store: CatalogStore,
+    catalog: Catalog,
+    document: RuleDocument,
+    now: datetime,
+    *,
+    loaded_by: str,
+    activate: bool,
+) -> CatalogChange:
+    """Load a version of a rule document and, unless told not to, let it run.
+
+    `catalog` is the running one: a document that contradicts it raises CatalogConflict and changes
+    nothing. The same version with the same content changes nothing; with other content it raises
+    DocumentExists. The caller commits, and wakes the shards of the members to be folded again.
+    """
+    payers = payers_of(document)
+    running = store.lock_for_change(payers)
+    known = store.find(document.document_id, document.version)
+    if known is not None and known.body != document.body:
+        raise DocumentExists
+    catalog.with_documents([document], running + 1)
+    if known is not None and (known.activated_in is not None or not activate):
+        return CatalogChange(catalog_version=running, created=False, activated=known.activated_in is not None)
+    version = running + 1 if activate else running
+    if known is None:
+        store.insert(_row(document, now, loaded_by, activated_in=version if activate else None))
+    else:
+        store.activate(document.document_id, document.version, version)
+    if not activate:
+        return CatalogChange(catalog_version=running, created=True, activated=False)
+    store.raise_version(version)
+    members = store.request_refolds(payers, "rules_changed")
+    return CatalogChange(catalog_version=version, created=known is None, activated=True, members=members)
+
+
+def payers_of(document: RuleDocument) -> Sequence[str] | None:
+    """The payers a document names; None when it speaks of any payer's plans."""
+    return None if document.payers is None else sorted(document.payers)
+
+
+def _row(document: RuleDocument, now: datetime, loaded_by: str, activated_in: int | None) -> DocumentRow:
+    payers = payers_of(document)
+    return DocumentRow(
+        document_id=document.document_id,
+        version=document.version,
+        payer_id=payers[0] if payers is not None and len(payers) == 1 else None,
+        body=document.body,
+        loaded_at=now,
+        loaded_by=loaded_by,
+        activated_in=activated_in,
+        retired_in=None,
+    )

@@ -1,0 +1,111 @@
+"""Answering what is asked of members' counts: eligibility checks and accumulator searches.
+
+The counts come from the Redis counter where it is as new as the member's row in Postgres, else from
+Postgres; where a plan or rule change has not been folded in yet, from a fold of the whole history.
+The answer is the same each way (I5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from shared.domain.adjudication import Fold
+from shared.domain.determination import Determination, LimitStanding, MemberStanding, determine, limits_on
+from shared.domain.errors import CountersUnavailable
+from shared.domain.history import History, Rules
+from shared.domain.records import CounterImage, MemberBase, MemberRef, StoredAccumulator
+from shared.domain.service import Service
+from shared.ports import Counters, RulesSource, Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRequest:
+    """One eligibility check: whose service, which service, and a hold whose units count as free."""
+
+    ref: MemberRef
+    service: Service
+    hold_id: str | None = None
+
+
+def read_counters(counters: Counters, refs: Sequence[MemberRef]) -> Mapping[MemberRef, CounterImage]:
+    """The counters of these members, or none while Redis cannot answer. Call it outside a transaction."""
+    try:
+        return counters.read(list(dict.fromkeys(refs)))
+    except CountersUnavailable:
+        return {}
+
+
+def decide(
+    tx: Transaction,
+    rules: RulesSource,
+    images: Mapping[MemberRef, CounterImage],
+    requests: Sequence[CheckRequest],
+) -> list[Determination]:
+    """Decide each check, in order, on one snapshot of rules and members."""
+    current = rules.current(tx)
+    standings = member_standings(tx, current, images, [request.ref for request in requests])
+    return [
+        determine(current, standings[request.ref], request.service, request.hold_id) for request in requests
+    ]
+
+
+def search(
+    tx: Transaction, rules: RulesSource, images: Mapping[MemberRef, CounterImage], ref: MemberRef, on: date
+) -> tuple[LimitStanding, ...]:
+    """How every limit of the member's plan stands on a date."""
+    current = rules.current(tx)
+    return limits_on(current, member_standings(tx, current, images, [ref])[ref], on)
+
+
+def member_standings(
+    tx: Transaction, rules: Rules, images: Mapping[MemberRef, CounterImage], refs: Sequence[MemberRef]
+) -> dict[MemberRef, MemberStanding]:
+    """How each member stands; one never heard of has no spans and no counts."""
+    bases = tx.books.bases(refs)
+    fresh = {
+        ref: image.accumulators
+        for ref, image in images.items()
+        if ref in bases and image.version == bases[ref].version and not bases[ref].refold_requested
+    }
+    unfolded = [ref for ref, base in bases.items() if base.refold_requested]
+    stored = tx.books.accumulators([ref for ref in bases if ref not in fresh and ref not in unfolded])
+    folded = _folded(tx, rules, unfolded)
+    standings = {}
+    for ref in dict.fromkeys(refs):
+        base = bases.get(ref)
+        if base is None:
+            history = History(payer_id=ref.payer_id, member_id=ref.member_id, spans=(), plans={})
+            standings[ref] = MemberStanding(history=history)
+        else:
+            known = next((found[ref] for found in (folded, fresh, stored) if ref in found), ())
+            standings[ref] = _standing(base, known)
+    return standings
+
+
+def _standing(base: MemberBase, accumulators: Sequence[StoredAccumulator]) -> MemberStanding:
+    in_use = [stored for stored in accumulators if stored.in_use]
+    return MemberStanding(
+        history=base.history,
+        accumulators=tuple(stored.state for stored in in_use),
+        versions={stored.state.key: stored.version for stored in in_use},
+        pending_events=base.pending_events,
+        hold_postings=base.hold_postings,
+    )
+
+
+def _folded(
+    tx: Transaction, rules: Rules, refs: Sequence[MemberRef]
+) -> dict[MemberRef, tuple[StoredAccumulator, ...]]:
+    """The accumulators of members that wait to be folded again, folded now, without saving anything."""
+    if not refs:
+        return {}
+    folded = {}
+    for ref, member in tx.books.read(refs).items():
+        versions = {key: stored.version for key, stored in member.accumulators.items()}
+        folded[ref] = tuple(
+            StoredAccumulator(state=state, version=versions.get(key, 0), in_use=True)
+            for key, state in Fold(member.history, rules).state().accumulators.items()
+        )
+    return folded

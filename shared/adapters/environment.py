@@ -1,0 +1,79 @@
+"""What every service reads from its environment: where the servers are, and the installation's key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from environs import Env, EnvError
+
+HASH_KEY_BYTES = 32
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+class SettingsError(Exception):
+    """The environment does not hold what the service needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """Where the servers are. URLs and the hash key (32 bytes) are secrets and stay out of the repr."""
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
+    hash_key: bytes = field(repr=False)
+    log_level: str
+
+
+def load_environment(env: Env) -> Environment:
+    """Parse what is common. Raises SettingsError naming the variable at fault, never its value."""
+    try:
+        redis_url = env.str("REDIS_URL")
+        return Environment(
+            database_url=env.str("DATABASE_URL"),
+            redis_url=redis_url,
+            broker_url=env.str("BROKER_URL", "") or _database_one_of(redis_url),
+            hash_key=_hash_key(env),
+            log_level=_log_level(env),
+        )
+    except EnvError as error:
+        # The library's message quotes the value, which may be a secret; one word names the variable.
+        raise SettingsError(f"The environment cannot be read: {_variable_of(error)}.") from None
+
+
+def _variable_of(error: EnvError) -> str:
+    words = str(error).replace('"', " ").split()
+    return next((word for word in words if word.isupper()), "a variable is missing or malformed")
+
+
+def _log_level(env: Env) -> str:
+    level = env.str("NEEDLECAP_LOG_LEVEL", "info").lower()
+    if level not in LOG_LEVELS:
+        raise SettingsError(f"NEEDLECAP_LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}.")
+    return level
+
+
+def _hash_key(env: Env) -> bytes:
+    text = env.str("NEEDLECAP_HASH_KEY", "")
+    path = env.str("NEEDLECAP_HASH_KEY_FILE", "")
+    if not text and path:
+        try:
+            text = Path(path).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError("NEEDLECAP_HASH_KEY_FILE names a file that cannot be read.") from error
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != HASH_KEY_BYTES:
+        raise SettingsError(
+            f"NEEDLECAP_HASH_KEY (or the file NEEDLECAP_HASH_KEY_FILE) must be {HASH_KEY_BYTES} bytes in hex."
+        )
+    return key
+
+
+def _database_one_of(redis_url: str) -> str:
+    """The same server's database 1, where the task queues live apart from the counters."""
+    return urlunsplit(urlsplit(redis_url)._replace(path="/1"))

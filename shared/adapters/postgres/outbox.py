@@ -1,0 +1,119 @@
+"""Members whose counter is older than their state, and what their counters should show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import psycopg
+
+from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from
+from shared.domain.records import CounterImage, MemberRef
+
+_ACCUMULATOR = ", ".join(f"a.{name}" for name in accumulator_columns.names)
+
+# One statement, so that version and accumulators are of one moment.
+_IMAGES = f"""
+select k.payer_id, k.member_id, k.version, {_ACCUMULATOR}
+  from unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+  join member k on k.payer_id = m.payer_id and k.member_id = m.member_id
+  left join accumulator a on a.payer_id = k.payer_id and a.member_id = k.member_id and a.in_use
+ order by k.payer_id, k.member_id, a.plan_id, a.limit_id, a.basis, a.period_start, a.period_end, a.subject
+"""
+
+
+class PostgresOutbox:
+    """The queue of counters to project, in one transaction."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    def waiting(self, seconds: float, limit: int) -> list[MemberRef]:
+        """Members queued at least `seconds` ago, longest first, at most `limit`."""
+        rows = self._connection.execute(
+            """
+            select payer_id, member_id from counter_outbox
+             where queued_at <= now() - make_interval(secs => %s) order by queued_at limit %s
+            """,
+            [seconds, limit],
+        )
+        return [MemberRef(payer_id=payer_id, member_id=member_id) for payer_id, member_id in rows]
+
+    def images(self, refs: Sequence[MemberRef]) -> list[CounterImage]:
+        """What the counters of those of these members that exist should show, all as of one moment."""
+        rows = self._connection.execute(_IMAGES, _arrays(refs)).fetchall()
+        return [
+            CounterImage(
+                ref=MemberRef(payer_id=payer_id, member_id=member_id),
+                version=version,
+                accumulators=tuple(accumulator_from(row[3:]) for row in of_member if row[3] is not None),
+            )
+            for (payer_id, member_id, version), of_member in groupby(rows, key=lambda row: row[:3])
+        ]
+
+    def forget(self, projected: Sequence[CounterImage]) -> None:
+        """Take members off the queue, save those that changed again since their image."""
+        # If this is lost in a crash the members are projected once more: not worth a disk's turn.
+        self._connection.execute("set local synchronous_commit = off")
+        self._connection.execute(
+            """
+            delete from counter_outbox o
+             using unnest(%(payers)s::text[], %(members)s::text[], %(versions)s::bigint[])
+                   as p (payer_id, member_id, version)
+             where o.payer_id = p.payer_id and o.member_id = p.member_id and o.version <= p.version
+            """,
+            {
+                **_arrays([image.ref for image in projected]),
+                "versions": [image.version for image in projected],
+            },
+        )
+
+    def queue(self, refs: Sequence[MemberRef]) -> None:
+        """Put members on the queue as they stand now."""
+        self._connection.execute(
+            """
+            insert into counter_outbox (payer_id, member_id, version)
+            select k.payer_id, k.member_id, k.version
+              from unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+              join member k on k.payer_id = m.payer_id and k.member_id = m.member_id
+             order by 1, 2
+            on conflict (payer_id, member_id)
+            do update set version = greatest(counter_outbox.version, excluded.version)
+            """,
+            _arrays(refs),
+        )
+
+    def queued(self, refs: Sequence[MemberRef]) -> set[MemberRef]:
+        """Those of these members that are on the queue."""
+        rows = self._connection.execute(
+            """
+            select o.payer_id, o.member_id
+              from unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+              join counter_outbox o on o.payer_id = m.payer_id and o.member_id = m.member_id
+            """,
+            _arrays(refs),
+        )
+        return {MemberRef(payer_id=payer_id, member_id=member_id) for payer_id, member_id in rows}
+
+    def sample(self, size: int) -> list[MemberRef]:
+        """About `size` members of whom anything was counted, at random; at most `size`."""
+        row = self._connection.execute(
+            "select greatest(reltuples, 0)::bigint from pg_class where oid = 'member'::regclass"
+        ).fetchone()
+        # Not counted yet, or few enough: all blocks of the table are looked at, up to `size` rows.
+        members = row[0] if row else 0
+        percent = 100.0 if members <= size else 100.0 * size / members
+        rows = self._connection.execute(
+            """
+            select payer_id, member_id from member tablesample system (%s::real)
+             where version > 0 limit %s
+            """,
+            [percent, size],
+        )
+        return [MemberRef(payer_id=payer_id, member_id=member_id) for payer_id, member_id in rows]
+
+
+def _arrays(refs: Sequence[MemberRef]) -> dict[str, list[Any]]:
+    return {"payers": [ref.payer_id for ref in refs], "members": [ref.member_id for ref in refs]}

@@ -1,0 +1,70 @@
+"""Where the service stands: counts of events and what waits, each read in one statement."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from shared.domain.standing import EventCounts
+
+
+class PostgresStanding:
+    """Counts over the payers that the transaction may see."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    def event_counts(self) -> dict[str, EventCounts]:
+        """What became of each payer's visit events, by payer id, all in one snapshot (I7)."""
+        rows = self._connection.execute(
+            """
+            select payer_id,
+                   count(*),
+                   count(*) filter (where status = 'applied'),
+                   count(*) filter (where status = 'rejected'),
+                   count(*) filter (where status = 'dead'),
+                   count(*) filter (where status = 'pending'),
+                   min(received_at) filter (where status = 'pending')
+              from visit_event group by payer_id
+            """
+        )
+        return {
+            payer_id: EventCounts(
+                received=received,
+                applied=applied,
+                rejected=rejected,
+                dead=dead,
+                pending=pending,
+                oldest_pending_at=oldest,
+            )
+            for payer_id, received, applied, rejected, dead, pending, oldest in rows
+        }
+
+    def oldest_due_at(self, now: datetime) -> datetime | None:
+        """When the oldest event that a worker could apply now was received; None if none waits."""
+        row = self._connection.execute(
+            """
+            select min(received_at) from visit_event
+             where status = 'pending' and (retry_at is null or retry_at <= %(now)s)
+            """,
+            {"now": now},
+        ).fetchone()
+        return row[0] if row else None
+
+    def refolds_waiting(self) -> int:
+        """How many members wait to be folded again."""
+        row = self._connection.execute("select count(*) from refold_request").fetchone()
+        return int(row[0]) if row else 0
+
+    def counters_waiting(self) -> int:
+        """How many members' counters are older than their state."""
+        row = self._connection.execute("select count(*) from counter_outbox").fetchone()
+        return int(row[0]) if row else 0
+
+    def catalog_version(self) -> int:
+        """The number of the running rule catalog; 0 before the first was activated."""
+        row = self._connection.execute("select version from catalog").fetchone()
+        return int(row[0]) if row else 0

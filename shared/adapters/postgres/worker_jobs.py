@@ -1,0 +1,93 @@
+"""The worker's own book-keeping: which shards have work, who does it, when it was done and how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from shared.messages import SHARDS
+
+#: The first key of the advisory locks that keep a job to one worker at a time.
+_JOB_LOCKS = 7_202
+
+
+class PostgresWorkerJobs:
+    """Jobs of the worker in one transaction."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    def claim(self, job: str) -> bool:
+        """Take a job until the transaction ends; False when another worker is at it."""
+        row = self._connection.execute(
+            "select pg_try_advisory_xact_lock(%s, hashtext(%s))", [_JOB_LOCKS, job]
+        ).fetchone()
+        return bool(row and row[0])
+
+    def now(self) -> datetime:
+        """The database's time: one clock for all workers."""
+        row = self._connection.execute("select clock_timestamp()").fetchone()
+        assert row is not None, "a select without from answers one row"
+        moment: datetime = row[0]
+        return moment
+
+    def shards_with_work(self, now: datetime) -> list[int]:
+        """The shards with events due at `now` or members to fold again, longest waiting first."""
+        # A look into the index per shard, however many events wait.
+        rows = self._connection.execute(
+            """
+            select s.shard
+              from generate_series(0, %(last)s) as s (shard)
+              left join lateral (
+                    select e.arrival from visit_event e
+                     where e.shard = s.shard::smallint and e.status = 'pending'
+                       and (e.retry_at is null or e.retry_at <= %(now)s)
+                     order by e.arrival limit 1
+              ) event on true
+              left join lateral (
+                    select 1 as asked from refold_request r where r.shard = s.shard::smallint limit 1
+              ) refold on true
+             where event.arrival is not null or refold.asked is not null
+             order by event.arrival nulls last, s.shard
+            """,
+            {"last": SHARDS - 1, "now": now},
+        )
+        return [shard for (shard,) in rows]
+
+    def note_run(self, job: str) -> None:
+        """Record that a job has just come to its end."""
+        self._connection.execute("set local synchronous_commit = off")
+        self._connection.execute(
+            """
+            insert into worker_job (job, last_run_at) values (%s, clock_timestamp())
+            on conflict (job) do update set last_run_at = excluded.last_run_at
+            """,
+            [job],
+        )
+
+    def seconds_since(self, job: str) -> float | None:
+        """How long ago a job last came to its end, by the database's clock; None if it never did."""
+        row = self._connection.execute(
+            "select extract(epoch from clock_timestamp() - last_run_at) from worker_job where job = %s", [job]
+        ).fetchone()
+        return None if row is None else float(row[0])
+
+    def add_totals(self, counts: Mapping[str, int]) -> None:
+        """Add to what all workers together have done."""
+        if counts:
+            self._connection.execute(
+                """
+                insert into worker_total as t (name, total)
+                select * from unnest(%(names)s::text[], %(counts)s::bigint[]) order by 1
+                on conflict (name) do update set total = t.total + excluded.total
+                """,
+                {"names": list(counts), "counts": list(counts.values())},
+            )
+
+    def totals(self) -> dict[str, int]:
+        """What all workers together have done, by name."""
+        return dict(self._connection.execute("select name, total from worker_total").fetchall())

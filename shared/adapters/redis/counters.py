@@ -1,0 +1,134 @@
+"""Counters: the projection of accumulators that answers are read from while it is there (I5, I6)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import redis
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as NoAnswerInTime
+
+from shared.adapters.redis.counter_format import FORMAT, decode, encode
+from shared.adapters.redis.keys import counter_key
+from shared.domain.errors import CountersUnavailable
+from shared.domain.records import CounterImage, MemberRef
+
+#: A counter that nothing changed for this long is dropped; Postgres answers for it.
+LIFE_SECONDS = 400 * 24 * 3600
+
+#: Commands sent at once: enough to hide the way there, few enough to leave room for others.
+CHUNK = 500
+
+#: After Redis let us wait in vain, everyone is sent to Postgres at once for this long.
+PAUSE_SECONDS = 1.0
+
+_PROJECT = (Path(__file__).parent / "scripts" / "project.lua").read_bytes()
+_PROJECT_SHA = hashlib.sha1(_PROJECT, usedforsecurity=False).hexdigest()
+
+T = TypeVar("T")
+
+
+class RedisCounters:
+    """Counters in Redis. Safe to share between threads."""
+
+    def __init__(
+        self, client: redis.Redis, *, hash_key: bytes, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Use `client` (bytes in, bytes out) and name keys with the installation's `hash_key`."""
+        self._client = client
+        self._hash_key = hash_key
+        self._monotonic = monotonic
+        self._paused_until = float("-inf")
+
+    def project(self, images: Sequence[CounterImage]) -> None:
+        """Write each image unless one at least as new is there. Raises CountersUnavailable.
+
+        Then some may be written and others not; to project them again does no harm.
+        """
+        with self._translated():
+            for chunk in _chunks(images):
+                missed = self._send(chunk)
+                if missed:
+                    self._client.script_load(_PROJECT)
+                    if self._send(missed):
+                        raise CountersUnavailable("Redis does not keep the script")
+
+    def read(self, refs: Sequence[MemberRef]) -> Mapping[MemberRef, CounterImage]:
+        """The images that are there. Raises CountersUnavailable."""
+        found: dict[MemberRef, CounterImage] = {}
+        with self._translated():
+            for chunk in _chunks(refs):
+                for ref, value in zip(chunk, self._values(chunk), strict=True):
+                    image = decode(ref, value) if value is not None else None
+                    if image is not None:
+                        found[ref] = image
+        return found
+
+    def forget(self, refs: Sequence[MemberRef]) -> None:
+        """Delete these members' counters. Raises CountersUnavailable."""
+        with self._translated():
+            for chunk in _chunks(refs):
+                pipe = self._client.pipeline(transaction=False)
+                for ref in chunk:
+                    pipe.delete(counter_key(self._hash_key, ref))
+                pipe.execute()
+
+    def _send(self, images: Sequence[CounterImage]) -> list[CounterImage]:
+        """Have the script run for each image; those for which Redis did not know the script."""
+        pipe = self._client.pipeline(transaction=False)
+        for image in images:
+            pipe.evalsha(
+                _PROJECT_SHA,
+                1,
+                counter_key(self._hash_key, image.ref),
+                encode(image),
+                str(FORMAT),
+                str(image.version),
+                str(LIFE_SECONDS),
+            )
+        missed = []
+        for image, answer in zip(images, pipe.execute(raise_on_error=False), strict=True):
+            if isinstance(answer, NoScriptError):
+                missed.append(image)
+            elif isinstance(answer, Exception):
+                raise answer
+        return missed
+
+    def _values(self, refs: Sequence[MemberRef]) -> list[bytes | None]:
+        """What is stored at each member's key; None where there is nothing, or nothing of ours."""
+        # One command per key, not one for all: in a cluster the keys lie on different servers.
+        pipe = self._client.pipeline(transaction=False)
+        for ref in refs:
+            pipe.get(counter_key(self._hash_key, ref))
+        return [_text_or_nothing(answer) for answer in pipe.execute(raise_on_error=False)]
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        if self._monotonic() < self._paused_until:
+            raise CountersUnavailable
+        try:
+            yield
+        except NoAnswerInTime as error:
+            self._paused_until = self._monotonic() + PAUSE_SECONDS
+            raise CountersUnavailable from error
+        except RedisError as error:
+            raise CountersUnavailable from error
+
+
+def _text_or_nothing(answer: Any) -> bytes | None:
+    if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
+        return None
+    if isinstance(answer, Exception):
+        raise answer
+    assert answer is None or isinstance(answer, bytes), "the client does not decode"
+    return answer
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]

@@ -1,0 +1,28 @@
+"""Names of Redis keys. Nothing in them tells who a member is (I8)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from shared.domain.records import MemberRef
+
+#: Changes with the counters' format, so that programs of two formats never read each other's.
+_COUNTER_PREFIX = "needlecap:c:"
+
+#: A multiple of three, so that base64 needs no padding; 120 bits make a collision a thing of theory.
+_DIGEST_BYTES = 15
+
+
+def counter_key(hash_key: bytes, ref: MemberRef) -> str:
+    """The key of a member's counter: `needlecap:c:{HASH}`, the hash keyed with the installation's key.
+
+    The braces are Redis Cluster's hash tag: whatever more is kept of a member can lie beside it.
+    """
+    digest = hashlib.blake2b(
+        f"{ref.payer_id}\x00{ref.member_id}".encode(),
+        digest_size=_DIGEST_BYTES,
+        key=hash_key,
+        person=b"counter",
+    ).digest()
+    return f"{_COUNTER_PREFIX}{{{base64.urlsafe_b64encode(digest).decode()}}}"

@@ -1,0 +1,180 @@
+"""Determinations: what the rules say of a service, with the counts added (contract sections 5 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from shared.domain.accumulator import Accumulator, AccumulatorKey
+from shared.domain.adjudication import Fold, Preview, Weighed
+from shared.domain.benefit_period import UNBOUNDED_START, rolling_window
+from shared.domain.evaluation import COVERING, Decision, Evaluation, LineEvaluation, Reason, Source, worst
+from shared.domain.history import History, Posting, Rules
+from shared.domain.limit import Limit
+from shared.domain.limit_reasons import standing_reason
+from shared.domain.qualification import situation_of
+from shared.domain.service import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberStanding:
+    """A member as a check finds them: who covers them, and their accumulators as of one moment.
+
+    `history` carries no visits and no holds: `accumulators` contains them. `versions` counts the
+    ledger entries behind each accumulator, `pending_events` the accepted events not yet applied.
+    `hold_postings` are the units that each pending hold keeps.
+    """
+
+    history: History
+    accumulators: tuple[Accumulator, ...] = ()
+    versions: Mapping[AccumulatorKey, int] = field(default_factory=dict)
+    pending_events: int = 0
+    hold_postings: Mapping[str, tuple[Posting, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitStanding:
+    """How one limit stands for a service date; all counts in the limit's measure.
+
+    `period_start` and `period_end` bound what is counted, `[start, end)`; of a rolling limit it is
+    the window that ends with the service date. They are None where the basis has no dates.
+    """
+
+    limit: Limit
+    key: AccumulatorKey
+    period_start: date | None
+    period_end: date | None
+    allowed: int
+    used: int
+    held: int
+    remaining: int
+    version: int
+    pending_events: int
+    exhausted: bool
+    source: Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Determination:
+    """The answer to an eligibility check, before it is given an id and a time.
+
+    `evaluation` is what the rules said; `decision`, `reasons` and `lines` are that with the limits
+    counted.
+    """
+
+    decision: Decision
+    reasons: tuple[Reason, ...]
+    lines: tuple[LineEvaluation, ...]
+    limits: tuple[LimitStanding, ...]
+    evaluation: Evaluation
+    plan_id: str | None
+
+
+def determine(
+    rules: Rules, standing: MemberStanding, service: Service, hold_id: str | None = None
+) -> Determination:
+    """Decide whether the member's next service is covered, and why.
+
+    Counting asks the same rules and the same fold (contract section 4), so a visit recorded now with
+    this content would be treated as this answer says. `hold_id` names a hold whose units count as free.
+    """
+    fold = Fold(standing.history, rules, standing.accumulators)
+    if hold_id is not None:
+        fold.release(standing.hold_postings.get(hold_id, ()))
+    preview = fold.preview(service)
+    limits = tuple(_limit_standing(weighed, standing, service.service_date) for weighed in preview.weighed)
+    if not preview.evaluation.claims:
+        evaluation = preview.evaluation
+        return Determination(
+            decision=evaluation.decision,
+            reasons=evaluation.reasons,
+            lines=evaluation.lines,
+            limits=limits,
+            evaluation=evaluation,
+            plan_id=preview.plan.plan_id if preview.plan else None,
+        )
+    return _with_limits(preview, limits)
+
+
+def _with_limits(preview: Preview, limits: tuple[LimitStanding, ...]) -> Determination:
+    """Add to an evaluation that claims units what its limits say of them."""
+    evaluation = preview.evaluation
+    full = {standing.limit.limit_id for standing in limits if standing.exhausted}
+    counted = tuple(
+        standing_reason(
+            weighed.claim, standing.used, standing.allowed, exhausted=standing.limit.limit_id in full
+        )
+        for weighed, standing in zip(preview.weighed, limits, strict=True)
+    )
+    # The reasons that decide come first: with a limit exhausted, those of the exhausted ones.
+    first = [reason for reason in counted if (reason.code == "limit_exhausted") == bool(full)]
+    rest = [reason for reason in counted if reason not in first]
+    lines = tuple(_line_with_limits(line, counted, preview, full) for line in evaluation.lines)
+    governing = [line.decision for line in lines if line.needling] or [line.decision for line in lines]
+    return Determination(
+        decision=worst(*governing) if full else evaluation.decision,
+        reasons=(*first, *evaluation.reasons, *rest),
+        lines=lines,
+        limits=limits,
+        evaluation=evaluation,
+        plan_id=preview.plan.plan_id if preview.plan else None,
+    )
+
+
+def _line_with_limits(
+    line: LineEvaluation, counted: Iterable[Reason], preview: Preview, full: set[str]
+) -> LineEvaluation:
+    """A covered line that feeds an exhausted limit is not covered, and says so first."""
+    if line.decision not in COVERING or not line.limit_ids:
+        return line
+    of_line = [
+        reason
+        for weighed, reason in zip(preview.weighed, counted, strict=True)
+        if weighed.claim.limit.limit_id in line.limit_ids
+    ]
+    if full & set(line.limit_ids):
+        exhausted = tuple(reason for reason in of_line if reason.code == "limit_exhausted")
+        return replace(line, decision="not_covered", reasons=(*exhausted, *line.reasons))
+    return replace(line, reasons=(*of_line, *line.reasons))
+
+
+def limits_on(rules: Rules, standing: MemberStanding, on: date) -> tuple[LimitStanding, ...]:
+    """How every limit of the plan that covers the member on a date stands on it; none without a plan."""
+    service = Service(service_date=on, lines=())
+    plan = situation_of(standing.history, service).plan
+    if plan is None:
+        return ()
+    fold = Fold(standing.history, rules, standing.accumulators)
+    return tuple(
+        _limit_standing(weighed, standing, on)
+        for limit, source in rules.limits_on(standing.history.payer_id, plan, on)
+        for weighed in fold.standing(plan, limit, source, service)
+    )
+
+
+def _limit_standing(weighed: Weighed, standing: MemberStanding, on: date) -> LimitStanding:
+    limit, tally, period = weighed.claim.limit, weighed.tally, weighed.key.period
+    bounds: tuple[date | None, date | None] = (period.start, period.end)
+    used, held = tally.used, tally.held
+    if limit.basis == "rolling_days":
+        length = limit.rolling_days or 1
+        bounds = rolling_window(length, on)
+        used, held = tally.used_in_window(length, on)
+    elif period.start == UNBOUNDED_START:
+        bounds = (None, None)
+    allowed = weighed.allowed + (tally.granted if limit.basis != "rolling_days" else 0)
+    return LimitStanding(
+        limit=limit,
+        key=weighed.key,
+        period_start=bounds[0],
+        period_end=bounds[1],
+        allowed=allowed,
+        used=used,
+        held=held,
+        remaining=max(0, allowed - used - held),
+        version=standing.versions.get(weighed.key, 0),
+        pending_events=standing.pending_events,
+        exhausted=bool(weighed.quantity) and not weighed.fitting,
+        source=weighed.claim.source,
+    )
