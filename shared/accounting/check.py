@@ -67,10 +67,15 @@ def member_standings(
     fresh = {
         ref: image.accumulators
         for ref, image in images.items()
-        if ref in bases and image.version == bases[ref].version and not bases[ref].refold_requested
+        # The counter of a member that was merged into another says nothing of that other's counts.
+        if ref in bases
+        and (ref, image.version) == (bases[ref].ref, bases[ref].version)
+        and not bases[ref].refold_requested
     }
     unfolded = [ref for ref, base in bases.items() if base.refold_requested]
-    stored = tx.books.accumulators([ref for ref in bases if ref not in fresh and ref not in unfolded])
+    behind = {ref: base.ref for ref, base in bases.items() if ref not in fresh and ref not in unfolded}
+    of_homes = tx.books.accumulators(behind.values())
+    stored = {ref: of_homes.get(home, ()) for ref, home in behind.items()}
     folded = _folded(tx, rules, unfolded)
     standings = {}
     for ref in dict.fromkeys(refs):

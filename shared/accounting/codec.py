@@ -133,7 +133,7 @@ def period_from(fields: Mapping[str, Any]) -> BenefitPeriod:
 
 
 def shown_period(period: BenefitPeriod, on: date | None = None, rolling_days: int | None = None) -> Json:
-    """A period as the contract shows it: open ends are null, a rolling window is the one that ends with `on`."""
+    """A period as the contract shows it: open ends are null, a rolling one is the window ending with `on`."""
     if rolling_days is not None and on is not None:
         start, end = rolling_window(rolling_days, on)
         return {"basis": period.basis, "start": start.isoformat(), "end": end.isoformat()}

@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.accounting.book import Effect, MemberBook
 from shared.accounting.codec import content_from, key_to, reason_to, shown_period
+from shared.domain.errors import Conflict
 from shared.domain.evaluation import Reason
 from shared.domain.history import VisitOutcome
 from shared.domain.inbox import ApplyResult, PendingEvent
@@ -25,6 +26,10 @@ _NOT_KNOWN = VisitOutcome(disposition="not_countable", reasons=(VISIT_NOT_KNOWN,
 _VOIDED = VisitOutcome(disposition="voided", reasons=(VOIDED,))
 
 VisitName = tuple[str, VisitKey]
+
+
+class MemberMerged(Conflict):
+    """This member was merged into another one; speak of that one instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,8 @@ class Posting:
         self._now = now
         self._refolded: list[MemberRef] = []
         self._books: dict[MemberRef, MemberBook] = {}
+        # Whose book a member's name leads to: a merged member's is that of the one it was merged into.
+        self._names: dict[MemberRef, MemberRef] = {}
         self._visits: dict[VisitName, _Known] = {}
         self._unattributed: dict[VisitName, SavedVisit] = {}
 
@@ -52,18 +59,30 @@ class Posting:
         """Lock and load members. Called once, before anything is applied, so that locks stay in order.
 
         Plans and rules cannot change from here to the end of the transaction. A member that was to be
-        folded again because they changed before is folded first.
+        folded again because they changed before is folded first. Raises MemberMerged for one that was
+        merged into another.
         """
+        wanted = set(refs)
+        self._open(wanted)
+        if any(self._names[ref] != ref for ref in wanted):
+            raise MemberMerged
+
+    def _open(self, refs: Iterable[MemberRef]) -> None:
         wanted = sorted(set(refs))
         self._tx.books.lock_payers({ref.payer_id for ref in wanted})
         rules = self._rules_source.current(self._tx)
         for ref, stored in self._tx.books.open(wanted).items():
-            self._books[ref] = MemberBook(stored, rules, self._now)
+            self._names[ref] = stored.ref
+            if stored.ref not in self._books:
+                self._books[stored.ref] = MemberBook(stored, rules, self._now)
         for ref, reason in self._tx.books.requested_refolds(wanted).items():
             self.refold(ref, reason)
 
     def open_for(self, events: Sequence[PendingEvent], also: Iterable[MemberRef] = ()) -> None:
-        """Lock and load every member that these events, or the visits they speak of, belong to."""
+        """Lock and load every member that these events, or the visits they speak of, belong to.
+
+        In the place of a member that was merged into another comes that other.
+        """
         names = dict.fromkeys((event.payer_id, event.key) for event in events)
         found = self._tx.books.find_visits(names)
         refs = dict.fromkeys(also)
@@ -74,15 +93,15 @@ class Posting:
         for event in events:
             if event.content is not None:
                 refs[MemberRef(payer_id=event.payer_id, member_id=event.content["member_id"])] = None
-        self.open(refs)
+        self._open(refs)
 
     def book(self, ref: MemberRef) -> MemberBook:
-        """An open member's book."""
-        return self._books[ref]
+        """An open member's book, or that of the member it was merged into."""
+        return self._books[self._names[ref]]
 
     def refold(self, ref: MemberRef, reason: str) -> None:
         """Fold a member again, from what is stored now."""
-        book = self._books[ref]
+        book = self.book(ref)
         book.refold(book.history, Cause(kind="refold", id=reason))
         self._refolded.append(ref)
 
@@ -115,23 +134,26 @@ class Posting:
         """Bring the books of the visit's members, the one before and the one after, to the visit."""
         cause = Cause(kind=event.type, id=event.event_id)
         effects: tuple[Effect, ...] = ()
-        if before.member_id is not None and before.member_id != after.member_id:
-            left = self._books[MemberRef(payer_id=payer_id, member_id=before.member_id)]
+        left, reached = self._book_of(payer_id, before), self._book_of(payer_id, after)
+        if left is not None and left is not reached:
             effects = left.remove(before.key, cause)
-        if after.member_id is None:
+        if reached is None:
             outcome = _VOIDED if after.voided and after.known else _NOT_KNOWN
             saved = SavedVisit(visit=after, last_event=last_event, outcome=outcome)
             self._unattributed[payer_id, after.key] = saved
             return effects
         self._unattributed.pop((payer_id, after.key), None)
-        book = self._books[MemberRef(payer_id=payer_id, member_id=after.member_id)]
-        return (*effects, *book.put(after, last_event, cause))
+        return (*effects, *reached.put(after, last_event, cause))
+
+    def _book_of(self, payer_id: str, visit: Visit) -> MemberBook | None:
+        """The book that a visit stands in; None while nothing has said whose it is."""
+        if visit.member_id is None:
+            return None
+        return self.book(MemberRef(payer_id=payer_id, member_id=visit.member_id))
 
     def _outcome_of(self, payer_id: str, visit: Visit) -> VisitOutcome:
-        if visit.member_id is None:
-            return _NOT_KNOWN
-        outcome = self._books[MemberRef(payer_id=payer_id, member_id=visit.member_id)].outcome(visit.key)
-        return outcome or _NOT_KNOWN
+        book = self._book_of(payer_id, visit)
+        return (book.outcome(visit.key) if book else None) or _NOT_KNOWN
 
     def save(self) -> list[CounterImage]:
         """Write all changes; the counters of the members that changed, to be shown after the commit."""

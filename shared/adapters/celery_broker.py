@@ -9,7 +9,7 @@ import ssl
 from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from shared.messages import QUEUES
 
@@ -24,17 +24,19 @@ CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 3.0
 
 
-def configure_broker(app: Celery, url: str) -> None:
+def configure_broker(app: Celery, url: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
     """Have `app` use the broker at `url` (`redis://` or `rediss://`).
 
-    Sending a task then fails within seconds when the broker is away; it never waits for its return.
+    Sending a task fails when the broker cannot be reached within `CONNECT_SECONDS` or does not answer
+    within `answer_seconds`; it never waits for the broker's return. Consumers need the default.
     """
     app.conf.update(
         broker_url=url,
-        broker_transport_options=_transport_options(),
+        broker_transport_options=_transport_options(answer_seconds),
         broker_use_ssl=_tls(url),
         broker_connection_timeout=CONNECT_SECONDS,
-        task_queues=[Queue(name) for name in QUEUES],
+        # Each with an exchange of its own: by default they would share one, and each get every task.
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_default_queue=QUEUES[0],
         task_create_missing_queues=False,
         task_publish_retry=False,
@@ -45,7 +47,7 @@ def configure_broker(app: Celery, url: str) -> None:
     )
 
 
-def _transport_options() -> dict[str, object]:
+def _transport_options(answer_seconds: float) -> dict[str, object]:
     return {
         "global_keyprefix": KEY_PREFIX,
         "visibility_timeout": VISIBILITY_SECONDS,
@@ -55,7 +57,7 @@ def _transport_options() -> dict[str, object]:
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": 5,
         "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": ANSWER_SECONDS,
+        "socket_timeout": answer_seconds,
         "socket_keepalive": True,
         # A consumer on a half-open connection notices within twice this.
         "health_check_interval": 5,

@@ -14,6 +14,7 @@ from structlog.typing import EventDict
 LIBRARY_MESSAGE = "library_message"
 
 _CALLS_MAX = 12
+_MESSAGE_MAX = 500
 
 
 def configure_logs(level: str) -> None:
@@ -58,8 +59,9 @@ class LibraryHandler(logging.Handler):
     """Passes what libraries log on to our own log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; of an exception its kind and origin, not its text."""
-        fields: dict[str, Any] = {"logger": record.name, "message": record.getMessage()}
+        """Write the message's first line; of an exception its kind and origin, not its text."""
+        message = record.getMessage().strip().partition("\n")[0][:_MESSAGE_MAX]
+        fields: dict[str, Any] = {"logger": record.name, "message": message}
         if record.exc_info and record.exc_info[1] is not None:
             fields.update(described(record.exc_info[1]))
         log: structlog.typing.FilteringBoundLogger = structlog.get_logger()

@@ -19,6 +19,7 @@ from shared.domain.evaluation import (
 from shared.domain.line_rules import (
     Candidate,
     Possibilities,
+    agreed,
     possibilities,
     rules_that_may_hold,
     turning_on,
@@ -118,8 +119,7 @@ def _by_rules(catalog: Catalog, subject: Subject, selection: Selection, *, needl
     candidates = possible.candidates
     if possible.closed_by is None:
         candidates = (*candidates, _undecided(catalog, subject, selection))
-    decisions = {candidate.decision for candidate in candidates}
-    chosen = candidates[-1] if len(decisions) == 1 else None
+    chosen = agreed(subject, selection.documents, candidates)
     stack = chosen.stack if chosen else _common_stack(candidates)
     overruled = _overruled_by(subject, selection, possible)
     if chosen is not None:

@@ -8,8 +8,9 @@ change it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.domain.catalog import Selected
 from shared.domain.evaluation import COVERING, Decision, Source, worst
@@ -23,13 +24,17 @@ from shared.domain.line_terms import (
     filing_findings,
     limit_findings,
 )
-from shared.domain.predicate import Subject, Truth, Verdict, conjunction, merged
+from shared.domain.predicate import Predicate, Subject, Truth, Verdict, conjunction, merged, walk
 from shared.domain.rule_document import ConditionNote, Rule, RuleDocument
 from shared.domain.vocabulary import ReasonTemplate
 
 _COVERED = ReasonTemplate(code="covered_by_rule")
 
 CitedTemplate = tuple[ReasonTemplate, Source | None]
+#: A decision, and the limits that the line feeds if it covers.
+Answer = tuple[Decision, tuple[FedLimit, ...]]
+#: With more open tests than this, trying out every combination would take too long: it stays unknown.
+_OPEN_TESTS_MAX = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,11 @@ class Candidate:
     def source(self) -> Source | None:
         """The document it rests on."""
         return self.document.source if self.document else None
+
+    @property
+    def answer(self) -> Answer:
+        """What two candidates have to share for it not to matter which is right."""
+        return self.decision, self.limits if self.decision in COVERING else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,11 +253,52 @@ def _covered(
 
 
 def turning_on(candidates: Sequence[Candidate]) -> tuple[str, ...]:
-    """The request paths whose values could change the decision.
+    """The request paths whose values could change the answer.
 
     What comes after the last candidate that differs from those behind it changes nothing.
     """
     last = len(candidates) - 1
-    while last > 0 and candidates[last - 1].decision == candidates[-1].decision:
+    while last > 0 and candidates[last - 1].answer == candidates[-1].answer:
         last -= 1
     return merged(candidate.waiting for candidate in candidates[:last])
+
+
+def agreed(
+    subject: Subject, documents: Sequence[Selected], candidates: Sequence[Candidate]
+) -> Candidate | None:
+    """The candidate that stands whatever the request leaves out, or None if the answer turns on it.
+
+    One condition may stand in several rules, so that candidates which differ may not all be possible.
+    Therefore each open test is tried both ways: only if every combination gives one answer does what is
+    missing not matter.
+    """
+    if len({candidate.answer for candidate in candidates}) == 1:
+        return candidates[-1]
+    tests = _open_tests(subject, documents)
+    if not tests or len(tests) > _OPEN_TESTS_MAX:
+        return None
+    undecided = candidates[-1] if candidates[-1].document is None else None
+    first: Candidate | None = None
+    for values in itertools.product((True, False), repeat=len(tests)):
+        world = replace(subject, assumed=dict(zip(tests, values, strict=True)))
+        possible = possibilities(world, documents)
+        found = possible.candidates
+        if possible.closed_by is None and undecided is not None:
+            found = (*found, undecided)
+        if not found or any(c.answer != (first or found[0]).answer for c in found):
+            return None
+        first = first or found[-1]
+    if first is None:
+        return None
+    return next((c for c in reversed(candidates) if c.answer == first.answer), first)
+
+
+def _open_tests(subject: Subject, documents: Sequence[Selected]) -> tuple[Predicate, ...]:
+    """The tests, of documents that speak of the line, that wait for the request."""
+    tests: dict[Predicate, None] = {}
+    for selected in documents:
+        if subject.line.procedure_code in selected.document.codes:
+            for test in (*selected.document.leaves, *walk(selected.guard)):
+                if test.evaluate(subject).truth is Truth.MISSING:
+                    tests[test] = None
+    return tuple(tests)

@@ -7,8 +7,8 @@ only where its value could change the condition. The leaf tests are in `predicat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -85,7 +85,7 @@ class Subject:
     """What a condition is asked about: one line of a service, in its situation.
 
     `diagnoses` are the line's codes, normalised; `credentials` and `documented` the labels,
-    normalised, None where not said.
+    normalised, None where not said. `assumed` gives leaf tests a value, to try out what could be.
     """
 
     situation: Situation
@@ -94,6 +94,7 @@ class Subject:
     diagnoses: tuple[str, ...]
     credentials: frozenset[str] | None
     documented: frozenset[str] | None
+    assumed: Mapping[Predicate, bool] = field(default_factory=dict)
 
     @property
     def service(self) -> Service:

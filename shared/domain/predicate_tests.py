@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -16,10 +17,20 @@ Scalar = str | bool | None
 DIAGNOSES_PATH = "lines[].diagnosis_codes"
 
 
-class Leaf:
+class Leaf(ABC):
     """A test that has no parts."""
 
     __slots__ = ()
+
+    def evaluate(self, subject: Subject) -> Verdict:
+        """What is assumed of it, if anything is; else what the request says."""
+        if self in subject.assumed:
+            return verdict_of(subject.assumed[self])
+        return self.test(subject)
+
+    @abstractmethod
+    def test(self, subject: Subject) -> Verdict:
+        """Whether it holds for a line, as far as the request says."""
 
     def parts(self) -> tuple[Predicate, ...]:
         """None."""
@@ -61,7 +72,7 @@ class OneOf(Leaf):
     name: str
     values: frozenset[str | bool]
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Missing if the request could say it and does not."""
         read, path = SCALARS[self.name]
         value = read(subject)
@@ -96,7 +107,7 @@ class ListTest(Leaf):
     mode: Mode
     values: frozenset[str]
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Missing if the request does not give the list."""
         read, path = LISTS[self.name]
         present = read(subject)
@@ -114,7 +125,7 @@ class DiagnosisTest(Leaf):
     mode: Literal["any", "all", "none", "primary"]
     sets: tuple[DiagnosisSet, ...]
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Missing if the line has no diagnosis code: every service has one."""
         diagnoses = subject.diagnoses
         if not diagnoses:
@@ -138,7 +149,7 @@ class CodesTest(Leaf):
     mode: Literal["any", "none"]
     codes: ProcedureSet
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Never missing: the lines of a visit are all there is of it."""
         found = any(
             index != subject.index and line.procedure_code in self.codes
@@ -155,7 +166,7 @@ class CodeTest(Leaf):
 
     codes: ProcedureSet
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Never missing."""
         return verdict_of(subject.line.procedure_code in self.codes)
 
@@ -186,7 +197,7 @@ class NumberTest(Leaf):
     at_least: int | None = None
     at_most: int | None = None
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Missing if the request does not give the number."""
         read, path = NUMBERS[self.name]
         value = read(subject)
@@ -202,7 +213,7 @@ class VisitNumberTest(Leaf):
     at_most: int | None = None
     every: int | None = None
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Never missing: a visit without a number is the first."""
         numbers = subject.situation.visit_numbers
         number = next((n for limit_id, n in numbers if limit_id == self.limit_id), 1)
@@ -219,7 +230,7 @@ class DaysSinceFirstVisitTest(Leaf):
     at_least: int | None = None
     at_most: int | None = None
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Never missing: without an earlier visit this is the first, zero days after itself."""
         on = subject.service.service_date
         dates = subject.situation.first_visit_dates
@@ -234,7 +245,7 @@ class ServiceDateTest(Leaf):
     start: date | None
     end: date | None
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Never missing."""
         on = subject.service.service_date
         return verdict_of((self.start is None or on >= self.start) and (self.end is None or on < self.end))
@@ -246,7 +257,7 @@ class AuthorizationTest(Leaf):
 
     kind: Literal["present", "valid"]
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Never missing: no authorization stated is none held. A bound not stated is open."""
         authorization = subject.service.authorization
         if authorization is None:
@@ -262,6 +273,6 @@ class AuthorizationTest(Leaf):
 class InjuryTest(Leaf):
     """The service belongs to a named injury."""
 
-    def evaluate(self, subject: Subject) -> Verdict:
+    def test(self, subject: Subject) -> Verdict:
         """Missing if no injury is named: the request could name one."""
         return missing("injury_id") if subject.service.injury_id is None else TRUE

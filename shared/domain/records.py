@@ -93,7 +93,8 @@ class Cause:
 class LedgerEntry:
     """An immutable posting to an accumulator. `version` counts the accumulator's entries, without gaps.
 
-    `service_date` is the date its units count on. `hash` chains the member's entries: SHA-256 over the hash before and this entry's canonical JSON.
+    `service_date` is the date its units count on. `hash` chains the member's entries: SHA-256 over the
+    hash before and this entry's canonical JSON.
     """
 
     entry_no: int

@@ -251,6 +251,7 @@ class RuleDocument:
     notes: tuple[str, ...] = ()
     codes: ProcedureSet = field(default_factory=ProcedureSet)
     numbered_by: frozenset[str] = frozenset()
+    leaves: tuple[Predicate, ...] = ()
     body: str = "{}"
 
     @property
@@ -322,6 +323,12 @@ def predicates_of(document: RuleDocument) -> tuple[Predicate, ...]:
     found += [item.when for item in document.documentation]
     found += [statement.when for statement in (*document.billing_guidance, *document.advisories)]
     return tuple(found)
+
+
+def leaves_of(document: RuleDocument) -> tuple[Predicate, ...]:
+    """Every different leaf test anywhere in a document."""
+    leaves = (part for predicate in predicates_of(document) for part in walk(predicate) if not part.parts())
+    return tuple(dict.fromkeys(leaves))
 
 
 def numbering_limits(document: RuleDocument) -> frozenset[str]:

@@ -17,7 +17,7 @@ from shared.domain.document_reader import Faults, Reader, RuleDocumentInvalid
 from shared.domain.enrollment import FUNDINGS, MARKETS
 from shared.domain.evaluation import AUTHORITIES, COVERING, DECISIONS, Authority, Decision
 from shared.domain.predicate_parsing import STATES, Names, parse_codes
-from shared.domain.rule_document import Assumption, Rule, RuleDocument, Scope, numbering_limits
+from shared.domain.rule_document import Assumption, Rule, RuleDocument, Scope, leaves_of, numbering_limits
 from shared.domain.rule_parts_parsing import Context
 from shared.domain.rule_terms_parsing import Terms, parse_terms
 from shared.domain.vocabulary import Vocabulary
@@ -87,13 +87,23 @@ def _document(reader: Reader, vocabulary: Vocabulary) -> RuleDocument:
         replaces_limits=frozenset(reader.texts("replaces_limits") or ()),
         assumptions=reader.each("assumptions", _assumption),
         notes=reader.texts("notes") or (),
-        codes=union((*(rule.codes for rule in rules), *(limit.codes for limit in terms.limits))),
+        codes=union(
+            (_own_codes(reader, context), *(r.codes for r in rules), *(limit.codes for limit in terms.limits))
+        ),
         body=_body(reader),
         **{name: getattr(terms, name) for name in (f.name for f in fields(Terms))},
     )
     _check_whole(reader, document)
     reader.finish()
-    return replace(document, numbered_by=numbering_limits(document))
+    return replace(document, numbered_by=numbering_limits(document), leaves=leaves_of(document))
+
+
+def _own_codes(reader: Reader, context: Context) -> ProcedureSet:
+    """The codes that the document's terms hold for, besides those of its rules and limits."""
+    if "codes" not in reader:
+        reader.raw("codes")
+        return ProcedureSet()
+    return parse_codes(reader.raw("codes"), reader.at("codes"), context.faults, context.names)
 
 
 def _body(reader: Reader) -> str:
@@ -234,8 +244,8 @@ def _check_whole(reader: Reader, document: RuleDocument) -> None:
     """What only the whole document shows: who may say what."""
     if not document.held and (document.rules or document.limits):
         reader.fault("text_held", "expected no rules and no limits where the text is not held")
-    if document.held and not document.withdrawn and not (document.rules or document.limits):
-        reader.fault("rules", "is required; expected at least one rule or limit")
+    if document.held and not document.withdrawn and not document.codes:
+        reader.fault("rules", "is required; expected rules, limits, or codes that the terms hold for")
     if document.authority in {"payer_policy", "plan_document"} and document.payers is None:
         reader.fault("applies_to", f"expected every scope of a {document.authority} to name its payers")
     if document.authority == "plan_document" and any(scope.plans is None for scope in document.scopes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -33,7 +34,9 @@ def load(database: PostgresDatabase) -> CatalogChange:
     return change
 
 
-def test_loading_the_packaged_catalog_twice_changes_nothing_the_second_time(database: PostgresDatabase) -> None:
+def test_loading_the_packaged_catalog_twice_changes_nothing_the_second_time(
+    database: PostgresDatabase,
+) -> None:
     """The first load makes catalog 1 and the payers; the second finds everything there."""
     first, second = load(database), load(database)
     assert (first.catalog_version, first.activated) == (1, True)
@@ -58,7 +61,9 @@ def test_new_document_version_raises_the_catalog_and_names_the_members_to_fold_a
     """An activated document is in the next catalog; members of its payer with visits are folded again."""
     load(database)
     with psycopg.connect(database_url) as connection:
-        connection.execute("insert into member (payer_id, member_id) values (%s, 'SAMPLE-1'), (%s, 'SAMPLE-2')", [PAYER] * 2)
+        connection.execute(
+            "insert into member (payer_id, member_id) values (%s, 'SAMPLE-1'), (%s, 'SAMPLE-2')", [PAYER] * 2
+        )
         connection.execute(
             "insert into visit (payer_id, client_id, visit_id, member_id, last_event, disposition, outcome)"
             " values (%s, 'c', 'v', 'SAMPLE-1', 1, 'counted', '{}')",
@@ -87,6 +92,4 @@ def test_same_version_with_other_content_is_refused(database: PostgresDatabase) 
 
 
 def _body(text: str) -> dict[str, object]:
-    import json
-
     return dict(json.loads(text))

@@ -58,7 +58,8 @@ class PostgresCatalog:
     def insert(self, row: DocumentRow) -> None:
         """Store a version of a document; it runs from `activated_in` on, if that is said."""
         self._connection.execute(
-            """insert into rule_document (document_id, version, payer_id, body, loaded_at, loaded_by, activated_in)
+            """insert into rule_document
+                      (document_id, version, payer_id, body, loaded_at, loaded_by, activated_in)
                values (%s, %s, %s, %s, %s, %s, %s)""",
             [
                 row.document_id,

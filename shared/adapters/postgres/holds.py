@@ -18,8 +18,8 @@ _HOLD_COLUMNS = (
     """hold_id, payer_id, member_id, client_id, payload_digest, state, expires_at, content, answer"""
 )
 
-_OVERRIDE_COLUMNS = """override_id, payer_id, member_id, limit_id, service_date, quantity, expires_on, visit_id,
-    approver, reason, created_at, revoked_at"""
+_OVERRIDE_COLUMNS = """override_id, payer_id, member_id, limit_id, service_date, quantity, expires_on,
+    visit_id, approver, reason, created_at, revoked_at"""
 
 
 class PostgresHolds:
@@ -32,7 +32,7 @@ class PostgresHolds:
     def next_arrival(self) -> int:
         """The next place among all that was accepted."""
         row = self._connection.execute("select nextval('arrival_seq')").fetchone()
-        assert row is not None  # noqa: S101 - a sequence always answers
+        assert row is not None
         return int(row[0])
 
     def insert(self, hold: NewHold) -> None:
@@ -40,10 +40,11 @@ class PostgresHolds:
         request = hold.request
         self._connection.execute(
             """
-            insert into hold (hold_id, payer_id, client_id, idempotency_key, payload_digest, member_id, arrival,
-                              content, quantity, expires_at, state, outcome, answer, created_at)
-            values (%(hold_id)s, %(payer_id)s, %(client_id)s, %(key)s, %(digest)s, %(member_id)s, %(arrival)s,
-                    %(content)s, %(quantity)s, %(expires_at)s, %(state)s, %(outcome)s, %(answer)s, %(created_at)s)
+            insert into hold (hold_id, payer_id, client_id, idempotency_key, payload_digest, member_id,
+                              arrival, content, quantity, expires_at, state, outcome, answer, created_at)
+            values (%(hold_id)s, %(payer_id)s, %(client_id)s, %(key)s, %(digest)s, %(member_id)s,
+                    %(arrival)s, %(content)s, %(quantity)s, %(expires_at)s, %(state)s, %(outcome)s,
+                    %(answer)s, %(created_at)s)
             """,
             {
                 "hold_id": request.hold_id,
@@ -96,7 +97,7 @@ class PostgresHolds:
                 where hold_id = %s and ended_by is null returning ended_by""",
             [end_state, hold_id],
         ).fetchone()
-        assert row is not None  # noqa: S101 - the member is locked and the hold was pending
+        assert row is not None
         return int(row[0])
 
     def _one(self, query: str, values: Sequence[Any]) -> HoldRow | None:

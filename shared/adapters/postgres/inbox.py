@@ -49,6 +49,22 @@ returning client_id, event_id, shard, arrival
 """
 
 
+# The given members with everyone who was merged into the same member as they, or into them.
+_FAMILY = """
+    asked as (
+        select m.payer_id, m.member_id, k.merged_into
+          from unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+          left join member k on k.payer_id = m.payer_id and k.member_id = m.member_id
+    ),
+    family as (
+        select payer_id, coalesce(merged_into, member_id) as member_id from asked
+         union
+        select k.payer_id, k.member_id from asked a
+          join member k on k.payer_id = a.payer_id and k.merged_into = coalesce(a.merged_into, a.member_id)
+         where k.merged_into is not null
+    )
+"""
+
 _PENDING_COLUMNS = """
 select e.arrival, e.payer_id, e.client_id, e.visit_id, e.event_id, e.type,
        (e.received_at at time zone 'UTC')::date, e.content, e.attempts
@@ -110,10 +126,12 @@ class PostgresInbox:
     def shards_waiting(self, refs: Iterable[MemberRef]) -> list[int]:
         """The shards in which events of these members are pending."""
         rows = self._connection.execute(
-            """select distinct e.shard from visit_event e
-                 join unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
-                   on e.payer_id = m.payer_id and e.member_id = m.member_id
-                where e.status = 'pending' order by e.shard""",
+            f"""
+            with {_FAMILY}
+            select distinct e.shard from visit_event e
+              join family m on e.payer_id = m.payer_id and e.member_id = m.member_id
+             where e.status = 'pending' order by e.shard
+            """,
             _given(refs),
         )
         return [shard for (shard,) in rows]
@@ -128,13 +146,13 @@ class PostgresInbox:
         """
         rows = self._connection.execute(
             f"""
+            with {_FAMILY}
             {_PENDING_COLUMNS}
               from visit_event e
              where e.status = 'pending' and e.shard = any (%(shards)s) and e.attempts = 0
                and (e.payer_id, e.client_id, e.visit_id) in (
                     select w.payer_id, w.client_id, w.visit_id from visit_event w
-                      join unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
-                        on w.payer_id = m.payer_id and w.member_id = m.member_id
+                      join family m on w.payer_id = m.payer_id and w.member_id = m.member_id
                      where w.status = 'pending')
                and (e.retry_at is null or e.retry_at <= %(now)s)
              order by e.arrival

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -29,8 +30,27 @@ from shared.domain.visit import Visit, VisitKey
 _VISIT_COLUMNS = """v.payer_id, v.client_id, v.visit_id, v.member_id, v.arrival, v.received_on, v.content,
     v.corrected_by, v.voided_by, v.last_event, v.duplicate_decision, v.disposition, v.plan_id, v.outcome"""
 
+_MEMBER_COLUMNS = "k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head, k.merged_into"
+
 _OF_MEMBERS = """join unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
     on {0}.payer_id = m.payer_id and {0}.member_id = m.member_id"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Family:
+    """Members to be loaded, and those that were merged into them, whose rows are theirs too."""
+
+    members: Sequence[MemberRef]
+    homes: Mapping[MemberRef, MemberRef] = field(default_factory=dict)
+
+    def given(self) -> dict[str, list[str]]:
+        """The parameters that `_OF_MEMBERS` takes for the rows of all of them."""
+        return _given([*self.members, *self.homes])
+
+    def home(self, payer_id: str, member_id: str) -> MemberRef:
+        """Whose a row is that names this member."""
+        ref = MemberRef(payer_id=payer_id, member_id=member_id)
+        return self.homes.get(ref, ref)
 
 
 class PostgresMemberBooks:
@@ -62,7 +82,10 @@ class PostgresMemberBooks:
         return {(payer, visit.visit.key): visit for payer, _, visit in found}
 
     def open(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
-        """Lock these members in order, making those not heard of yet, and load them whole."""
+        """Lock these members in order, making those not heard of yet, and load them whole.
+
+        Answers by the refs that were asked for: for a member that was merged into another, that other.
+        """
         ordered = sorted(set(refs))
         if not ordered:
             return {}
@@ -78,48 +101,121 @@ class PostgresMemberBooks:
             """,
             given,
         )
-        locked = self._connection.execute(
+        names = self.current_names(ordered)
+        rows: dict[MemberRef, Any] = {}
+        while missing := {names.get(ref, ref) for ref in ordered} - rows.keys():
+            rows |= self._lock(missing)
+            if any(merged_into is not None for *_, merged_into in rows.values()):
+                # A merge was committed while we waited for its lock: it leads further.
+                names = self.current_names(ordered)
+        wanted = {names.get(ref, ref) for ref in ordered}
+        loaded = self._load([row for ref, row in rows.items() if ref in wanted])
+        return {ref: loaded[names.get(ref, ref)] for ref in ordered}
+
+    def read(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
+        """Load members whole without locking them; those never heard of are absent.
+
+        Answers by the refs that were asked for: for a member that was merged into another, that other.
+        """
+        ordered = sorted(set(refs))
+        names = self.current_names(ordered)
+        rows = self._connection.execute(
+            f"""select {_MEMBER_COLUMNS} from member k {_OF_MEMBERS.format("k")}""",
+            _given(sorted({names.get(ref, ref) for ref in ordered})),
+        ).fetchall()
+        loaded = self._load(rows)
+        return {ref: loaded[name] for ref in ordered if (name := names.get(ref, ref)) in loaded}
+
+    def current_names(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRef]:
+        """Into whom those of these members that were merged were merged; the others are absent."""
+        rows = self._connection.execute(
+            f"""select k.payer_id, k.member_id, k.merged_into
+                  from member k {_OF_MEMBERS.format("k")} where k.merged_into is not null""",
+            _given(list(refs)),
+        )
+        return {
+            MemberRef(payer_id=payer, member_id=member): MemberRef(payer_id=payer, member_id=into)
+            for payer, member, into in rows
+        }
+
+    def _lock(self, refs: Iterable[MemberRef]) -> dict[MemberRef, Any]:
+        rows = self._connection.execute(
             f"""
-            select k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head from member k
+            select {_MEMBER_COLUMNS} from member k
               {_OF_MEMBERS.format("k")}
              order by k.payer_id, k.member_id
                for no key update of k
             """,
-            given,
-        ).fetchall()
-        return self._load(locked, given)
+            _given(sorted(refs)),
+        )
+        return {MemberRef(payer_id=row[0], member_id=row[1]): row for row in rows}
 
-    def read(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
-        """Load members whole without locking them; those never heard of are absent."""
-        ordered = sorted(set(refs))
-        given = _given(ordered)
+    def _family(self, members: Sequence[MemberRef]) -> _Family:
+        """These members with those that were merged into them."""
         rows = self._connection.execute(
-            f"""select k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head
-                  from member k {_OF_MEMBERS.format("k")}""",
-            given,
-        ).fetchall()
-        return self._load(rows, given)
+            """
+            select k.payer_id, k.member_id, k.merged_into from member k
+              join unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+                on k.payer_id = m.payer_id and k.merged_into = m.member_id
+             where k.merged_into is not null
+            """,
+            _given(members),
+        )
+        return _Family(
+            members=members,
+            homes={
+                MemberRef(payer_id=payer, member_id=member): MemberRef(payer_id=payer, member_id=into)
+                for payer, member, into in rows
+            },
+        )
 
     def bases(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberBase]:
-        """Members without visits and accumulators; those never heard of are absent."""
-        given = _given(sorted(set(refs)))
+        """Members without visits and accumulators; those never heard of are absent.
+
+        Answers by the refs that were asked for: for a member that was merged into another, that other.
+        """
         rows = self._connection.execute(
             f"""
-            select k.payer_id, k.member_id, k.version,
+            select k.payer_id, k.member_id, k.version, k.merged_into, f.merged,
                    (select count(*) from visit_event e
-                     where e.payer_id = k.payer_id and e.member_id = k.member_id and e.status = 'pending'),
+                     where e.payer_id = k.payer_id and e.member_id = any (f.merged || k.member_id)
+                       and e.status = 'pending'),
                    exists (select from refold_request r
                             where r.payer_id = k.payer_id and r.member_id = k.member_id),
                    (select json_object_agg(h.hold_id, h.outcome) from hold h
-                     where h.payer_id = k.payer_id and h.member_id = k.member_id and h.state = 'pending')
+                     where h.payer_id = k.payer_id and h.member_id = any (f.merged || k.member_id)
+                       and h.state = 'pending')
               from member k {_OF_MEMBERS.format("k")}
+             cross join lateral (
+                   select array_agg(a.member_id) as merged from member a
+                    where a.payer_id = k.payer_id and a.merged_into = k.member_id
+             ) f
             """,
-            given,
+            _given(sorted(set(refs))),
         ).fetchall()
-        spans, overrides = self._spans(given), self._overrides(given)
-        balances, plans = self._opening_balances(given), self._plans({payer for payer, *_ in rows})
+        merged = {
+            MemberRef(payer_id=row[0], member_id=row[1]): MemberRef(payer_id=row[0], member_id=row[3])
+            for row in rows
+            if row[3] is not None
+        }
+        bases = self._bases([row for row in rows if row[3] is None])
+        if merged:
+            homes = self.bases(merged.values())
+            bases |= {ref: homes[home] for ref, home in merged.items()}
+        return bases
+
+    def _bases(self, rows: list[Any]) -> dict[MemberRef, MemberBase]:
+        members = [MemberRef(payer_id=row[0], member_id=row[1]) for row in rows]
+        homes = {
+            replace(ref, member_id=merged): ref
+            for ref, row in zip(members, rows, strict=True)
+            for merged in row[4] or ()
+        }
+        family = _Family(members=members, homes=homes)
+        spans, overrides = self._spans(family), self._overrides(family)
+        balances, plans = self._opening_balances(family), self._plans({ref.payer_id for ref in members})
         bases = {}
-        for payer_id, member_id, version, pending, refold, holds in rows:
+        for payer_id, member_id, version, _, _, pending, refold, holds in rows:
             ref = MemberRef(payer_id=payer_id, member_id=member_id)
             history = History(
                 payer_id=payer_id,
@@ -145,18 +241,19 @@ class PostgresMemberBooks:
     def accumulators(self, refs: Iterable[MemberRef]) -> dict[MemberRef, list[StoredAccumulator]]:
         """The stored accumulators of members, by member."""
         wanted = sorted(set(refs))
-        return self._accumulators(_given(wanted)) if wanted else {}
+        return self._accumulators(_Family(members=wanted)) if wanted else {}
 
-    def _load(self, rows: list[Any], given: dict[str, list[str]]) -> dict[MemberRef, StoredMember]:
-        spans = self._spans(given)
-        visits = self._visits(given)
-        holds, stored_holds = self._holds(given)
-        overrides = self._overrides(given)
-        balances = self._opening_balances(given)
-        accumulators = self._accumulators(given)
+    def _load(self, rows: list[Any]) -> dict[MemberRef, StoredMember]:
+        family = self._family([MemberRef(payer_id=row[0], member_id=row[1]) for row in rows])
+        spans = self._spans(family)
+        visits = self._visits(family)
+        holds, stored_holds = self._holds(family)
+        overrides = self._overrides(family)
+        balances = self._opening_balances(family)
+        accumulators = self._accumulators(family)
         plans = self._plans({payer for payer, *_ in rows})
         loaded = {}
-        for payer_id, member_id, version, entries, head in rows:
+        for payer_id, member_id, version, entries, head, _ in rows:
             ref = MemberRef(payer_id=payer_id, member_id=member_id)
             history = History(
                 payer_id=payer_id,
@@ -180,49 +277,44 @@ class PostgresMemberBooks:
             )
         return loaded
 
-    def _rows(self, columns: str, table: str, alias: str, order: str, given: dict[str, list[str]]) -> Any:
-        return self._connection.execute(
-            f"select {columns} from {table} {alias} {_OF_MEMBERS.format(alias)} order by {order}", given
+    def _rows(self, columns: str, table: str, alias: str, order: str, family: _Family) -> Iterator[Any]:
+        """(whose it is, columns...) of each row of a table; `columns` leave out payer and member."""
+        rows = self._connection.execute(
+            f"""select {alias}.payer_id, {alias}.member_id, {columns}
+                  from {table} {alias} {_OF_MEMBERS.format(alias)} order by {order}""",
+            family.given(),
         )
+        return ((family.home(payer, member), *values) for payer, member, *values in rows)
 
-    def _spans(self, given: dict[str, list[str]]) -> dict[MemberRef, list[EnrollmentSpan]]:
+    def _spans(self, family: _Family) -> dict[MemberRef, list[EnrollmentSpan]]:
         spans: dict[MemberRef, list[EnrollmentSpan]] = defaultdict(list)
-        columns = "e.payer_id, e.member_id, e.plan_id, e.starts_on, e.ends_on, e.attributes"
-        for payer, member, plan_id, start, end, attributes in self._rows(
-            columns, "enrollment", "e", "e.starts_on", given
+        columns = "e.plan_id, e.starts_on, e.ends_on, e.attributes"
+        # A merged member's spans are no longer anybody's.
+        alone = _Family(members=family.members)
+        for ref, plan_id, start, end, attributes in self._rows(
+            columns, "enrollment", "e", "e.starts_on", alone
         ):
-            spans[MemberRef(payer_id=payer, member_id=member)].append(
+            spans[ref].append(
                 EnrollmentSpan(plan_id=plan_id, start=start, end=end, attributes=tuple(attributes))
             )
         return spans
 
-    def _visits(self, given: dict[str, list[str]]) -> dict[MemberRef, list[StoredVisit]]:
+    def _visits(self, family: _Family) -> dict[MemberRef, list[StoredVisit]]:
         visits: dict[MemberRef, list[StoredVisit]] = defaultdict(list)
-        for row in self._rows(_VISIT_COLUMNS, "visit", "v", "v.arrival, v.client_id, v.visit_id", given):
-            payer, member, visit = _visit_from(row)
-            visits[MemberRef(payer_id=payer, member_id=member or "")].append(visit)
+        order = "v.arrival, v.client_id, v.visit_id"
+        for ref, *row in self._rows(_VISIT_COLUMNS, "visit", "v", order, family):
+            visits[ref].append(_visit_from(row)[2])
         return visits
 
     def _holds(
-        self, given: dict[str, list[str]]
+        self, family: _Family
     ) -> tuple[dict[MemberRef, list[Hold]], dict[MemberRef, dict[str, StoredHold]]]:
         holds: dict[MemberRef, list[Hold]] = defaultdict(list)
         stored: dict[MemberRef, dict[str, StoredHold]] = defaultdict(dict)
-        columns = """h.payer_id, h.member_id, h.hold_id, h.arrival, h.content, h.quantity, h.ended_by,
-            h.end_state, h.state, h.outcome"""
-        for (
-            payer,
-            member,
-            hold_id,
-            arrival,
-            content,
-            quantity,
-            ended_by,
-            end_state,
-            state,
-            outcome,
-        ) in self._rows(columns, "hold", "h", "h.arrival", given):
-            ref = MemberRef(payer_id=payer, member_id=member)
+        columns = "h.hold_id, h.arrival, h.content, h.quantity, h.ended_by, h.end_state, h.state, h.outcome"
+        for ref, hold_id, arrival, content, quantity, ended_by, end_state, state, outcome in self._rows(
+            columns, "hold", "h", "h.arrival", family
+        ):
             holds[ref].append(
                 Hold(
                     hold_id=hold_id,
@@ -236,23 +328,15 @@ class PostgresMemberBooks:
             stored[ref][hold_id] = StoredHold(state=state, outcome=outcome)
         return holds, stored
 
-    def _overrides(self, given: dict[str, list[str]]) -> dict[MemberRef, list[Override]]:
+    def _overrides(self, family: _Family) -> dict[MemberRef, list[Override]]:
         overrides: dict[MemberRef, list[Override]] = defaultdict(list)
-        columns = """o.payer_id, o.member_id, o.override_id, o.limit_id, o.service_date, o.quantity,
-            o.expires_on, o.visit_id, o.revoked_at"""
-        for (
-            payer,
-            member,
-            override_id,
-            limit_id,
-            on,
-            quantity,
-            expires_on,
-            visit_id,
-            revoked_at,
-        ) in self._rows(columns, "override_grant", "o", "o.created_at, o.override_id", given):
+        columns = """o.override_id, o.limit_id, o.service_date, o.quantity, o.expires_on, o.visit_id,
+            o.revoked_at"""
+        for ref, override_id, limit_id, on, quantity, expires_on, visit_id, revoked_at in self._rows(
+            columns, "override_grant", "o", "o.created_at, o.override_id", family
+        ):
             if revoked_at is None:
-                overrides[MemberRef(payer_id=payer, member_id=member)].append(
+                overrides[ref].append(
                     Override(
                         override_id=override_id,
                         limit_id=limit_id,
@@ -264,14 +348,14 @@ class PostgresMemberBooks:
                 )
         return overrides
 
-    def _opening_balances(self, given: dict[str, list[str]]) -> dict[MemberRef, list[OpeningBalance]]:
+    def _opening_balances(self, family: _Family) -> dict[MemberRef, list[OpeningBalance]]:
         balances: dict[MemberRef, list[OpeningBalance]] = defaultdict(list)
-        columns = """b.payer_id, b.member_id, b.plan_id, b.limit_id, b.service_date, b.quantity, b.source,
-            b.sequence"""
-        for payer, member, plan_id, limit_id, on, quantity, source, sequence in self._rows(
-            columns, "opening_balance", "b", "b.source, b.service_date, b.plan_id, b.limit_id", given
+        columns = "b.plan_id, b.limit_id, b.service_date, b.quantity, b.source, b.sequence"
+        order = "b.source, b.service_date, b.plan_id, b.limit_id, b.member_id"
+        for ref, plan_id, limit_id, on, quantity, source, sequence in self._rows(
+            columns, "opening_balance", "b", order, family
         ):
-            balances[MemberRef(payer_id=payer, member_id=member)].append(
+            balances[ref].append(
                 OpeningBalance(
                     plan_id=plan_id,
                     limit_id=limit_id,
@@ -283,13 +367,15 @@ class PostgresMemberBooks:
             )
         return balances
 
-    def _accumulators(self, given: dict[str, list[str]]) -> dict[MemberRef, list[StoredAccumulator]]:
+    def _accumulators(self, family: _Family) -> dict[MemberRef, list[StoredAccumulator]]:
         accumulators: dict[MemberRef, list[StoredAccumulator]] = defaultdict(list)
-        columns = "a.payer_id, a.member_id, " + ", ".join(f"a.{name}" for name in accumulator_columns.names)
-        for payer, member, *values in self._rows(
-            columns, "accumulator", "a", "a.plan_id, a.limit_id, a.period_start", given
+        columns = ", ".join(f"a.{name}" for name in accumulator_columns.names)
+        # Those of a merged member stand at nothing: what it used is in its new home's.
+        alone = _Family(members=family.members)
+        for ref, *values in self._rows(
+            columns, "accumulator", "a", "a.plan_id, a.limit_id, a.period_start", alone
         ):
-            accumulators[MemberRef(payer_id=payer, member_id=member)].append(accumulator_from(values))
+            accumulators[ref].append(accumulator_from(values))
         return accumulators
 
     def _plans(self, payers: set[str]) -> dict[str, dict[str, Plan]]:
@@ -433,10 +519,7 @@ class PostgresMemberBooks:
 
     def requested_refolds(self, refs: Iterable[MemberRef]) -> dict[MemberRef, str]:
         """Those of these members that are to be folded again, with why."""
-        wanted = list(refs)
-        given = _given(wanted)
-        rows = self._rows("r.payer_id, r.member_id, r.reason", "refold_request", "r", "1, 2", given)
-        return {MemberRef(payer_id=payer, member_id=member): reason for payer, member, reason in rows}
+        return dict(self._rows("r.reason", "refold_request", "r", "1, 2", _Family(members=list(refs))))
 
     def refolded(self, refs: Iterable[MemberRef]) -> None:
         """Forget the requests to fold these members again."""

@@ -23,7 +23,7 @@ class PostgresPayers:
         return {payer_id for (payer_id,) in rows}
 
     def lock(self, payer_id: str) -> None:
-        """Keep others from changing, or counting by, the payer's plans and rules until the transaction ends."""
+        """Keep others from changing or reading the payer's plans and rules until the transaction ends."""
         self._connection.execute(
             "select from payer where payer_id = %(payer_id)s for no key update", {"payer_id": payer_id}
         )

@@ -21,14 +21,15 @@ class PostgresStanding:
         """What became of each payer's visit events, by payer id, all in one snapshot (I7)."""
         rows = self._connection.execute(
             """
-            select payer_id,
-                   count(*),
-                   count(*) filter (where status = 'applied'),
-                   count(*) filter (where status = 'rejected'),
-                   count(*) filter (where status = 'dead'),
-                   count(*) filter (where status = 'pending'),
-                   min(received_at) filter (where status = 'pending')
-              from visit_event group by payer_id
+            select p.payer_id,
+                   count(e.status),
+                   count(*) filter (where e.status = 'applied'),
+                   count(*) filter (where e.status = 'rejected'),
+                   count(*) filter (where e.status = 'dead'),
+                   count(*) filter (where e.status = 'pending'),
+                   min(e.received_at) filter (where e.status = 'pending')
+              from payer p left join visit_event e on e.payer_id = p.payer_id
+             group by p.payer_id
             """
         )
         return {
@@ -62,9 +63,4 @@ class PostgresStanding:
     def counters_waiting(self) -> int:
         """How many members' counters are older than their state."""
         row = self._connection.execute("select count(*) from counter_outbox").fetchone()
-        return int(row[0]) if row else 0
-
-    def catalog_version(self) -> int:
-        """The number of the running rule catalog; 0 before the first was activated."""
-        row = self._connection.execute("select version from catalog").fetchone()
         return int(row[0]) if row else 0

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from shared.adapters.postgres.catalog import PostgresCatalog
+from shared.adapters.postgres.bulk_inbox import PostgresBulkInbox
 from shared.adapters.postgres.clients import PostgresClients
 from shared.adapters.postgres.determinations import PostgresDeterminations
 from shared.adapters.postgres.enrollments import PostgresEnrollments
@@ -19,6 +20,7 @@ from shared.adapters.postgres.payers import PostgresPayers
 from shared.adapters.postgres.plans import PostgresPlans
 from shared.adapters.postgres.receipts import PostgresReceipts
 from shared.adapters.postgres.standing import PostgresStanding
+from shared.adapters.postgres.visit_listing import PostgresVisitListing
 from shared.adapters.postgres.worker_jobs import PostgresWorkerJobs
 
 
@@ -103,3 +105,13 @@ class PostgresTransaction:
     def jobs(self) -> PostgresWorkerJobs:
         """The worker's jobs."""
         return PostgresWorkerJobs(self._connection)
+
+    @cached_property
+    def visits(self) -> PostgresVisitListing:
+        """Visits, as those see them who must explain a count."""
+        return PostgresVisitListing(self._connection)
+
+    @cached_property
+    def bulk_inbox(self) -> PostgresBulkInbox:
+        """Visit events by the thousand."""
+        return PostgresBulkInbox(self._connection)

@@ -1,0 +1,136 @@
+"""What the worker's use cases need from the world, beyond what they share with the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.counter_worker.totals import Totals
+from shared.domain.records import CounterImage, MemberRef
+from shared.ports import Clock, Counters, RulesSource, Transaction
+
+
+class Outbox(Protocol):
+    """The queue of counters to project."""
+
+    def waiting(self, seconds: float, limit: int) -> list[MemberRef]:
+        """Members queued at least `seconds` ago, longest first, at most `limit`."""
+        ...
+
+    def images(self, refs: Sequence[MemberRef]) -> list[CounterImage]:
+        """What the counters of those of these members that exist should show, all as of one moment."""
+        ...
+
+    def forget(self, projected: Sequence[CounterImage]) -> None:
+        """Take members off the queue, save those that changed again since their image."""
+        ...
+
+    def queue(self, refs: Sequence[MemberRef]) -> None:
+        """Put members on the queue as they stand now."""
+        ...
+
+    def queued(self, refs: Sequence[MemberRef]) -> set[MemberRef]:
+        """Those of these members that are on the queue."""
+        ...
+
+    def sample(self, size: int) -> list[MemberRef]:
+        """About `size` members of whom anything was counted, at random; at most `size`."""
+        ...
+
+
+class Jobs(Protocol):
+    """The worker's own book-keeping."""
+
+    def claim(self, job: str) -> bool:
+        """Take a job until the transaction ends; False when another worker is at it."""
+        ...
+
+    def now(self) -> datetime:
+        """The database's time: one clock for all workers."""
+        ...
+
+    def shards_with_work(self, now: datetime) -> list[int]:
+        """The shards with events due at `now` or members to fold again, longest waiting first."""
+        ...
+
+    def seconds_since(self, job: str) -> float | None:
+        """How long ago a job last came to its end, by the database's clock; None if it never did."""
+        ...
+
+    def note_run(self, job: str) -> None:
+        """Record that a job has just come to its end."""
+        ...
+
+    def add_totals(self, counts: Mapping[str, int]) -> None:
+        """Add to what all workers together have done."""
+        ...
+
+
+class Standing(Protocol):
+    """Where the service stands."""
+
+    def oldest_due_at(self, now: datetime) -> datetime | None:
+        """When the oldest event that a worker could apply now was received; None if none waits."""
+        ...
+
+
+class WorkerTransaction(Transaction, Protocol):
+    """One open transaction with everything the worker's use cases work on."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Counters to project."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """The worker's jobs."""
+        ...
+
+    @property
+    def standing(self) -> Standing:
+        """What waits."""
+        ...
+
+
+class Store(Protocol):
+    """Hands out transactions."""
+
+    def transaction(
+        self, payers: Sequence[str], *, seconds: float | None = None
+    ) -> AbstractContextManager[WorkerTransaction]:
+        """One transaction that sees `payers`. Raises StoreUnavailable when it cannot answer in time."""
+        ...
+
+
+class DisposableCounters(Counters, Protocol):
+    """Counters that can be deleted too."""
+
+    def forget(self, refs: Sequence[MemberRef]) -> None:
+        """Delete these members' counters. Raises CountersUnavailable."""
+        ...
+
+
+class WakeFlags(Protocol):
+    """Says of each shard whether a wake-up is on its way, so that no second one is sent."""
+
+    def lower(self, shard: int) -> None:
+        """From now on a wake-up is sent again. Raises CountersUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What every use case is handed. `monotonic` is a clock in seconds that never goes back."""
+
+    store: Store
+    rules: RulesSource
+    counters: DisposableCounters
+    flags: WakeFlags
+    clock: Clock
+    monotonic: Callable[[], float]
+    totals: Totals
+    batch_max: int

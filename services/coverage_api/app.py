@@ -1,0 +1,194 @@
+"""The Flask application: routing, request ids, a problem for whatever goes wrong, and the access log."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
+
+from services.coverage_api.deadline import BudgetedStore
+from services.coverage_api.dispatch import view_of
+from services.coverage_api.errors import (
+    INTERNAL,
+    BodyTooLarge,
+    MalformedBody,
+    MethodNotAllowed,
+    Unauthenticated,
+    problem,
+    problem_type,
+    retry_after,
+)
+from services.coverage_api.http import PROBLEM_TYPE, Answer, Endpoint, respond
+from services.coverage_api.logs import CALL_ANSWERED, CALL_FAILED, STORE_UNAVAILABLE
+from services.coverage_api.metrics import Metrics
+from services.coverage_api.openapi import public_path
+from services.coverage_api.security import Doorkeeper
+from shared.adapters.logs import described
+from shared.domain.errors import NeedlecapError, NotFound, StoreUnavailable
+
+UNKNOWN_ROUTE = "unknown"
+REQUEST_ID_HEADER = "X-Request-ID"
+
+_is_request_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", re.ASCII).fullmatch
+
+OpenRoute = tuple[str, str, Callable[[], Response]]
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+class SlugConverter(BaseConverter):
+    """The id of a payer in an address."""
+
+    regex = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
+
+
+class IdConverter(BaseConverter):
+    """An id that we made ourselves."""
+
+    regex = r"[A-Za-z0-9_-]{1,64}"
+
+
+class TextConverter(BaseConverter):
+    """An id that a client chose: up to 200 characters, slashes too, but no control characters."""
+
+    regex = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}"
+    part_isolating = False
+
+
+class NumberConverter(BaseConverter):
+    """A version number, from 1."""
+
+    regex = r"[1-9][0-9]{0,8}"
+
+
+def create_app(
+    endpoints: Sequence[Endpoint],
+    open_routes: Sequence[OpenRoute],
+    doorkeeper: Doorkeeper,
+    store: BudgetedStore,
+    metrics: Metrics,
+) -> Flask:
+    """The application that answers `endpoints`, behind the doorkeeper, and `open_routes`, which need no key.
+
+    `open_routes` are (name, path, view).
+    """
+    app = Flask("needlecap", static_folder=None)
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = True
+    app.url_map.converters.update(
+        slug=SlugConverter, id=IdConverter, text=TextConverter, number=NumberConverter
+    )
+    templates: dict[str, str] = {}
+    for endpoint in endpoints:
+        rule = flask_rule(endpoint.path)
+        templates[rule] = public_path(endpoint.path)
+        _add(app, endpoint.name, endpoint.method, rule, view_of(endpoint, doorkeeper))
+    for name, path, view in open_routes:
+        templates[path] = path
+        _add(app, name, "GET", path, view)
+    app.before_request(_begin(store))
+    app.after_request(_finish(metrics, templates))
+    app.register_error_handler(NeedlecapError, _refuse)
+    app.register_error_handler(HTTPException, _refuse_http)
+    app.register_error_handler(Exception, _fail)
+    return app
+
+
+def flask_rule(path: str) -> str:
+    """An endpoint's path, `{name:kind}`, as a Werkzeug rule, `<kind:name>`."""
+    return re.sub(r"\{(\w+):(\w+)\}", r"<\2:\1>", path)
+
+
+def _add(app: Flask, name: str, method: str, rule: str, view: Callable[..., Response]) -> None:
+    app.add_url_rule(rule, endpoint=name, view_func=view, methods=[method], provide_automatic_options=False)
+
+
+def _begin(store: BudgetedStore) -> Callable[[], None]:
+    def begin() -> None:
+        given = request.headers.get(REQUEST_ID_HEADER, "")
+        g.request_id = given if _is_request_id(given) else uuid.uuid4().hex
+        g.started = time.perf_counter()
+        g.client_name = None
+        store.begin_call()
+
+    return begin
+
+
+def _finish(metrics: Metrics, templates: Mapping[str, str]) -> Callable[[Response], Response]:
+    """Stamp every answer, count it, and write its line of the access log."""
+
+    def finish(response: Response) -> Response:
+        headers = response.headers
+        headers[REQUEST_ID_HEADER] = g.request_id
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers.setdefault("Cache-Control", "no-store")
+        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        headers.setdefault("Referrer-Policy", "no-referrer")
+        seconds = time.perf_counter() - g.started
+        route = templates[request.url_rule.rule] if request.url_rule is not None else UNKNOWN_ROUTE
+        metrics.calls.labels(request.method, route, response.status_code).inc()
+        metrics.seconds.labels(route).observe(seconds)
+        _log.info(
+            CALL_ANSWERED,
+            method=request.method,
+            route=route,
+            status=response.status_code,
+            milliseconds=round(seconds * 1000, 2),
+            request_id=g.request_id,
+            client=g.client_name,
+        )
+        return response
+
+    return finish
+
+
+def _problem_response(document: dict[str, Any], headers: Sequence[tuple[str, str]] = ()) -> Response:
+    answer = Answer(status=document["status"], body=document, headers=tuple(headers))
+    return respond(answer, PROBLEM_TYPE)
+
+
+def _refuse(error: NeedlecapError) -> Response:
+    """The problem of an error that the table knows; any other is a bug."""
+    if problem_type(error) is INTERNAL:
+        return _fail(error)
+    headers = []
+    if isinstance(error, Unauthenticated):
+        headers.append(("WWW-Authenticate", 'Bearer realm="needlecap"'))
+    seconds = retry_after(error)
+    if seconds is not None:
+        headers.append(("Retry-After", str(seconds)))
+    if isinstance(error, StoreUnavailable):
+        cause = error.__cause__
+        _log.warning(STORE_UNAVAILABLE, request_id=g.request_id, kind=type(cause).__name__ if cause else None)
+    return _problem_response(problem(error, g.request_id), headers)
+
+
+_HTTP_ERRORS: dict[int, type[NeedlecapError]] = {
+    400: MalformedBody,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: BodyTooLarge,
+}
+
+
+def _refuse_http(error: HTTPException) -> Response:
+    """The problem of what Flask itself refuses: unknown addresses, wrong methods, broken requests."""
+    known = _HTTP_ERRORS.get(error.code or 500)
+    if known is None:
+        return _fail(error)
+    headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
+    return _problem_response(problem(known(), g.request_id), headers)
+
+
+def _fail(error: Exception) -> Response:
+    """A bug: the caller learns the request's id, the log where it happened, neither the data."""
+    _log.error(CALL_FAILED, request_id=g.request_id, **described(error))
+    detail = "The failure is in the log under this request_id."
+    return _problem_response(INTERNAL.render(detail, g.request_id))

@@ -1,0 +1,71 @@
+"""Reads a request's body: bounded, of the right type, and well-formed JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+from flask import Request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from services.coverage_api.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
+
+
+def require_type(request: Request, media_type: str) -> None:
+    """Raises UnsupportedMediaType unless the body is plain UTF-8 of `media_type`."""
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != media_type or charset not in {"utf-8", "utf8"}:
+        raise UnsupportedMediaType(f"The body must be {media_type} in UTF-8.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("The body must not be compressed.")
+
+
+def read_body(request: Request, bytes_max: int) -> bytes:
+    """The whole body. Raises BodyTooLarge without reading more than `bytes_max` of it."""
+    if request.content_length is not None and request.content_length > bytes_max:
+        raise BodyTooLarge(f"The body may have at most {bytes_max} bytes.")
+    try:
+        body: bytes = request.stream.read(bytes_max + 1)
+    except RequestEntityTooLarge as error:
+        raise BodyTooLarge(f"The body may have at most {bytes_max} bytes.") from error
+    except (ClientDisconnected, OSError) as error:
+        raise MalformedBody("The body ended before it was whole.") from error
+    if len(body) > bytes_max:
+        raise BodyTooLarge(f"The body may have at most {bytes_max} bytes.")
+    return body
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text. Raises MalformedBody; NaN, Infinity and repeated names are refused too."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody from error
+    try:
+        suspicious = _may_repeat_names(body, value)
+    except TypeError as error:  # how orjson says that a value nests too deeply to be written
+        raise MalformedBody("The body is nested too deeply.") from error
+    if suspicious:
+        _refuse_repeated_names(body)
+    return value
+
+
+def _may_repeat_names(body: bytes, value: Any) -> bool:
+    """False when it is certain that no object of the text repeats a name.
+
+    Of a repeated name the parser keeps the last, so writing the value again gives fewer colons than
+    were read. An escaped colon would hide one, so a text with such an escape is looked at closely.
+    """
+    return b"\\u003" in body or body.count(b":") != orjson.dumps(value).count(b":")
+
+
+def _refuse_repeated_names(body: bytes) -> None:
+    def checked(pairs: list[tuple[str, Any]]) -> None:
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise MalformedBody("An object of the body repeats a name.")
+
+    try:
+        json.loads(body, object_pairs_hook=checked)
+    except RecursionError as error:
+        raise MalformedBody("The body is nested too deeply.") from error

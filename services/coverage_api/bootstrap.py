@@ -1,0 +1,194 @@
+"""The composition root: the one place where the API's parts are made and put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+
+import redis
+import structlog
+from flask import Flask
+from redis.exceptions import RedisError
+from ulid import ULID
+
+from services.coverage_api.app import OpenRoute, create_app
+from services.coverage_api.deadline import BudgetedStore
+from services.coverage_api.http import Endpoint
+from services.coverage_api.logs import WAKE_UP_FAILED
+from services.coverage_api.metrics import Metrics, StandingCollector
+from services.coverage_api.openapi import openapi_document
+from services.coverage_api.ports import Tools
+from services.coverage_api.routes import (
+    accumulators,
+    administration,
+    bulk,
+    documentation,
+    eligibility_checks,
+    health,
+    holds,
+    overrides,
+    rule_documents,
+    status,
+    visit_events,
+    visits,
+)
+from services.coverage_api.routes.parts import Parts
+from services.coverage_api.security import Doorkeeper
+from services.coverage_api.settings import Settings
+from services.coverage_api.waiting import WaitingRoom
+from shared.adapters.catalog_source import CatalogSource
+from shared.adapters.celery_wakeups import CeleryWakeUps
+from shared.adapters.logs import configure_logs, described
+from shared.adapters.postgres.database import PostgresDatabase
+from shared.adapters.redis.connection import connect
+from shared.adapters.redis.counters import RedisCounters
+from shared.domain.errors import CountersUnavailable
+from shared.domain.records import CounterImage, MemberRef
+from shared.ports import Counters
+
+#: A call waits this long for a connection; with CALL_SECONDS of deadline.py it stays below five seconds.
+CONNECTION_WAIT_SECONDS = 1.0
+
+_ROUTES = (
+    eligibility_checks,
+    visit_events,
+    bulk,
+    accumulators,
+    visits,
+    holds,
+    overrides,
+    administration,
+    rule_documents,
+    status,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The built service: its application, and what must be closed at its end."""
+
+    app: Flask
+    endpoints: Sequence[Endpoint]
+    close: Callable[[], None]
+
+
+class CountedCounters:
+    """Counters that also count how often Redis could not answer for them."""
+
+    def __init__(self, counters: Counters, metrics: Metrics) -> None:
+        """Pass everything on to `counters`."""
+        self._counters = counters
+        self._metrics = metrics
+
+    def project(self, images: Sequence[CounterImage]) -> None:
+        """See Counters."""
+        try:
+            self._counters.project(images)
+        except CountersUnavailable:
+            self._metrics.counters_unavailable.inc()
+            raise
+
+    def read(self, refs: Sequence[MemberRef]) -> Mapping[MemberRef, CounterImage]:
+        """See Counters."""
+        try:
+            return self._counters.read(refs)
+        except CountersUnavailable:
+            self._metrics.counters_unavailable.inc()
+            raise
+
+
+def build(settings: Settings) -> Service:
+    """Make the service. Nothing is connected yet: servers that are away now may come later."""
+    environment = settings.environment
+    configure_logs(environment.log_level)
+    metrics = Metrics(settings.metrics_dir)
+    database = PostgresDatabase(
+        environment.database_url,
+        connections_max=settings.connections_max,
+        wait_seconds=CONNECTION_WAIT_SECONDS,
+    )
+    store = BudgetedStore(database, time.monotonic)
+    client = connect(environment.redis_url)
+    wakeups = CeleryWakeUps(
+        client, environment.broker_url, monotonic=time.monotonic, failed=_wake_up_failed(metrics)
+    )
+    tools = Tools(
+        store=store,
+        rules=CatalogSource(store),
+        counters=CountedCounters(RedisCounters(client, hash_key=environment.hash_key), metrics),
+        wakeups=wakeups,
+        clock=utc_now,
+        new_id=new_id,
+        monotonic=time.monotonic,
+        pause=time.sleep,
+    )
+    doorkeeper = Doorkeeper(store, utc_now, environment.hash_key)
+    endpoints = endpoints_of(
+        Parts(
+            tools=tools,
+            store=store,
+            doorkeeper=doorkeeper,
+            settings=settings,
+            waiting_room=WaitingRoom(settings.waiters_max),
+            loading_room=WaitingRoom(settings.loaders_max),
+        )
+    )
+    metrics.add(StandingCollector(store, time.monotonic))
+    readiness = health.Readiness(store, lambda: _answers(client), utc_now, settings.worker_behind_seconds)
+    app = create_app(endpoints, _open_routes(endpoints, readiness, metrics), doorkeeper, store, metrics)
+
+    def close() -> None:
+        wakeups.close()
+        client.close()
+        database.close()
+
+    return Service(app=app, endpoints=endpoints, close=close)
+
+
+def endpoints_of(parts: Parts) -> list[Endpoint]:
+    """Every call that needs a key."""
+    return [endpoint for module in _ROUTES for endpoint in module.endpoints(parts)]
+
+
+def _open_routes(
+    endpoints: Sequence[Endpoint], readiness: health.Readiness, metrics: Metrics
+) -> list[OpenRoute]:
+    document = openapi_document(endpoints, metadata.version("needlecap"))
+    return [
+        ("alive", "/healthz", health.alive),
+        ("ready", "/readyz", readiness.view),
+        ("metrics", "/metrics", health.metrics_view(metrics)),
+        ("openapi", "/openapi.json", documentation.document_view(document)),
+        ("docs", "/docs", documentation.page_view(document)),
+        ("docs_style", "/docs/docs.css", documentation.style_view()),
+    ]
+
+
+def utc_now() -> datetime:
+    """The current instant."""
+    return datetime.now(UTC)
+
+
+def new_id(prefix: str) -> str:
+    """A new id that sorts by the time it was made, such as `chk_01J...`."""
+    return f"{prefix}_{ULID()}"
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+def _wake_up_failed(metrics: Metrics) -> Callable[[Exception], None]:
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+    def tell(error: Exception) -> None:
+        metrics.wake_up_failures.inc()
+        log.warning(WAKE_UP_FAILED, **described(error))
+
+    return tell

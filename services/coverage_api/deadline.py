@@ -1,0 +1,42 @@
+"""How long one call may take of Postgres in all, so that a call never waits past five seconds (I13)."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from services.coverage_api.ports import ApiTransaction, Store
+from shared.domain.errors import StoreUnavailable
+
+#: Seconds of Postgres per call. Waiting for a connection comes on top, see bootstrap.
+CALL_SECONDS = 3.8
+
+_deadline: contextvars.ContextVar[float | None] = contextvars.ContextVar("needlecap_deadline", default=None)
+
+
+class BudgetedStore:
+    """Bounds the transactions of a call by what is left of its time."""
+
+    def __init__(self, store: Store, monotonic: Callable[[], float]) -> None:
+        """Hand out the transactions of `store`; `monotonic` is a clock in seconds that never goes back."""
+        self._store = store
+        self._monotonic = monotonic
+
+    def begin_call(self) -> None:
+        """Start the time of the call that this thread now serves."""
+        _deadline.set(self._monotonic() + CALL_SECONDS)
+
+    def transaction(
+        self, payers: Sequence[str], *, seconds: float | None = None
+    ) -> AbstractContextManager[ApiTransaction]:
+        """A transaction of at most `seconds`, or of what is left of the call's time.
+
+        Raises StoreUnavailable when nothing is left.
+        """
+        deadline = _deadline.get()
+        if seconds is None and deadline is not None:
+            seconds = deadline - self._monotonic()
+            if seconds <= 0:
+                raise StoreUnavailable
+        return self._store.transaction(payers, seconds=seconds)

@@ -1,0 +1,12 @@
+"""The API's log events: constants, written with fields, never anything about a person (I8)."""
+
+from __future__ import annotations
+
+#: One line per answered call: method, route, status, milliseconds, request_id, client.
+CALL_ANSWERED = "call_answered"
+#: A bug: the kind of exception and where it was raised, but not its text, which may quote data.
+CALL_FAILED = "call_failed"
+#: Postgres could not answer a call.
+STORE_UNAVAILABLE = "store_unavailable"
+#: Wake-ups could not be sent; the worker's sweep finds the work.
+WAKE_UP_FAILED = "wake_up_failed"

@@ -1,0 +1,122 @@
+"""Metrics of the API. Labels are methods, route templates, statuses: never anything about a person."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from services.coverage_api.ports import Store
+from shared.domain.client import ALL_PAYERS
+from shared.domain.errors import StoreUnavailable
+from shared.domain.standing import EventCounts
+
+SECONDS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+#: Counts of the whole inbox are read at most this often, however often somebody scrapes.
+STANDING_SECONDS = 5.0
+
+
+class Metrics:
+    """The counters of one process, and what a scrape is answered with."""
+
+    def __init__(self, multiprocess_dir: Path | None) -> None:
+        """With `multiprocess_dir`, a scrape adds up all processes that share the directory."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._multiprocess_dir = multiprocess_dir
+        self.calls = Counter(
+            "needlecap_http_requests",
+            "Calls answered.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "needlecap_http_request_seconds",
+            "Time from the first byte of a call to its answer.",
+            ["route"],
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.wake_up_failures = Counter(
+            "needlecap_wake_up_failures", "Wake-ups that could not be sent.", registry=self.registry
+        )
+        self.counters_unavailable = Counter(
+            "needlecap_counters_unavailable",
+            "Times that Redis could not answer for counters and Postgres did.",
+            registry=self.registry,
+        )
+        self._extra: list[Collector] = []
+
+    def add(self, collector: Collector) -> None:
+        """Show what `collector` reads at the time of a scrape."""
+        self._extra.append(collector)
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        shown = CollectorRegistry()
+        if self._multiprocess_dir is not None:
+            MultiProcessCollector(shown, path=str(self._multiprocess_dir))  # type: ignore[no-untyped-call]
+            rest = generate_latest(shown)
+        else:
+            rest = generate_latest(self.registry)
+        extra = CollectorRegistry()
+        for collector in self._extra:
+            extra.register(collector)
+        return rest + generate_latest(extra)
+
+
+class StandingCollector(Collector):
+    """Counts of visit events over all payers, read from Postgres in one snapshot (I7)."""
+
+    def __init__(self, store: Store, monotonic: Callable[[], float]) -> None:
+        """Read from `store`; `monotonic` is a clock in seconds that never goes back."""
+        self._store = store
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._read_at: float | None = None
+        self._counts: EventCounts | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """A gauge per status; nothing while Postgres cannot say, since unknown is not zero (I11)."""
+        events = GaugeMetricFamily(
+            "needlecap_visit_events",
+            "Visit events by what became of them; received is the sum of the others.",
+            labels=["status"],
+        )
+        counts = self._current()
+        if counts is not None:
+            for status in ("received", "applied", "rejected", "dead", "pending"):
+                events.add_metric([status], getattr(counts, status))
+        yield events
+
+    def _current(self) -> EventCounts | None:
+        with self._lock:
+            now = self._monotonic()
+            if self._read_at is None or now - self._read_at >= STANDING_SECONDS:
+                self._read_at = now
+                self._counts = self._read()
+            return self._counts
+
+    def _read(self) -> EventCounts | None:
+        try:
+            with self._store.transaction([ALL_PAYERS]) as tx:
+                by_payer = tx.standing.event_counts()
+        except StoreUnavailable:
+            return None
+        total = EventCounts()
+        for counts in by_payer.values():
+            total = total.plus(counts)
+        return total

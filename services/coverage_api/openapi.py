@@ -1,0 +1,210 @@
+"""The OpenAPI document: made from the same declarations that the calls are answered by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+
+from services.coverage_api.http import JSON_TYPE, PROBLEM_TYPE, Endpoint, JsonBody, Parameter, Reply
+from services.coverage_api.schemas.answers import ProblemSchema
+
+Json = dict[str, Any]
+
+PATH_KINDS: Mapping[str, Json] = {
+    "slug": {"type": "string", "pattern": r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"},
+    "id": {"type": "string", "pattern": r"^[A-Za-z0-9_-]{1,64}$"},
+    "text": {"type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}$"},
+    "number": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+}
+
+DESCRIPTION = """\
+Is this member's next dry needling service covered, and why; and how many services of this plan year
+are used?
+
+Every `/v1` call needs `Authorization: Bearer KEY`. What can be wrong is looked at in this order: the
+key (401), the client's role (403), the payer (404, alike for one that is not there and one that was not
+granted), the body (400, 413, 415, 422). Problems are RFC 9457 documents. When the database cannot
+answer, every call is a 503 of type `/problems/indeterminate` within five seconds: never a guess.
+"""
+
+_PROBLEMS: Mapping[int, str] = {
+    400: "The body is not well-formed JSON, or a header is missing or malformed.",
+    401: "No key that opens anything.",
+    403: "Not for this client's role.",
+    404: "There is no such payer for this client.",
+    409: "The request contradicts what is stored.",
+    413: "The body is larger than this call accepts.",
+    415: "The body is of a type or encoding that this call does not read.",
+    422: "The request has faults, each named by a JSON pointer.",
+    429: "More is waiting than should be, or the client calls too often; try again later.",
+    500: "Something failed here; the log tells more under the request id.",
+    503: "No answer can be given at the moment, so nothing is known to have happened.",
+}
+_PROBLEM_HEADERS: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": "How to authenticate."},
+    429: {"Retry-After": "Seconds after which to try again."},
+    503: {"Retry-After": "Seconds after which to try again."},
+}
+
+#: What a line of a stream may be; the single call has the same.
+_LINE_KINDS = ("VisitReport", "VisitVoid")
+
+#: Calls that need no key: their answers are described here, since no schema reads them.
+_OPEN: Mapping[str, tuple[str, Mapping[int, str], str]] = {
+    "/healthz": ("Whether the process answers", {200: "It does."}, JSON_TYPE),
+    "/readyz": (
+        "Whether answers can be given",
+        {200: "They can; `degraded` names what is missing.", 503: "They cannot."},
+        JSON_TYPE,
+    ),
+    "/metrics": ("Metrics for Prometheus", {200: "All metrics."}, "text/plain"),
+    "/openapi.json": ("This document", {200: "OpenAPI 3.1."}, JSON_TYPE),
+    "/docs": ("This document as a page", {200: "A page that needs no other host."}, "text/html"),
+    "/docs/docs.css": ("The look of the page", {200: "A style sheet."}, "text/css"),
+}
+
+
+def openapi_document(endpoints: Sequence[Endpoint], version: str) -> Json:
+    """The OpenAPI 3.1 document of these endpoints and the open calls."""
+    plugin = MarshmallowPlugin()
+    spec = APISpec(
+        title="Needlecap",
+        version=version,
+        openapi_version="3.1.0",
+        info={"description": DESCRIPTION},
+        plugins=[plugin],
+        security=[{"key": []}],
+    )
+    spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+    spec.components.schema("Problem", schema=ProblemSchema)
+    for endpoint in endpoints:
+        spec.path(path=public_path(endpoint.path), operations={endpoint.method.lower(): _operation(endpoint)})
+    for path, (summary, replies, media_type) in _OPEN.items():
+        spec.path(path=path, operations={"get": _open_operation(path, summary, replies, media_type)})
+    document: Json = spec.to_dict()
+    for key, name in plugin.converter.refs.items():  # type: ignore[union-attr]  # set when the spec was made
+        described = (key[0].__doc__ or "").strip()
+        document["components"]["schemas"][name].setdefault("description", " ".join(described.split()))
+    return document
+
+
+def public_path(path: str) -> str:
+    """An endpoint's path, `{name:kind}`, as OpenAPI writes it."""
+    return re.sub(r"\{(\w+):\w+\}", r"{\1}", path)
+
+
+def _operation(endpoint: Endpoint) -> Json:
+    operation: Json = {
+        "operationId": endpoint.name,
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "description": f"{endpoint.description}\n\nRoles: {', '.join(sorted(endpoint.roles))}.".strip(),
+        "parameters": [*_path_parameters(endpoint.path), *map(_parameter, endpoint.parameters)],
+        "responses": {str(status): _reply(reply) for status, reply in endpoint.replies.items()},
+    }
+    operation["responses"] |= {
+        str(status): _problem(status, text) for status, text in sorted(_problems_of(endpoint).items())
+    }
+    if endpoint.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {JSON_TYPE: {"schema": _body(endpoint.body)}},
+        }
+    if endpoint.streams is not None:
+        operation["requestBody"] = _content(endpoint.streams, _lines())
+    return operation
+
+
+def _content(media_type: str, schema: Any) -> Json:
+    return {"required": True, "content": {media_type: {"schema": schema}}}
+
+
+def _problems_of(endpoint: Endpoint) -> dict[int, str]:
+    statuses = {401, 403, 500, 503}
+    if endpoint.body is not None or endpoint.streams is not None:
+        statuses |= {400, 413, 415, 422}
+    if endpoint.payer is not None:
+        statuses.add(404)
+    return {status: _PROBLEMS[status] for status in statuses} | dict(endpoint.problems)
+
+
+def _problem(status: int, text: str) -> Json:
+    return {
+        "description": text,
+        "content": {PROBLEM_TYPE: {"schema": "Problem"}},
+        "headers": _headers(_PROBLEM_HEADERS.get(status, {})),
+    }
+
+
+def _reply(reply: Reply) -> Json:
+    described: Json = {"description": reply.description, "headers": _headers(reply.headers)}
+    if reply.schema is not None:
+        described["content"] = {JSON_TYPE: {"schema": reply.schema}}
+    return described
+
+
+def _headers(names: Mapping[str, str]) -> Json:
+    every = {"X-Request-ID": "The request's id: the caller's own if it sent a well-formed one."}
+    return {
+        name: {"description": text, "schema": {"type": "string"}}
+        for name, text in (every | dict(names)).items()
+    }
+
+
+def _path_parameters(path: str) -> list[Json]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": dict(PATH_KINDS[kind])}
+        for name, kind in re.findall(r"\{(\w+):(\w+)\}", path)
+    ]
+
+
+def _parameter(parameter: Parameter) -> Json:
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "required": parameter.required,
+        "description": parameter.description,
+        "schema": dict(parameter.schema),
+    }
+
+
+def _body(body: JsonBody) -> Any:
+    if body.items_in is None:
+        return body.shown[0] if len(body.shown) == 1 else {"oneOf": list(body.shown)}
+    # An item that none of its schemas describes does not fail the batch: it gets a problem of its own.
+    return {
+        "allOf": [
+            body.shown[0],
+            {"type": "object", "properties": {body.items_in: {"items": {"anyOf": [*body.items_shown, {}]}}}},
+        ]
+    }
+
+
+def _lines() -> Json:
+    return {
+        "type": "string",
+        "description": "One JSON object per line, each as in a single call.",
+        "x-line-schema": {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in _LINE_KINDS]},
+    }
+
+
+def _open_operation(path: str, summary: str, replies: Mapping[int, str], media_type: str) -> Json:
+    schema = {"type": "object"} if media_type == JSON_TYPE else {"type": "string"}
+    return {
+        "operationId": "open" + re.sub(r"\W+", "_", path),
+        "tags": ["Open calls"],
+        "summary": summary,
+        "security": [],
+        "responses": {
+            str(status): {
+                "description": text,
+                "content": {media_type: {"schema": schema}},
+                "headers": _headers({}),
+            }
+            for status, text in replies.items()
+        },
+    }

@@ -1,0 +1,283 @@
+"""What the API's use cases need from the world, beyond what they share with the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Protocol
+
+from shared.accounting.rules import CatalogRules
+from shared.domain.client import ClientRecord
+from shared.domain.determination_record import DeterminationRecord
+from shared.domain.enrollment import EnrollmentSpan, Plan
+from shared.domain.hold import OpeningBalance
+from shared.domain.hold_records import HoldRow, OverrideRow
+from shared.domain.inbox import NewEvent
+from shared.domain.intake import Intake
+from shared.domain.receipt import StoredReceipt
+from shared.domain.records import MemberRef
+from shared.domain.standing import EventCounts
+from shared.domain.visit_listing import VisitPlace, VisitRow
+from shared.ports import Clock, Counters, Holds, Inbox, Overrides, Transaction
+
+#: Makes a new id that begins with the given word, as in `chk_`.
+NewId = Callable[[str], str]
+
+
+class Clients(Protocol):
+    """The systems that may call."""
+
+    def find(self, prefixes: Sequence[str]) -> Mapping[str, ClientRecord]:
+        """The clients whose keys begin with these prefixes, by prefix; unknown ones are absent."""
+        ...
+
+    def id_of(self, name: str) -> str | None:
+        """The id of the client with this name, or None."""
+        ...
+
+
+class Payers(Protocol):
+    """The payers that the transaction may see."""
+
+    def existing(self, payer_ids: Sequence[str]) -> set[str]:
+        """Those of the given ids that are payers."""
+        ...
+
+    def lock(self, payer_id: str) -> None:
+        """Keep others from changing or reading the payer's plans and rules until the transaction ends."""
+        ...
+
+    def put(self, payer_id: str, name: str) -> bool:
+        """Name a payer, making it if it is new. True if it was new."""
+        ...
+
+
+class Plans(Protocol):
+    """Plans of payers."""
+
+    def find(self, payer_id: str, plan_id: str) -> tuple[Plan, int] | None:
+        """The plan and its version. Whoever is to change it has locked its payer."""
+        ...
+
+    def insert(self, plan: Plan) -> None:
+        """Make a plan; its payer is locked."""
+        ...
+
+    def replace(self, plan: Plan) -> None:
+        """Replace a plan as a new version of it."""
+        ...
+
+    def request_refolds(self, payer_id: str, plan_id: str) -> set[int]:
+        """Have every member ever enrolled in the plan folded again; the shards that have work now."""
+        ...
+
+
+class Enrollments(Protocol):
+    """Members' enrollments."""
+
+    def replace(self, payer_id: str, member_id: str, spans: Sequence[EnrollmentSpan]) -> None:
+        """Put these spans, which do not overlap, in the place of all the member's others."""
+        ...
+
+
+class AcceptingInbox(Inbox, Protocol):
+    """The inbox, from the side where events come in."""
+
+    def accept(self, events: Sequence[NewEvent]) -> Mapping[tuple[str, str], int]:
+        """Store events that are not there yet; the shard of each stored one, by (client, event id)."""
+        ...
+
+
+class BulkInbox(Protocol):
+    """The inbox for streams of events."""
+
+    def take_in(self, events: Sequence[NewEvent]) -> Intake:
+        """Store events that are not there yet, in order; an event may be among them more than once."""
+        ...
+
+
+class Receipts(Protocol):
+    """Receipts of accepted events."""
+
+    def find(self, events: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], StoredReceipt]:
+        """The receipts of events named by (client id, event id), as they stand."""
+        ...
+
+
+class Determinations(Protocol):
+    """Recorded answers."""
+
+    def record(self, records: Sequence[DeterminationRecord]) -> None:
+        """Write answers, before they are given."""
+        ...
+
+    def body(self, check_id: str) -> bytes | None:
+        """The answer as it was given, byte for byte; None if the transaction sees none of that id."""
+        ...
+
+
+class Standing(Protocol):
+    """Where the service stands."""
+
+    def event_counts(self) -> Mapping[str, EventCounts]:
+        """What became of each payer's visit events, by payer id, all in one snapshot (I7)."""
+        ...
+
+    def oldest_due_at(self, now: datetime) -> datetime | None:
+        """When the oldest event that a worker could apply now was received; None if none waits."""
+        ...
+
+    def refolds_waiting(self) -> int:
+        """How many members wait to be folded again."""
+        ...
+
+    def counters_waiting(self) -> int:
+        """How many members' counters are older than their state."""
+        ...
+
+
+class ApiHolds(Holds, Protocol):
+    """Holds, from the side where they are asked for."""
+
+    def lock_key(self, client_id: str, idempotency_key: str) -> None:
+        """Let one request at a time use this key, until the transaction ends."""
+        ...
+
+    def find_repeat(self, client_id: str, idempotency_key: str) -> HoldRow | None:
+        """The hold that this client was granted under this key."""
+        ...
+
+    def find(self, hold_id: str) -> HoldRow | None:
+        """One hold that the transaction may see."""
+        ...
+
+
+class ApiOverrides(Overrides, Protocol):
+    """Overrides, from the side where they are asked for."""
+
+    def find(self, override_id: str) -> OverrideRow | None:
+        """One override that the transaction may see, kept from changing until it ends."""
+        ...
+
+
+class Visits(Protocol):
+    """Visits, as those see them who must explain a count."""
+
+    def page(
+        self, ref: MemberRef, start: date | None, end: date | None, after: VisitPlace | None, limit: int
+    ) -> Sequence[VisitRow]:
+        """Visits of a member with service dates in `[start, end)`, behind `after`, at most `limit`."""
+        ...
+
+    def opening_balances(self, ref: MemberRef) -> Sequence[OpeningBalance]:
+        """Units used elsewhere before we began to count."""
+        ...
+
+
+class ApiTransaction(Transaction, Protocol):
+    """One open transaction with everything the API's use cases work on."""
+
+    @property
+    def holds(self) -> ApiHolds:
+        """Holds."""
+        ...
+
+    @property
+    def overrides(self) -> ApiOverrides:
+        """Overrides."""
+        ...
+
+    @property
+    def visits(self) -> Visits:
+        """Visits."""
+        ...
+
+    @property
+    def inbox(self) -> AcceptingInbox:
+        """Visit events."""
+        ...
+
+    @property
+    def bulk_inbox(self) -> BulkInbox:
+        """Visit events by the thousand."""
+        ...
+
+    @property
+    def clients(self) -> Clients:
+        """The systems that may call."""
+        ...
+
+    @property
+    def known_payers(self) -> Payers:
+        """The payers there are."""
+        ...
+
+    @property
+    def plans(self) -> Plans:
+        """Plans."""
+        ...
+
+    @property
+    def enrollments(self) -> Enrollments:
+        """Members' enrollments."""
+        ...
+
+    @property
+    def receipts(self) -> Receipts:
+        """Receipts of events."""
+        ...
+
+    @property
+    def determinations(self) -> Determinations:
+        """Recorded answers."""
+        ...
+
+    @property
+    def standing(self) -> Standing:
+        """Where the service stands."""
+        ...
+
+
+class CatalogRulesSource(Protocol):
+    """Where the running rules come from, with the catalog they are of."""
+
+    def current(self, tx: Any) -> CatalogRules:
+        """The rules of the catalog that this transaction sees as running."""
+        ...
+
+
+class Store(Protocol):
+    """Hands out transactions."""
+
+    def transaction(
+        self, payers: Sequence[str], *, seconds: float | None = None
+    ) -> AbstractContextManager[ApiTransaction]:
+        """One transaction that sees `payers`. Raises StoreUnavailable when it cannot answer in time."""
+        ...
+
+
+class WakeUps(Protocol):
+    """Tells the worker that shards have work. The sweep finds what this misses."""
+
+    def wake(self, shards: Iterable[int]) -> None:
+        """Send wake-ups for these shards; never raises and never takes long."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What every use case is handed.
+
+    `monotonic` is a clock in seconds that never goes back, and `pause` waits some seconds.
+    """
+
+    store: Store
+    rules: CatalogRulesSource
+    counters: Counters
+    wakeups: WakeUps
+    clock: Clock
+    new_id: NewId
+    monotonic: Callable[[], float]
+    pause: Callable[[float], None]

@@ -1,0 +1,46 @@
+"""`/v1/accumulators`: how many services of a benefit period are used."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Reply
+from services.coverage_api.routes.parts import Parts
+from services.coverage_api.schemas.answers import AccumulatorsAnswerSchema
+from services.coverage_api.schemas.reading import Reader
+from services.coverage_api.schemas.searches import AccumulatorSearchSchema
+from services.coverage_api.usecases.search_accumulators import search_accumulators
+from shared.domain.records import MemberRef
+
+
+def endpoints(parts: Parts) -> list[Endpoint]:
+    """The calls about accumulators."""
+
+    def handle(call: Call) -> Answer:
+        ref = MemberRef(payer_id=call.body["payer_id"], member_id=call.body["member_id"])
+        on = date.fromisoformat(call.body["service_date"])
+        return Answer(status=200, body={"accumulators": search_accumulators(parts.tools, ref, on)})
+
+    return [
+        Endpoint(
+            name="searchAccumulators",
+            method="POST",
+            path="/v1/accumulators/search",
+            roles=("ehr", "portal"),
+            tag="Accumulators",
+            summary="How a member's limits stand on a service date",
+            handler=handle,
+            body=JsonBody(
+                read=Reader(AccumulatorSearchSchema).read,
+                bytes_max=parts.settings.single_body_bytes_max,
+                shown=(AccumulatorSearchSchema,),
+            ),
+            payer="body",
+            replies={
+                200: Reply(
+                    description="Every limit of the plan that covers the member on that date.",
+                    schema=AccumulatorsAnswerSchema,
+                )
+            },
+        )
+    ]

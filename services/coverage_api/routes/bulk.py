@@ -1,0 +1,128 @@
+"""`/v1/visit-events/bulk`: any number of visit events, streamed, one per line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from werkzeug.exceptions import ClientDisconnected
+
+from services.coverage_api.bodies import parse_json
+from services.coverage_api.errors import BodyTooLarge, EventConflict, MalformedBody, TooBusy, problem
+from services.coverage_api.http import NDJSON_TYPE, Answer, Call, Endpoint, Reply
+from services.coverage_api.ndjson import Line, parts_of, read_lines
+from services.coverage_api.routes.parts import Json, Parts, judge_items
+from services.coverage_api.schemas.answers import BulkAnswerSchema
+from services.coverage_api.schemas.visit_event_reading import read_visit_event, report_of
+from services.coverage_api.usecases.load_visit_events import load_visit_events
+from shared.domain.errors import NeedlecapError, StoreUnavailable
+
+PART_LINES_MAX = 2_000
+PART_BYTES_MAX = 2 * 1024 * 1024
+
+#: Rejected lines that are shown with their problem; of the others only the count and the numbers.
+PROBLEMS_MAX = 1_000
+NUMBERS_MAX = 100_000
+
+RETRY_SECONDS = 5
+
+
+class _Tally:
+    """What became of the lines so far, in bounded memory."""
+
+    def __init__(self, request_id: str) -> None:
+        self._request_id = request_id
+        self.lines = 0
+        self.counts = {"accepted": 0, "replayed": 0, "rejected": 0}
+        self._rejected: list[Json] = []
+        self._further: list[int] = []
+
+    def reject(self, line: Line, error: NeedlecapError) -> None:
+        """Note why a line was refused."""
+        self.counts["rejected"] += 1
+        if len(self._rejected) < PROBLEMS_MAX:
+            self._rejected.append({"line": line.number, "problem": problem(error, self._request_id)})
+        elif len(self._further) < NUMBERS_MAX:
+            self._further.append(line.number)
+
+    def answer(self) -> Json:
+        """The counts, and the rejected lines by number."""
+        rejected = sorted(self._rejected, key=lambda item: int(item["line"]))
+        body: Json = {"lines": self.lines, **self.counts, "rejected_lines": rejected}
+        return {**body, "further_rejected_lines": sorted(self._further)} if self._further else body
+
+
+def endpoints(parts: Parts) -> list[Endpoint]:
+    """The call for streams of visit events."""
+
+    def handle(call: Call) -> Answer:
+        with parts.loading_room.place() as may_load:
+            if not may_load:
+                raise TooBusy(RETRY_SECONDS)
+            return _load(parts, call)
+
+    return [
+        Endpoint(
+            name="loadVisitEvents",
+            method="POST",
+            path="/v1/visit-events/bulk",
+            roles=("ehr",),
+            tag="Visit events",
+            summary="Report any number of visit events, one JSON object per line",
+            description=(
+                "The lines are taken in as they come, each on its own. Sending the same stream again is "
+                "safe: what was accepted before is counted as replayed."
+            ),
+            handler=handle,
+            streams=NDJSON_TYPE,
+            replies={
+                200: Reply(description="Counts, and the rejected lines.", schema=BulkAnswerSchema),
+            },
+            problems={429: "As many streams as may be are being taken in; try again later."},
+        )
+    ]
+
+
+def _load(parts: Parts, call: Call) -> Answer:
+    tally = _Tally(call.request_id)
+    lines = read_lines(call.request.stream, parts.settings.single_body_bytes_max)
+    try:
+        for part in parts_of(lines, PART_LINES_MAX, PART_BYTES_MAX):
+            # A stream may take as long as it likes; each part of it has the time of one call.
+            parts.store.begin_call()
+            _load_part(parts, call, part, tally)
+            tally.lines += len(part)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f"The database stopped answering after {tally.lines} lines were taken in; send them all again."
+        ) from error
+    except (ClientDisconnected, OSError) as error:
+        raise MalformedBody(f"The stream broke off; {tally.lines} lines were taken in.") from error
+    return Answer(status=200, body=tally.answer())
+
+
+def _load_part(parts: Parts, call: Call, part: Sequence[Line], tally: _Tally) -> None:
+    """Judge each line of a part, and accept the good ones in one commit."""
+    parsed: list[tuple[Line, object]] = []
+    for line in part:
+        try:
+            parsed.append((line, _value_of(line, parts.settings.single_body_bytes_max)))
+        except NeedlecapError as error:
+            tally.reject(line, error)
+    good = []
+    judged = judge_items(parts, call, [value for _, value in parsed], read_visit_event)
+    for (line, _), event in zip(parsed, judged, strict=True):
+        if isinstance(event, NeedlecapError):
+            tally.reject(line, event)
+        else:
+            good.append((line, report_of(call.client.client_id, event)))
+    for (line, _), fate in zip(good, load_visit_events(parts.tools, [r for _, r in good]), strict=True):
+        if fate == "conflict":
+            tally.reject(line, EventConflict())
+        else:
+            tally.counts[fate] += 1
+
+
+def _value_of(line: Line, line_bytes_max: int) -> object:
+    if line.text is None:
+        raise BodyTooLarge(f"A line may have at most {line_bytes_max} bytes.")
+    return parse_json(line.text)

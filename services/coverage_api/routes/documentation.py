@@ -1,0 +1,127 @@
+"""`/openapi.json` and `/docs`: the API's description, for programs and for people.
+
+The page is rendered once from the document, has no script, and loads nothing from another host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from flask import Response
+
+from services.coverage_api.http import JSON_TYPE, to_json
+
+Json = dict[str, Any]
+View = Callable[[], Response]
+
+PAGES = Path(__file__).parent.parent / "pages"
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def document_view(document: Json) -> View:
+    """The OpenAPI document."""
+    return _constant(to_json(document), JSON_TYPE)
+
+
+def page_view(document: Json) -> View:
+    """The document as a page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("docs.html").render(
+        document=document,
+        operations=list(_operations(document)),
+        schemas=[_schema(name, schema) for name, schema in sorted(document["components"]["schemas"].items())],
+    )
+    return _constant(page.encode(), "text/html; charset=utf-8")
+
+
+def style_view() -> View:
+    """The page's style sheet."""
+    return _constant((PAGES / "docs.css").read_bytes(), "text/css; charset=utf-8")
+
+
+def _constant(body: bytes, content_type: str) -> View:
+    def view() -> Response:
+        response = Response(body, content_type=content_type)
+        response.headers["Content-Security-Policy"] = PAGE_POLICY
+        response.headers["Cache-Control"] = "public, max-age=300"
+        return response
+
+    return view
+
+
+def _operations(document: Json) -> Iterator[Json]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield {
+                "id": operation["operationId"],
+                "method": method.upper(),
+                "path": path,
+                "tag": operation["tags"][0],
+                "summary": operation["summary"],
+                "paragraphs": [p for p in operation.get("description", "").split("\n\n") if p],
+                "parameters": [{"description": "", **p} for p in operation.get("parameters", [])],
+                "body": sorted(set(_refs(operation.get("requestBody", {})))),
+                "answers": [
+                    (status, reply["description"], next(_refs(reply.get("content", {})), None))
+                    for status, reply in operation["responses"].items()
+                ],
+            }
+
+
+def _schema(name: str, schema: Json) -> Json:
+    required = set(schema.get("required", ()))
+    return {
+        "name": name,
+        "text": schema.get("description", ""),
+        "fields": [
+            {
+                "name": field,
+                "required": field in required,
+                "kind": _kind(value),
+                "ref": next(_refs(value), None),
+                "values": _values(value),
+            }
+            for field, value in schema.get("properties", {}).items()
+        ],
+    }
+
+
+def _kind(value: Json) -> str:
+    kind = value.get("type", "")
+    said = " or ".join(kind) if isinstance(kind, list) else kind
+    if "items" in value:
+        return f"{said} of {_kind(value['items'])}".strip()
+    return f"{said} ({value['format']})" if "format" in value else said
+
+
+def _values(value: Json) -> str:
+    inner = value.get("items", value)
+    if "enum" in inner:
+        return ", ".join(str(word) for word in inner["enum"] if word is not None)
+    if "pattern" in inner and "maxLength" not in inner:
+        return str(inner["pattern"])
+    bounds = [
+        f"{word} {inner[key]}"
+        for key, word in (("minimum", "from"), ("maximum", "to"), ("maxLength", "at most"))
+        if key in inner
+    ]
+    return " ".join(bounds)
+
+
+def _refs(value: Any) -> Iterator[str]:
+    """The names of the schemas that a part of the document refers to."""
+    if isinstance(value, dict):
+        if "$ref" in value:
+            yield value["$ref"].rsplit("/", 1)[1]
+        for inner in value.values():
+            yield from _refs(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _refs(inner)

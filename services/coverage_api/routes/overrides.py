@@ -1,0 +1,106 @@
+"""`/v1/overrides`: units granted on top of a limit."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Reply, Roles
+from services.coverage_api.routes.parts import Json, Parts
+from services.coverage_api.schemas.answers import OverrideAnswerSchema
+from services.coverage_api.schemas.holds import OverrideSchema
+from services.coverage_api.schemas.reading import Reader
+from services.coverage_api.usecases.grant_override import grant_override
+from services.coverage_api.usecases.revoke_override import revoke_override
+from shared.domain.hold import Override
+from shared.domain.hold_records import NewOverride, OverrideRow
+from shared.domain.records import MemberRef
+
+TAG = "Overrides"
+ADMIN: Roles = ("admin",)
+
+
+def endpoints(parts: Parts) -> list[Endpoint]:
+    """The calls about overrides."""
+    return [_grant(parts), _revoke(parts)]
+
+
+def _grant(parts: Parts) -> Endpoint:
+    def handle(call: Call) -> Answer:
+        grant = _grant_of(parts, call)
+        grant_override(parts.tools, grant)
+        return Answer(status=201, body=override_json(grant, None))
+
+    return Endpoint(
+        name="grantOverride",
+        method="POST",
+        path="/v1/overrides",
+        roles=ADMIN,
+        tag=TAG,
+        summary="Grant units on top of a limit",
+        description="The visits next in order have them at once. Sent twice, it grants twice.",
+        handler=handle,
+        body=JsonBody(
+            read=Reader(OverrideSchema).read,
+            bytes_max=parts.settings.single_body_bytes_max,
+            shown=(OverrideSchema,),
+        ),
+        payer="body",
+        replies={201: Reply(description="The override.", schema=OverrideAnswerSchema)},
+    )
+
+
+def _revoke(parts: Parts) -> Endpoint:
+    def handle(call: Call) -> Answer:
+        row = revoke_override(parts.tools, call.client, call.path["override_id"])
+        return Answer(status=201, body=override_json(row, row.revoked_at))
+
+    return Endpoint(
+        name="revokeOverride",
+        method="POST",
+        path="/v1/overrides/{override_id:id}/revoke",
+        roles=ADMIN,
+        tag=TAG,
+        summary="Take the units of an override back",
+        description="One revoked before stays as it is.",
+        handler=handle,
+        replies={201: Reply(description="The revoked override.", schema=OverrideAnswerSchema)},
+        problems={404: "There is no such override of a payer that the client sees."},
+    )
+
+
+def _grant_of(parts: Parts, call: Call) -> NewOverride:
+    body, expires_on = call.body, call.body.get("expires_on")
+    return NewOverride(
+        override=Override(
+            override_id=parts.tools.new_id("ovr"),
+            limit_id=body["limit_id"],
+            service_date=date.fromisoformat(body["service_date"]),
+            quantity=body["quantity"],
+            expires_on=date.fromisoformat(expires_on) if expires_on else None,
+            visit_id=body.get("visit_id"),
+        ),
+        ref=MemberRef(payer_id=body["payer_id"], member_id=body["member_id"]),
+        client_id=call.client.client_id,
+        approver=body["approver"],
+        reason=body["reason"],
+        created_at=parts.tools.clock(),
+    )
+
+
+def override_json(grant: NewOverride | OverrideRow, revoked_at: object) -> Json:
+    """An override as the contract shows it."""
+    override = grant.override
+    return {
+        "override_id": override.override_id,
+        "payer_id": grant.ref.payer_id,
+        "member_id": grant.ref.member_id,
+        "limit_id": override.limit_id,
+        "service_date": override.service_date,
+        "quantity": override.quantity,
+        "approver": grant.approver,
+        "reason": grant.reason,
+        "expires_on": override.expires_on,
+        "visit_id": override.visit_id,
+        "created_at": grant.created_at,
+        "revoked_at": revoked_at,
+    }

@@ -1,0 +1,60 @@
+"""What the routes are made from, and what several of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.coverage_api.deadline import BudgetedStore
+from services.coverage_api.errors import PayerNotFound, problem
+from services.coverage_api.http import Call
+from services.coverage_api.ports import Tools
+from services.coverage_api.security import Doorkeeper
+from services.coverage_api.settings import Settings
+from services.coverage_api.waiting import WaitingRoom
+from shared.domain.errors import Invalid, NeedlecapError
+
+Json = dict[str, Any]
+
+#: Says that a request repeats one that was answered before.
+REPLAY_HEADER = "Idempotent-Replay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What every module of routes is handed."""
+
+    tools: Tools
+    store: BudgetedStore
+    doorkeeper: Doorkeeper
+    settings: Settings
+    waiting_room: WaitingRoom
+    loading_room: WaitingRoom
+
+
+def judge_items(
+    parts: Parts, call: Call, items: Sequence[Any], read: Callable[[object], Json]
+) -> list[Json | NeedlecapError]:
+    """Each item of a batch as `read` makes it, or what is wrong with it: its payer first, then the rest."""
+    named = {
+        item["payer_id"] for item in items if isinstance(item, dict) and isinstance(item.get("payer_id"), str)
+    }
+    visible = parts.doorkeeper.visible_payers(call.client, named)
+    return [_judge(item, visible, read) for item in items]
+
+
+def _judge(item: Any, visible: set[str], read: Callable[[object], Json]) -> Json | NeedlecapError:
+    payer_id = item.get("payer_id") if isinstance(item, dict) else None
+    if isinstance(payer_id, str) and payer_id not in visible:
+        return PayerNotFound()
+    try:
+        return read(item)
+    except Invalid as error:
+        return error
+
+
+def refused(error: NeedlecapError, request_id: str) -> Json:
+    """The result of a batch item that was refused."""
+    document = problem(error, request_id)
+    return {"status": document["status"], "problem": document}

@@ -1,0 +1,137 @@
+"""`/v1/rule-documents`: what is covered, as dated, versioned, cited statements."""
+
+from __future__ import annotations
+
+import orjson
+
+from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Parameter, Reply, Roles
+from services.coverage_api.paging import CURSOR_LENGTH_MAX, read_cursor, write_cursor
+from services.coverage_api.routes.parts import Json, Parts
+from services.coverage_api.schemas.answers import RuleDocumentAnswerSchema, RuleDocumentsAnswerSchema
+from services.coverage_api.schemas.rule_documents import RuleDocumentSchema, read_rule_document
+from services.coverage_api.usecases.list_rule_documents import list_rule_documents
+from services.coverage_api.usecases.put_rule_document import LoadedDocument, put_rule_document
+from shared.domain.catalog_records import DocumentRow
+from shared.domain.errors import Invalid
+
+TAG = "Rule documents"
+ADMIN: Roles = ("admin",)
+PAGE_DOCUMENTS_MAX = 100
+
+
+def endpoints(parts: Parts) -> list[Endpoint]:
+    """The calls about rule documents."""
+    return [_list(parts), _put(parts)]
+
+
+def _list(parts: Parts) -> Endpoint:
+    def handle(call: Call) -> Answer:
+        cursor = call.request.args.get("cursor")
+        after = None
+        if cursor is not None:
+            document_id, version = read_cursor(cursor[:CURSOR_LENGTH_MAX], (str, int))
+            after = (str(document_id), int(version))
+        rows, more = list_rule_documents(parts.tools, call.client, after, PAGE_DOCUMENTS_MAX)
+        following = write_cursor([rows[-1].document_id, rows[-1].version]) if more else None
+        body = {"rule_documents": [row_json(row) for row in rows], "next_cursor": following}
+        return Answer(status=200, body=body)
+
+    return Endpoint(
+        name="listRuleDocuments",
+        method="GET",
+        path="/v1/rule-documents",
+        roles=ADMIN,
+        tag=TAG,
+        summary="The rule documents there are",
+        handler=handle,
+        parameters=(
+            Parameter(name="cursor", place="query", description="An earlier answer's `next_cursor`."),
+        ),
+        replies={200: Reply(description="Documents by id and version.", schema=RuleDocumentsAnswerSchema)},
+        problems={422: "The cursor is none of ours."},
+    )
+
+
+def _put(parts: Parts) -> Endpoint:
+    def handle(call: Call) -> Answer:
+        loaded = put_rule_document(
+            parts.tools,
+            call.client,
+            call.path["document_id"],
+            int(call.path["version"]),
+            call.body,
+            activate=_activate(call.request.args.get("activate", "true")),
+        )
+        return Answer(status=201 if loaded.change.created else 200, body=loaded_json(loaded))
+
+    return Endpoint(
+        name="putRuleDocument",
+        method="PUT",
+        path="/v1/rule-documents/{document_id:slug}/versions/{version:number}",
+        roles=ADMIN,
+        tag=TAG,
+        summary="Load a version of a rule document",
+        description=(
+            "It runs from now on unless `activate=false`; the visits it touches are counted again. A "
+            "document that names no single payer needs an `admin` of all payers. A version's content "
+            "never changes: give a change a new version."
+        ),
+        handler=handle,
+        body=JsonBody(
+            read=read_rule_document,
+            bytes_max=parts.settings.single_body_bytes_max,
+            shown=(RuleDocumentSchema,),
+        ),
+        parameters=(
+            Parameter(
+                name="activate",
+                place="query",
+                description="Whether it runs from now on.",
+                schema={"type": "string", "enum": ["true", "false"], "default": "true"},
+            ),
+        ),
+        replies={
+            200: Reply(description="This version was there.", schema=RuleDocumentAnswerSchema),
+            201: Reply(description="The new version.", schema=RuleDocumentAnswerSchema),
+        },
+        problems={
+            404: "It names a payer that is not there for this client.",
+            409: "The version has other content, or contradicts the running catalog.",
+        },
+    )
+
+
+def _activate(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise Invalid([("/activate", "Must be true or false.")])
+    return text == "true"
+
+
+def row_json(row: DocumentRow) -> Json:
+    """A stored document, without its rules."""
+    body = orjson.loads(row.body)
+    return {
+        "document_id": row.document_id,
+        "version": row.version,
+        "payer_id": row.payer_id,
+        "authority": body.get("authority"),
+        "title": body.get("title"),
+        "running": row.activated_in is not None and row.retired_in is None,
+        "activated_in": row.activated_in,
+        "retired_in": row.retired_in,
+        "loaded_at": row.loaded_at,
+        "loaded_by": row.loaded_by,
+    }
+
+
+def loaded_json(loaded: LoadedDocument) -> Json:
+    """A document as it was loaded."""
+    return {
+        "document_id": loaded.document.document_id,
+        "version": loaded.document.version,
+        "authority": loaded.document.authority,
+        "title": loaded.document.title,
+        "running": loaded.change.activated,
+        "catalog_version": loaded.change.catalog_version,
+        "members_to_fold_again": loaded.change.members,
+    }

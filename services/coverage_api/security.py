@@ -1,0 +1,76 @@
+"""Who is calling, and which payers they see: the first three checks of every call."""
+
+from __future__ import annotations
+
+import hmac
+import threading
+from collections.abc import Iterable
+
+from services.coverage_api.errors import Forbidden, PayerNotFound, Unauthenticated
+from services.coverage_api.ports import Store
+from services.coverage_api.schemas.fields import is_slug
+from shared.domain.client import Client, Role
+from shared.domain.client_key import key_digest, key_prefix
+from shared.ports import Clock
+
+#: Payers are never deleted, so one that was seen once need not be looked for again.
+REMEMBERED_PAYERS_MAX = 100_000
+
+_NOBODY = bytes(32)
+
+
+class Doorkeeper:
+    """Checks keys, roles and payers. Keys are looked up in Postgres for each call, so revoking is at once."""
+
+    def __init__(self, store: Store, clock: Clock, hash_key: bytes) -> None:
+        """`hash_key` is the installation's secret under which key digests are made."""
+        self._store = store
+        self._clock = clock
+        self._hash_key = hash_key
+        self._payers: set[str] = set()
+        self._lock = threading.Lock()
+
+    def identify(self, authorization: str | None) -> Client:
+        """The client that an Authorization header speaks for.
+
+        Raises Unauthenticated, alike for a key that is malformed, unknown, expired or revoked, and
+        StoreUnavailable when that cannot be found out.
+        """
+        scheme, _, key = (authorization or "").partition(" ")
+        key = key.strip()
+        prefix = key_prefix(key) if scheme.lower() == "bearer" else None
+        if prefix is None:
+            raise Unauthenticated
+        with self._store.transaction(()) as tx:
+            record = tx.clients.find([prefix]).get(prefix)
+        known = record.key_digest if record else _NOBODY
+        genuine = hmac.compare_digest(known, key_digest(self._hash_key, key))
+        if record is None or not genuine or not record.is_open(self._clock()):
+            raise Unauthenticated
+        return record.client
+
+    def require_role(self, client: Client, roles: Iterable[Role]) -> None:
+        """Raises Forbidden unless the client's role is one of `roles`."""
+        if client.role not in roles:
+            raise Forbidden
+
+    def require_payer(self, client: Client, payer_id: str) -> None:
+        """Raises PayerNotFound, alike for a payer that was not granted and one that does not exist."""
+        if payer_id not in self.visible_payers(client, [payer_id]):
+            raise PayerNotFound
+
+    def visible_payers(self, client: Client, payer_ids: Iterable[str]) -> set[str]:
+        """Those of the given ids that exist and that the client was granted."""
+        granted = {payer_id for payer_id in payer_ids if is_slug(payer_id) and client.sees(payer_id)}
+        unknown = granted - self._payers
+        if unknown:
+            with self._store.transaction(sorted(unknown)) as tx:
+                existing = tx.known_payers.existing(sorted(unknown))
+            self._remember(existing)
+            return granted - unknown | existing
+        return granted
+
+    def _remember(self, payer_ids: set[str]) -> None:
+        with self._lock:
+            if len(self._payers) + len(payer_ids) <= REMEMBERED_PAYERS_MAX:
+                self._payers = self._payers | payer_ids

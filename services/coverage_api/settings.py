@@ -1,0 +1,50 @@
+"""What the API reads from its environment, parsed once at the start and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from environs import Env, EnvError
+
+from shared.adapters.environment import Environment, SettingsError, load_environment
+
+CONNECTIONS_MAX = 16
+WAITERS_MAX = 12
+LOADERS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The API's configuration.
+
+    `connections_max` bounds the Postgres connections of one process, `waiters_max` the requests that
+    may wait for an outcome (`Prefer: wait`) at the same time, `loaders_max` the streams of events.
+    With `metrics_dir` several processes add up their metrics there.
+    """
+
+    environment: Environment
+    connections_max: int = CONNECTIONS_MAX
+    waiters_max: int = WAITERS_MAX
+    loaders_max: int = LOADERS_MAX
+    single_body_bytes_max: int = 256 * 1024
+    batch_body_bytes_max: int = 4 * 1024 * 1024
+    worker_behind_seconds: int = 30
+    metrics_dir: Path | None = None
+
+
+def load_settings() -> Settings:
+    """Parse the environment. Raises SettingsError naming the variable at fault, never its value."""
+    env = Env()
+    try:
+        metrics_dir = env.str("PROMETHEUS_MULTIPROC_DIR", "")
+        return Settings(
+            environment=load_environment(env),
+            connections_max=env.int("NEEDLECAP_API_CONNECTIONS", CONNECTIONS_MAX),
+            waiters_max=env.int("NEEDLECAP_API_WAITERS", WAITERS_MAX),
+            metrics_dir=Path(metrics_dir) if metrics_dir else None,
+        )
+    except EnvError:
+        raise SettingsError(
+            "NEEDLECAP_API_CONNECTIONS and NEEDLECAP_API_WAITERS must be whole numbers."
+        ) from None

@@ -1,0 +1,63 @@
+"""Visit events on their way in: as a client sent them, and as the inbox takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.domain.inbox import NewEvent
+from shared.messages import shard_of
+
+#: By which an event is the same event: the client's id and its own.
+EventName = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitReport:
+    """A valid visit event as a client sent it, before it is accepted.
+
+    `content` is what it says of the visit as a JSON object in the contract's field names, with its
+    defaults; None for a void. `payload_digest` is the SHA-256 of the whole event in that form.
+    """
+
+    client_id: str
+    payer_id: str
+    event_id: str
+    type: str
+    visit_id: str
+    content: dict[str, Any] | None
+    payload_digest: bytes
+
+    @property
+    def name(self) -> EventName:
+        """By which an event is the same event."""
+        return self.client_id, self.event_id
+
+
+def new_events(reports: Iterable[VisitReport], received_at: datetime) -> list[NewEvent]:
+    """The events for the inbox. Those of one visit share the shard of the first, to be applied in order."""
+    shards: dict[tuple[str, str, str], int] = {}
+    events = []
+    for report in reports:
+        member_id = report.content["member_id"] if report.content is not None else None
+        visit = (report.payer_id, report.client_id, report.visit_id)
+        shard = shards.get(visit)
+        if shard is None:
+            shard = shards[visit] = shard_of(report.payer_id, member_id or report.visit_id)
+        events.append(
+            NewEvent(
+                payer_id=report.payer_id,
+                client_id=report.client_id,
+                event_id=report.event_id,
+                type=report.type,
+                visit_id=report.visit_id,
+                member_id=member_id,
+                shard=shard,
+                content=report.content,
+                payload_digest=report.payload_digest,
+                received_at=received_at,
+            )
+        )
+    return events

@@ -1,0 +1,78 @@
+"""Promises units to a scheduled service: once per idempotency key, never over (I3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from services.coverage_api.errors import IdempotencyConflict
+from services.coverage_api.ports import Tools
+from services.coverage_api.usecases.showing import show_counters
+from shared.accounting import holds
+from shared.domain.client import Client
+from shared.domain.errors import Invalid
+from shared.domain.hold_records import HoldRequest
+from shared.domain.records import MemberRef
+
+#: A hold that does not say when it ends does so this many days after its service date, 00:00 UTC.
+DAYS_AFTER_SERVICE = 3
+
+_NOT_CONTENT = frozenset({"payer_id", "member_id", "quantity", "expires_at", "hold_id"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedHold:
+    """The answer to a request for a hold: the first one's, if it repeats that."""
+
+    answer: Mapping[str, Any]
+    replayed: bool
+
+
+def place_hold(
+    tools: Tools, client: Client, idempotency_key: str, request: Mapping[str, Any], digest: bytes
+) -> PlacedHold:
+    """Place a hold for a valid `request`, whose SHA-256 is `digest`.
+
+    Raises HoldRefused when the service is not covered or has no room, IdempotencyConflict when the
+    key was used for something else, Invalid when the hold would end before it begins.
+    """
+    now = tools.clock()
+    expires_at = request.get("expires_at") or default_expiry(request["service_date"])
+    ref = MemberRef(payer_id=request["payer_id"], member_id=request["member_id"])
+    with tools.store.transaction(client.payers) as tx:
+        tx.holds.lock_key(client.client_id, idempotency_key)
+        known = tx.holds.find_repeat(client.client_id, idempotency_key)
+        if known is not None:
+            if known.payload_digest != digest:
+                raise IdempotencyConflict
+            return PlacedHold(answer=known.answer, replayed=True)
+        if expires_at <= now:
+            raise Invalid([("/expires_at", "The hold would have expired already.")])
+        wanted = HoldRequest(
+            hold_id=tools.new_id("hld"),
+            ref=ref,
+            client_id=client.client_id,
+            idempotency_key=idempotency_key,
+            payload_digest=digest,
+            content={name: value for name, value in request.items() if name not in _NOT_CONTENT},
+            quantity=request["quantity"],
+            expires_at=expires_at,
+        )
+        try:
+            answer, images = holds.place_hold(tx, tools.rules, now, wanted)
+        except holds.HoldRefused as refusal:
+            # The member's waiting events were applied before it was refused: that stays.
+            tx.commit()
+            show_counters(tools, refusal.images)
+            raise
+        tx.commit()
+    show_counters(tools, images)
+    return PlacedHold(answer=answer, replayed=False)
+
+
+def default_expiry(service_date: str) -> datetime:
+    """When a hold for a service on this date ends, if its request does not say."""
+    day = date.fromisoformat(service_date) + timedelta(days=DAYS_AFTER_SERVICE)
+    return datetime.combine(day, time(), tzinfo=UTC)

@@ -1,0 +1,16 @@
+"""Names a payer, or makes a new one."""
+
+from __future__ import annotations
+
+from services.coverage_api.ports import Tools
+
+
+def put_payer(tools: Tools, payer_id: str, name: str) -> bool:
+    """Give a payer its name. True if the payer is new.
+
+    Whoever calls has made sure that the client may: a new payer needs one that sees every payer.
+    """
+    with tools.store.transaction([payer_id]) as tx:
+        is_new = tx.known_payers.put(payer_id, name)
+        tx.commit()
+    return is_new

@@ -1,0 +1,68 @@
+"""Accepts visit events: durable before they are answered (I1), once for ever (I2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.coverage_api.errors import EventConflict
+from services.coverage_api.ports import Tools
+from services.coverage_api.usecases.incoming import EventName, VisitReport, new_events
+from shared.domain.inbox import NewEvent
+from shared.domain.receipt import Receipt, StoredReceipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """The receipt of an event. `replayed` says that it was accepted before."""
+
+    receipt: Receipt
+    replayed: bool
+
+
+def record_visit_events(tools: Tools, reports: Sequence[VisitReport]) -> list[Acceptance | EventConflict]:
+    """Accept events, in order, in one commit; one answer for each, in order.
+
+    An event that is there already with the same payload is a replay; with another, a conflict. The
+    same holds for one that stands twice in `reports`. Raises StoreUnavailable, after which it is not
+    known whether they were accepted: sending them again is safe.
+    """
+    if not reports:
+        return []
+    firsts: dict[EventName, VisitReport] = {}
+    for report in reports:
+        firsts.setdefault(report.name, report)
+    new = new_events(firsts.values(), tools.clock())
+    with tools.store.transaction(sorted({event.payer_id for event in new})) as tx:
+        stored = tx.inbox.accept(new)
+        there = [name for name in firsts if name not in stored]
+        found = tx.receipts.find(there) if there else {}
+        tx.commit()
+    if stored:
+        tools.wakeups.wake(set(stored.values()))
+    known = {_name_of(event): _first_receipt(event) for event in new if _name_of(event) in stored}
+    known.update(found)
+    fresh = set(stored)
+    answers = []
+    for report in reports:
+        answers.append(_answer(report, known.get(report.name), replayed=report.name not in fresh))
+        fresh.discard(report.name)
+    return answers
+
+
+def _name_of(event: NewEvent) -> EventName:
+    return event.client_id, event.event_id
+
+
+def _first_receipt(event: NewEvent) -> StoredReceipt:
+    receipt = Receipt(event_id=event.event_id, status="pending", received_at=event.received_at)
+    return StoredReceipt(receipt=receipt, payload_digest=event.payload_digest)
+
+
+def _answer(
+    report: VisitReport, known: StoredReceipt | None, *, replayed: bool
+) -> Acceptance | EventConflict:
+    """What a client is told of one event. One of a payer that it may not see now is not shown."""
+    if known is None or known.payload_digest != report.payload_digest:
+        return EventConflict()
+    return Acceptance(receipt=known.receipt, replayed=replayed)

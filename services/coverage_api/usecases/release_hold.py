@@ -1,0 +1,27 @@
+"""Takes a promise of units back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.coverage_api.ports import Tools
+from services.coverage_api.usecases.showing import show_counters
+from shared.accounting import holds
+from shared.domain.client import Client
+from shared.domain.errors import NotFound
+from shared.domain.hold_records import HoldRow
+
+
+def release_hold(tools: Tools, client: Client, hold_id: str) -> HoldRow:
+    """Release a hold that this client placed; one that ended before stays as it ended.
+
+    Raises NotFound, alike for a hold of somebody else, and HoldPosted once a visit has its units.
+    """
+    with tools.store.transaction(client.payers) as tx:
+        row = tx.holds.find(hold_id)
+        if row is None or row.client_id != client.client_id:
+            raise NotFound
+        state, images = holds.release_hold(tx, tools.rules, tools.clock(), row)
+        tx.commit()
+    show_counters(tools, images)
+    return replace(row, state=state)

@@ -1,0 +1,25 @@
+"""Takes the units of an override back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.coverage_api.ports import Tools
+from services.coverage_api.usecases.showing import show_counters
+from shared.accounting import overrides
+from shared.domain.client import Client
+from shared.domain.errors import NotFound
+from shared.domain.hold_records import OverrideRow
+
+
+def revoke_override(tools: Tools, client: Client, override_id: str) -> OverrideRow:
+    """Revoke an override; one revoked before stays as it is. Raises NotFound."""
+    now = tools.clock()
+    with tools.store.transaction(client.payers) as tx:
+        row = tx.overrides.find(override_id)
+        if row is None:
+            raise NotFound
+        images = overrides.revoke_override(tx, tools.rules, now, row)
+        tx.commit()
+    show_counters(tools, images)
+    return replace(row, revoked_at=row.revoked_at or now)

@@ -1,0 +1,55 @@
+"""What a new data directory is filled with, once, before the ready line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from services.operator_cli.installation import Installation
+from services.operator_cli.runner.child import ChildSpec
+from services.operator_cli.runner.supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstStartJob:
+    """Another `needlecap` command, run against the service once it answers.
+
+    `name` is remembered in the data directory when it succeeded; `command` is without `--data-dir`.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    seconds_max: int
+
+
+#: In order. A job that fails is said, does not keep the service from serving, and is tried again at the
+#: next start, so each must be safe to run twice.
+FIRST_START_JOBS: tuple[FirstStartJob, ...] = ()
+
+
+def run_once(
+    job: FirstStartJob,
+    installation: Installation,
+    supervisor: Supervisor,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+) -> None:
+    """Run a job unless it has succeeded on this data directory before; it prints to standard error."""
+    if installation.is_done(job.name):
+        return
+    spec = ChildSpec(
+        name=job.name,
+        argv=(
+            *(sys.executable, "-m", "services.operator_cli.main", *job.command),
+            *("--data-dir", str(installation.data_dir)),
+        ),
+        environment=environment,
+        log_path=installation.logs_dir / f"{job.name}.log",
+    )
+    code = supervisor.run_job(spec, job.seconds_max, output=sys.stderr.buffer)
+    if code == 0:
+        installation.record_done(job.name)
+    else:
+        how = "took too long" if code is None else f"failed with code {code}"
+        say(f"{job.name} {how}; it is tried again at the next start")

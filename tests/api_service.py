@@ -1,0 +1,191 @@
+"""The API in this process, and an installation for it: a database with rules, clients and a drain."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from werkzeug.test import TestResponse
+
+from services.coverage_api.bootstrap import Service
+from services.coverage_api.settings import Settings
+from shared.accounting.catalog_changes import load_packaged
+from shared.accounting.drain import drain_shard
+from shared.adapters.catalog_source import CatalogSource, packaged_parts
+from shared.adapters.environment import Environment
+from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.domain.client_key import key_digest, new_key
+from shared.messages import SHARDS
+from tests.builders import MEMBER, PAYER
+from tests.openapi_truth import OpenApiTruth
+
+HASH_KEY = bytes(range(32))
+
+Json = dict[str, Any]
+
+
+class Installation:
+    """A migrated database with the packaged catalog, and the clients a test asks for."""
+
+    def __init__(self, database_url: str) -> None:
+        self.database_url = database_url
+        self._keys: dict[str, str] = {}
+        self._database: PostgresDatabase | None = None
+
+    @property
+    def database(self) -> PostgresDatabase:
+        """A pool of the test's own, as the worker would have."""
+        if self._database is None:
+            self._database = PostgresDatabase(self.database_url, connections_max=2)
+        return self._database
+
+    def load_catalog(self) -> None:
+        """Have the packaged rules run."""
+        with self.database.transaction(ALL_PAYERS) as tx:
+            load_packaged(tx.catalog, packaged_parts(), datetime.now(UTC))
+            tx.commit()
+
+    def key(
+        self, role: str, *payers: str, name: str | None = None, expires_at: datetime | None = None
+    ) -> str:
+        """The key of a client with this role and these payers (all, if none is named), made when first asked for."""
+        granted = payers or ("*",)
+        name = name or f"{role}-{'-'.join(granted).replace('*', 'all')}"
+        if name not in self._keys:
+            key, prefix = new_key(secrets.token_bytes)
+            self.write(
+                "insert into client (client_id, name, role, payers, key_prefix, key_digest, expires_at)"
+                " values (%s, %s, %s, %s, %s, %s, %s)",
+                f"cli_{prefix}",
+                name,
+                role,
+                list(granted),
+                prefix,
+                key_digest(HASH_KEY, key),
+                expires_at,
+            )
+            self._keys[name] = key
+        return self._keys[name]
+
+    def drain(self) -> int:
+        """Apply everything that waits, as a worker would; how many events that were."""
+        rules = CatalogSource(self.database)
+        reports = [
+            drain_shard(self.database, rules, lambda: datetime.now(UTC), shard, 1000)
+            for shard in range(SHARDS)
+        ]
+        return sum(report.applied for report in reports)
+
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        """What a query answers, as superuser."""
+        with psycopg.connect(self.database_url) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def write(self, statement: str, *values: Any) -> None:
+        """Carry out a statement, as superuser."""
+        with psycopg.connect(self.database_url) as connection:
+            connection.execute(statement, values)
+
+    def close(self) -> None:
+        """Give up the pool."""
+        if self._database is not None:
+            self._database.close()
+
+
+class Api:
+    """A client of the service in this process."""
+
+    def __init__(self, service: Service, installation: Installation) -> None:
+        self.service = service
+        self.installation = installation
+        self._client = service.app.test_client()
+        self.truth = OpenApiTruth(self._client.get("/openapi.json").get_json())
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        role: str = "ehr",
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> TestResponse:
+        """Make one call with a key of `role` for all payers, or with `key` (empty for none).
+
+        Every answer is held against the service's own OpenAPI document.
+        """
+        found = self.installation.key(role) if key is None else key
+        sent = {**({"Authorization": f"Bearer {found}"} if found else {}), **(headers or {})}
+        options: dict[str, Any] = {"method": method, "headers": sent}
+        if body is not None:
+            options["json"] = body
+        elif data is not None:
+            options |= {"data": data, "content_type": content_type}
+        response = self._client.open(path, **options)
+        self.truth.check(method, path, response)
+        return response
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        """GET."""
+        return self.call("GET", path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> TestResponse:
+        """POST."""
+        return self.call("POST", path, body, **options)
+
+    def put(self, path: str, body: Any = None, **options: Any) -> TestResponse:
+        """PUT, as an admin unless told otherwise."""
+        return self.call("PUT", path, body, **{"role": "admin", **options})
+
+
+def settings_for(database_url: str, redis_url: str, **changes: Any) -> Settings:
+    """The settings of a service on these servers."""
+    environment = Environment(
+        database_url=database_url,
+        redis_url=redis_url,
+        broker_url=redis_url.rsplit("/", 1)[0] + "/1",
+        hash_key=HASH_KEY,
+        log_level="error",
+    )
+    return Settings(environment=environment, **changes)
+
+
+def enrollments(**changes: Any) -> Json:
+    """The sample member, enrolled in the sample plan since 2020."""
+    spans = [{"plan_id": "employer", "start": "2020-01-01", "end": None, "attributes": []}]
+    return {"payer_id": PAYER, "member_id": MEMBER, "spans": spans, **changes}
+
+
+def check(**changes: Any) -> Json:
+    """An eligibility check for the sample member."""
+    return {
+        "payer_id": PAYER,
+        "member_id": MEMBER,
+        "service_date": "2026-03-04",
+        "lines": [{"procedure_code": "20560"}],
+        "provider": {"type": "physical_therapist"},
+        "state": "WI",
+        **changes,
+    }
+
+
+def event(number: int, **changes: Any) -> Json:
+    """Visit `v<number>` of the sample member, recorded by event `e<number>`."""
+    return {
+        "event_id": f"e{number}",
+        "type": "visit.recorded",
+        "visit_id": f"v{number}",
+        "payer_id": PAYER,
+        "member_id": MEMBER,
+        "service_date": "2026-03-04",
+        "lines": [{"procedure_code": "20560"}],
+        "provider": {"type": "physical_therapist"},
+        "state": "WI",
+        **changes,
+    }

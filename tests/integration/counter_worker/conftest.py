@@ -1,0 +1,59 @@
+"""A worker's tools on real servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from services.counter_worker.ports import Tools
+from services.counter_worker.totals import Totals
+from shared.adapters.catalog_source import CatalogSource
+from shared.adapters.postgres.database import PostgresDatabase
+from shared.adapters.redis.connection import connect
+from shared.adapters.redis.counters import RedisCounters
+from shared.adapters.redis.wake_flags import RedisWakeFlags
+from tests.counter_images import HASH_KEY
+from tests.offices import MakeTools, Office, open_office
+
+
+@pytest.fixture
+def office(database_url: str) -> Iterator[Office]:
+    """An office with a database of its own."""
+    opened = open_office(database_url)
+    yield opened
+    opened.database.close()
+
+
+@pytest.fixture
+def make_tools(office: Office, redis_url: str) -> Iterator[MakeTools]:
+    """Makes tools on the office's database and the suite's Valkey, save for what is given."""
+    database = PostgresDatabase(office.url, connections_max=6)
+    client = connect(redis_url)
+
+    def make(**given: Any) -> Tools:
+        tools = Tools(
+            store=database,
+            rules=CatalogSource(database),
+            counters=RedisCounters(client, hash_key=HASH_KEY),
+            flags=RedisWakeFlags(client),
+            clock=lambda: datetime.now(UTC),
+            monotonic=time.monotonic,
+            totals=Totals(),
+            batch_max=1_000,
+        )
+        return replace(tools, **given)
+
+    yield make
+    database.close()
+    client.close()
+
+
+@pytest.fixture
+def tools(make_tools: MakeTools) -> Tools:
+    """The tools of a worker."""
+    return make_tools()

@@ -1,0 +1,68 @@
+"""Bringing a database to the newest schema."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from alembic.script import ScriptDirectory
+
+from services.operator_cli.errors import ServerError
+from services.operator_cli.migrations import SCRIPTS_PATH, migrate
+from services.operator_cli.runner.ports import choose
+from tests.servers import Postgres
+
+
+@pytest.fixture
+def empty_database_url(postgres: Postgres) -> str:
+    """A database without any schema; it goes with the suite's server."""
+    name = f"empty_{threading.get_ident()}_{choose(None)}"
+    postgres.embedded.create_database(name)
+    return postgres.embedded.url(name)
+
+
+def _versions() -> list[str]:
+    return sorted(path.stem for path in (SCRIPTS_PATH / "versions").glob("*.py"))
+
+
+def test_versions_have_one_head_and_their_sql_beside_them() -> None:
+    """Versions form one line, numbered in order, each a pair of files."""
+    scripts = ScriptDirectory(str(SCRIPTS_PATH))
+    line = [script.revision for script in reversed(list(scripts.walk_revisions()))]
+    assert len(scripts.get_heads()) == 1
+    assert line == [f"{number:04}" for number in range(1, len(line) + 1)]
+    assert [name[:4] for name in _versions()] == line
+    assert _versions() == sorted(path.stem for path in (SCRIPTS_PATH / "versions").glob("*.sql"))
+
+
+def test_empty_database_gets_every_version_once(empty_database_url: str) -> None:
+    """The first call applies all versions in order, the second finds nothing to do."""
+    assert migrate(empty_database_url) == _versions()
+    assert migrate(empty_database_url) == []
+
+
+def test_callers_at_the_same_time_do_not_collide(empty_database_url: str) -> None:
+    """Of four that start together one applies the versions and the others wait for it."""
+    with ThreadPoolExecutor(4) as pool:
+        applied = list(pool.map(migrate, [empty_database_url] * 4))
+    assert sorted(applied) == [[], [], [], _versions()]
+
+
+def test_services_role_owns_nothing_and_cannot_pass_the_walls(database_url: str) -> None:
+    """The role that the services work under has no privilege that row-level security would yield to."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "select rolsuper, rolbypassrls, rolcanlogin, rolcreatedb, rolcreaterole,"
+            " (select count(*) from pg_class where relowner = pg_roles.oid)"
+            " from pg_roles where rolname = 'needlecap_app'"
+        ).fetchone()
+    assert row == (False, False, False, False, False, 0)
+
+
+def test_unreachable_database_is_said_without_its_password() -> None:
+    """A wrong address ends in a message, not in a trace, and not in a secret on the screen."""
+    with pytest.raises(ServerError, match="cannot be migrated") as refusal:
+        migrate(f"postgresql://postgres:hidden-word@127.0.0.1:{choose(None)}/needlecap")
+    assert "hidden-word" not in refusal.value.message
