@@ -16,7 +16,7 @@ PYTHON ?= $(shell for candidate in python3 python3.14 python3.13 python3.12 pyth
 .PHONY: help setup run test lint format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv and install the locked dependencies
 
@@ -55,3 +55,29 @@ lock: setup ## pin every dependency again, with hashes
 clean: ## remove what set-up and the tools made, but no data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What each image installs: the lock's versions, no others. Run it after `make lock`.
+PIN := $(BIN)/uv pip compile --no-config --universal --generate-hashes --constraints requirements.lock \
+	--no-annotate --no-emit-index-url --no-emit-find-links --quiet --custom-compile-command "make lock-images"
+.PHONY: lock-images samples prove-compose
+
+lock-images: setup ## pin what each container image installs, as requirements.lock has it
+	$(PIN) --extra api --output-file deploy/images/requirements-api.txt pyproject.toml
+	$(PIN) --extra worker --output-file deploy/images/requirements-worker.txt pyproject.toml
+	$(PIN) --extra cli --extra migrate --output-file deploy/images/requirements-operator.txt pyproject.toml
+	grep -o 'hatchling==[0-9.]*' pyproject.toml | head -1 \
+		| $(PIN) --output-file deploy/images/requirements-build.txt -
+
+samples: setup ## write the sample data again (deploy/samples)
+	$(BIN)/python deploy/samples/generate.py
+
+prove-compose: setup ## build the images, run docker-compose.yml for real and break it; needs Docker
+	$(BIN)/python -m deploy.prove_compose $(PROOF_OPTIONS)
+
+.PHONY: bench bench-quick
+
+bench: setup ## measure against floors and peers, in under ten minutes, and write deploy/benchmarks/RESULTS.md
+	$(BIN)/python -m deploy.benchmarks
+
+bench-quick: setup ## the same in under a minute, a run of each; nothing is written
+	$(BIN)/python -m deploy.benchmarks --quick

@@ -21,7 +21,10 @@ SECRET_BYTES = 32
 def filled(example: str) -> str:
     """The example with 64 random hexadecimal digits for every variable without a value."""
     return re.sub(
-        r"^([A-Z_]+)=$", lambda match: f"{match[1]}={secrets.token_hex(SECRET_BYTES)}", example, flags=re.MULTILINE
+        r"^([A-Z_]+)=$",
+        lambda match: f"{match[1]}={secrets.token_hex(SECRET_BYTES)}",
+        example,
+        flags=re.MULTILINE,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from shared.accounting.drain import drain_shard
 from shared.adapters.catalog_source import CatalogSource, packaged_parts
 from shared.adapters.environment import Environment
 from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.domain.catalog_records import CatalogParts
 from shared.domain.client_key import key_digest, new_key
 from shared.messages import SHARDS
 from tests.builders import MEMBER, PAYER
@@ -45,13 +47,13 @@ class Installation:
     def load_catalog(self) -> None:
         """Have the packaged rules run."""
         with self.database.transaction(ALL_PAYERS) as tx:
-            load_packaged(tx.catalog, packaged_parts(), datetime.now(UTC))
+            load_packaged(tx.catalog, parsed_catalog(), datetime.now(UTC))
             tx.commit()
 
     def key(
         self, role: str, *payers: str, name: str | None = None, expires_at: datetime | None = None
     ) -> str:
-        """The key of a client with this role and these payers (all, if none is named), made when first asked for."""
+        """The key of a client with this role and these payers (none: all), made when first asked for."""
         granted = payers or ("*",)
         name = name or f"{role}-{'-'.join(granted).replace('*', 'all')}"
         if name not in self._keys:
@@ -144,6 +146,12 @@ class Api:
         return self.call("PUT", path, body, **{"role": "admin", **options})
 
 
+@functools.cache
+def parsed_catalog() -> CatalogParts:
+    """The packaged catalog, read once for the whole suite."""
+    return packaged_parts()
+
+
 def settings_for(database_url: str, redis_url: str, **changes: Any) -> Settings:
     """The settings of a service on these servers."""
     environment = Environment(
@@ -158,7 +166,7 @@ def settings_for(database_url: str, redis_url: str, **changes: Any) -> Settings:
 
 def enrollments(**changes: Any) -> Json:
     """The sample member, enrolled in the sample plan since 2020."""
-    spans = [{"plan_id": "employer", "start": "2020-01-01", "end": None, "attributes": []}]
+    spans: list[Json] = [{"plan_id": "employer", "start": "2020-01-01", "end": None, "attributes": []}]
     return {"payer_id": PAYER, "member_id": MEMBER, "spans": spans, **changes}
 
 

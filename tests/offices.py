@@ -47,9 +47,9 @@ class Office:
             cursor.executemany("insert into enrollment values (%s, %s, 'employer', '2020-01-01', null)", rows)
         return refs
 
-    def accept(self, refs: Sequence[MemberRef], visits: int = 1) -> None:
-        """Commit so many visits of each member to the inbox, and tell nobody."""
-        events = [_visit_of(ref) for ref in refs for _ in range(visits)]
+    def accept(self, refs: Sequence[MemberRef], visits: int = 1, on: str = "2026-03-04") -> None:
+        """Commit so many visits of each member on a date to the inbox, and tell nobody."""
+        events = [_visit_of(ref, on) for ref in refs for _ in range(visits)]
         with self.database.transaction(ALL_PAYERS) as tx:
             tx.inbox.accept(events)
             tx.commit()
@@ -73,11 +73,11 @@ class Office:
         return int(self.rows("select count(*) from visit_event where status = 'pending'")[0][0])
 
 
-def _visit_of(ref: MemberRef) -> NewEvent:
+def _visit_of(ref: MemberRef, on: str) -> NewEvent:
     number = next(_numbers)
     content = {
         "member_id": ref.member_id,
-        "service_date": "2026-03-04",
+        "service_date": on,
         "lines": [{"procedure_code": "20560"}],
     }
     return NewEvent(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from typing import Literal
@@ -18,9 +19,10 @@ _READ_BYTES = 65_536
 class Proxy:
     """Listens on a port of its own, as long as its block lasts."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """Stand before the server at `host` and `port`."""
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Stand before the server at `host` and `port`, and show clients a certificate if there is one."""
         self._server = (host, port)
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._open: list[socket.socket] = []
@@ -62,6 +64,8 @@ class Proxy:
                 client.close()
                 continue
             try:
+                if self._tls is not None:
+                    client = self._tls.wrap_socket(client, server_side=True)
                 server = socket.create_connection(self._server)
             except OSError:
                 client.close()

@@ -92,7 +92,10 @@ class SimpleRules:
             if lines:
                 claims.append(
                     LimitClaim(
-                        limit=self._limit(row), quantity=_quantity(row, service, lines), lines=lines, source=SOURCE
+                        limit=self._limit(row),
+                        quantity=_quantity(row, service, lines),
+                        lines=lines,
+                        source=SOURCE,
                     )
                 )
         numbered = tuple(row["limit_id"] for row in rows if row["kx_from"] is not None)

@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.concurrency.solo import TaskPool as SoloPool
 from kombu import Queue
-from kombu.exceptions import ChannelError, OperationalError
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from services.counter_worker.ports import Tools
@@ -27,7 +27,7 @@ from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
 from shared.adapters.redis.wake_flags import RedisWakeFlags
-from shared.messages import DRAIN_QUEUE, DRAIN_SHARD, PERIODIC_QUEUE, QUEUES
+from shared.messages import DRAIN_QUEUE, DRAIN_SHARD, PERIODIC_QUEUE
 
 #: A task that takes longer is stuck: its transactions have had their own bounds long before.
 TASK_SECONDS_MAX = VISIBILITY_SECONDS - 10
@@ -122,7 +122,7 @@ def _standby_step(app: Celery, workshop: Workshop, pulse: Pulse) -> type[bootste
             self.standby = Standby(
                 pulse=pulse,
                 work=lambda: work_without_broker(workshop.tools()),
-                waiting=lambda: _tasks_waiting(app),
+                waiting=lambda: tasks_waiting(app),
                 task_seconds_max=TASK_SECONDS_MAX,
                 leave=os._exit,
                 monotonic=time.monotonic,
@@ -136,18 +136,17 @@ def _standby_step(app: Celery, workshop: Workshop, pulse: Pulse) -> type[bootste
     return StandbyStep
 
 
-def _tasks_waiting(app: Celery) -> int | None:
+def tasks_waiting(app: Celery) -> int | None:
     """How many tasks wait in the queues; None if the broker does not say."""
-    waiting = 0
     try:
         with app.connection_for_read() as connection:
-            for name in QUEUES:
-                try:
-                    found: Any = Queue(name).bind(connection.default_channel).queue_declare(passive=True)
-                    waiting += found.message_count
-                except ChannelError:
-                    # Redis keeps no empty queue.
-                    continue
+            channel = connection.default_channel
+            # Not `passive`: kombu looks for an existing queue without our key prefix, and finds none.
+            declared: list[Any] = [queue.bind(channel).queue_declare() for queue in _queues(app)]
     except (OperationalError, RedisError, OSError):
         return None
-    return waiting
+    return sum(int(queue.message_count) for queue in declared)
+
+
+def _queues(app: Celery) -> list[Queue]:
+    return list(app.amqp.queues.values())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import structlog
 from celery import Celery
@@ -21,13 +22,19 @@ from shared.adapters.logs import described
 from shared.domain.errors import StoreUnavailable
 from shared.messages import DRAIN_QUEUE, DRAIN_SHARD, EXPIRE_HOLDS, SAMPLE_DRIFT, SHARDS, SWEEP
 
+#: Of this app alone, and never left unacknowledged.
+_OPTIONS: Mapping[str, Any] = {
+    "shared": False,
+    "Request": "services.counter_worker.consumer:StrictRequest",
+}
+
 _log = structlog.get_logger()
 
 
 def register_tasks(app: Celery, tools: Callable[[], Tools], pulse: Pulse) -> None:
     """Give `app` its tasks. `tools` is called when a task runs, never before."""
 
-    @app.task(name=DRAIN_SHARD)
+    @app.task(name=DRAIN_SHARD, **_OPTIONS)
     def drain(shard: int) -> None:
         with pulse.task(periodic=False), surviving(DRAIN_SHARD):
             if not 0 <= shard < SHARDS:
@@ -36,11 +43,10 @@ def register_tasks(app: Celery, tools: Callable[[], Tools], pulse: Pulse) -> Non
                 _come_back(app, shard)
 
     def periodic(name: str, job: Callable[[Tools], object]) -> None:
+        @app.task(name=name, **_OPTIONS)
         def run() -> None:
             with pulse.task(periodic=True), surviving(name):
                 job(tools())
-
-        app.task(name=name)(run)
 
     periodic(SWEEP, lambda tools: sweep(tools, from_beat=True))
     periodic(EXPIRE_HOLDS, expire_holds)

@@ -13,6 +13,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
+from services.coverage_api.bodies import discard_rest
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.dispatch import view_of
 from services.coverage_api.errors import (
@@ -158,6 +159,8 @@ def _refuse(error: NeedlecapError) -> Response:
     """The problem of an error that the table knows; any other is a bug."""
     if problem_type(error) is INTERNAL:
         return _fail(error)
+    if g.client_name is not None:
+        discard_rest(request)
     headers = []
     if isinstance(error, Unauthenticated):
         headers.append(("WWW-Authenticate", 'Bearer realm="needlecap"'))

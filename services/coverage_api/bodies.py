@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import orjson
@@ -10,6 +11,10 @@ from flask import Request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from services.coverage_api.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
+
+READ_BYTES = 64 * 1024
+DISCARD_BYTES_MAX = 64 * 1024 * 1024
+DISCARD_SECONDS_MAX = 10.0
 
 
 def require_type(request: Request, media_type: str) -> None:
@@ -34,6 +39,24 @@ def read_body(request: Request, bytes_max: int) -> bytes:
     if len(body) > bytes_max:
         raise BodyTooLarge(f"The body may have at most {bytes_max} bytes.")
     return body
+
+
+def discard_rest(request: Request) -> None:
+    """Read on without keeping anything, so that a caller still sending hears the answer.
+
+    A connection that is closed on a sender breaks before many clients look for an answer. What goes
+    on beyond the bounds is not worth that.
+    """
+    deadline = time.monotonic() + DISCARD_SECONDS_MAX
+    left = DISCARD_BYTES_MAX
+    try:
+        while left > 0 and time.monotonic() < deadline:
+            read = len(request.stream.read(READ_BYTES))
+            if read == 0:
+                return
+            left -= read
+    except (ClientDisconnected, RequestEntityTooLarge, OSError):
+        return
 
 
 def parse_json(body: bytes) -> Any:

@@ -15,6 +15,7 @@ from shared.domain.client import Client, Role
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
 PROBLEM_TYPE = "application/problem+json"
+HTML_TYPE = "text/html"
 
 Roles = tuple[Role, ...]
 
@@ -39,11 +40,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What is sent back: a JSON value, or bytes that are JSON already."""
+    """What is sent back: a JSON value, or bytes that are of `media_type` already."""
 
     status: int
     body: Any
     headers: tuple[tuple[str, str], ...] = ()
+    media_type: str = JSON_TYPE
 
 
 Handler = Callable[[Call], Answer]
@@ -78,11 +80,15 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer an endpoint gives, for the OpenAPI document. `headers` are names with descriptions."""
+    """One answer an endpoint gives, for the OpenAPI document. `headers` are names with descriptions.
+
+    `also` are media types, besides JSON, in which it is given to those who ask for them.
+    """
 
     description: str
     schema: type[Schema] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +121,10 @@ def to_json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
-def respond(answer: Answer, media_type: str = JSON_TYPE) -> Response:
-    """The HTTP response of an answer."""
+def respond(answer: Answer, media_type: str | None = None) -> Response:
+    """The HTTP response of an answer, of the answer's own media type unless told otherwise."""
     body = answer.body if isinstance(answer.body, bytes) else to_json(answer.body)
-    response = Response(body, answer.status, content_type=media_type)
+    response = Response(body, answer.status, content_type=media_type or answer.media_type)
     for name, value in answer.headers:
         response.headers[name] = value
     return response

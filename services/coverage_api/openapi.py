@@ -144,6 +144,7 @@ def _reply(reply: Reply) -> Json:
     described: Json = {"description": reply.description, "headers": _headers(reply.headers)}
     if reply.schema is not None:
         described["content"] = {JSON_TYPE: {"schema": reply.schema}}
+        described["content"] |= {kind: {"schema": {"type": "string"}} for kind in reply.also}
     return described
 
 

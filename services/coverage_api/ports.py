@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from shared.accounting.rules import CatalogRules
 from shared.domain.client import ClientRecord
-from shared.domain.determination_record import DeterminationRecord
+from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.hold import OpeningBalance
 from shared.domain.hold_records import HoldRow, OverrideRow
@@ -115,6 +115,10 @@ class Determinations(Protocol):
 
     def body(self, check_id: str) -> bytes | None:
         """The answer as it was given, byte for byte; None if the transaction sees none of that id."""
+        ...
+
+    def find(self, check_id: str) -> AnsweredCheck | None:
+        """The whole record of an answer; None if the transaction sees none of that id."""
         ...
 
 

@@ -16,6 +16,8 @@ CONNECT_SECONDS_MAX = 5.0
 # The API answers within seconds, or after the ten it may be asked to wait (`Prefer: wait`).
 ANSWER_SECONDS_MAX = 30.0
 ATTEMPTS_MAX = 8
+CONNECT_ATTEMPTS_MAX = 2
+PAUSE_SECONDS = 0.25
 PAUSE_SECONDS_MAX = 10
 BUSY = frozenset({429, 503})
 
@@ -57,18 +59,24 @@ class ApiClient:
     Repeating is safe: events carry their own id, PUT replaces, and a check changes nothing.
     """
 
-    def __init__(self, api_url: str, key_of: Callable[[str], str]) -> None:
-        """`key_of` gives the key for a role, asked for when a call first needs it."""
+    def __init__(
+        self, api_url: str, key_of: Callable[[str], str], *, pause_seconds: float = PAUSE_SECONDS
+    ) -> None:
+        """`key_of` gives the key for a role when a call needs it.
+
+        Between attempts `pause_seconds` pass, twice as many each time, or as many as the API asks for.
+        """
         self._api_url = api_url.rstrip("/")
         self._key_of = key_of
         self._pool = urllib3.PoolManager(
             timeout=Timeout(connect=CONNECT_SECONDS_MAX, read=ANSWER_SECONDS_MAX),
             retries=Retry(
                 total=ATTEMPTS_MAX,
+                connect=CONNECT_ATTEMPTS_MAX,
                 redirect=0,
                 allowed_methods=None,
                 status_forcelist=BUSY,
-                backoff_factor=0.25,
+                backoff_factor=pause_seconds,
                 backoff_max=PAUSE_SECONDS_MAX,
                 retry_after_max=PAUSE_SECONDS_MAX,
                 raise_on_redirect=False,

@@ -1,4 +1,4 @@
-"""Sends a file of visit events (NDJSON: one a line) to the API, in batches, and says what was refused.
+"""Sends a file of visit events (NDJSON: one a line) to the API and says which lines it refused.
 
 Safe to stop and to start again from the first line: an event that the API has already is answered as
 a repeat and counts once (contract I2).
@@ -6,22 +6,20 @@ a repeat and counts once (contract I2).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import IO, Any
-
-import orjson
 
 from services.operator_cli.api_client import Caller
 from services.operator_cli.errors import OperatorError
 
-BATCH_PATH = "/v1/visit-events/batch"
-EVENTS_MAX = 1_000
-# Half of what the API takes, so that neither its envelope nor one long line makes a batch too large.
-BATCH_BYTES_MAX = 2 * 1024 * 1024
+BULK_PATH = "/v1/visit-events/bulk"
+NDJSON = {"Content-Type": "application/x-ndjson"}
+# A file goes in sections: what is sent at once, sent again if the API is busy, and told of as progress.
+SECTION_LINES_MAX = 5_000
+SECTION_BYTES_MAX = 8 * 1024 * 1024
+# The API refuses a longer line, of which therefore no more than this needs to be sent.
 LINE_BYTES_MAX = 256 * 1024
-# Refusals of a whole batch for something in one of its events.
-BROKEN = frozenset({400, 413, 422})
 
 
 class LoadStopped(OperatorError):
@@ -29,18 +27,10 @@ class LoadStopped(OperatorError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventLine:
-    """A line that is JSON, with its number (from 1)."""
-
-    number: int
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
-    """A line that was not accepted, and why; nothing of what the line says is repeated."""
+    """A line, by its number from 1, that was not accepted, and why."""
 
-    number: int
+    line: int
     why: str
 
 
@@ -52,10 +42,13 @@ class LoadReport:
     replayed: int = 0
     rejected: int = 0
 
-    @property
-    def lines(self) -> int:
-        """How many lines have been dealt with, not counting empty ones."""
-        return self.accepted + self.replayed + self.rejected
+    def plus(self, answer: dict[str, Any]) -> LoadReport:
+        """This and what the API says of a section."""
+        return LoadReport(
+            accepted=self.accepted + int(answer["accepted"]),
+            replayed=self.replayed + int(answer["replayed"]),
+            rejected=self.rejected + int(answer["rejected"]),
+        )
 
 
 def load_visits(
@@ -64,98 +57,53 @@ def load_visits(
     *,
     on_reject: Callable[[Reject], None],
     on_progress: Callable[[LoadReport], None],
-    events_max: int = EVENTS_MAX,
 ) -> LoadReport:
     """Send every event of a stream; memory stays bounded whatever its length.
 
-    Raises LoadStopped if the API refuses the caller, ApiUnreachableError if it does not answer.
+    Raises LoadStopped if the API refuses a section, ApiUnreachableError if it does not answer.
     """
-    assert 0 < events_max <= EVENTS_MAX, "the API takes no more at once"
-    report = LoadReport()
-    for batch in _batches(read_lines(stream), events_max):
-        events = [line for line in batch if isinstance(line, EventLine)]
-        outcomes = dict(zip((line.number for line in events), _send(caller, events), strict=True))
-        for line in batch:
-            outcome = line.why if isinstance(line, Reject) else outcomes[line.number]
-            if isinstance(outcome, str):
-                on_reject(Reject(number=line.number, why=outcome))
-                report = replace(report, rejected=report.rejected + 1)
-            elif outcome:
-                report = replace(report, replayed=report.replayed + 1)
-            else:
-                report = replace(report, accepted=report.accepted + 1)
+    report, lines_before = LoadReport(), 0
+    for section in _sections(_bounded_lines(stream)):
+        answer = caller.call("ehr", "POST", BULK_PATH, b"".join(section), NDJSON)
+        if answer.status != 200:
+            said = answer.body.get("detail") or answer.body.get("title")
+            raise LoadStopped(
+                f"Stopped after line {lines_before}: {answer.status} {said} Send the file again to go on."
+            )
+        for item in answer.body["rejected_lines"]:
+            on_reject(Reject(line=lines_before + item["line"], why=_why(item["problem"])))
+        for line in answer.body.get("further_rejected_lines", []):
+            on_reject(Reject(line=lines_before + line, why="one of too many to say why"))
+        report = report.plus(answer.body)
         on_progress(report)
+        lines_before += len(section)
     return report
 
 
-def read_lines(stream: IO[bytes]) -> Iterator[EventLine | Reject]:
-    """The lines of a stream that are not empty; one that is too long or no JSON comes as a Reject."""
-    for number, text in enumerate(_bounded_lines(stream), start=1):
-        if len(text) > LINE_BYTES_MAX:
-            yield Reject(number=number, why=f"longer than {LINE_BYTES_MAX} bytes")
-        elif text.strip():
-            try:
-                orjson.loads(text)
-            except orjson.JSONDecodeError:
-                yield Reject(number=number, why="not JSON")
-            else:
-                yield EventLine(number=number, text=text.strip())
-
-
 def _bounded_lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """Each line, of which no more than one byte beyond the bound is kept."""
+    """Each line with its end; of one that is too long, enough for the API to see that."""
     while text := stream.readline(LINE_BYTES_MAX + 1):
-        part = text
-        while len(part) > LINE_BYTES_MAX and not part.endswith(b"\n"):
-            part = stream.readline(LINE_BYTES_MAX + 1)
-        yield text
+        rest = text
+        while len(rest) > LINE_BYTES_MAX and not rest.endswith(b"\n"):
+            rest = stream.readline(LINE_BYTES_MAX + 1)
+        yield text if text.endswith(b"\n") else text + b"\n"
 
 
-def _batches(lines: Iterable[EventLine | Reject], events_max: int) -> Iterator[list[EventLine | Reject]]:
-    batch: list[EventLine | Reject] = []
+def _sections(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
+    section: list[bytes] = []
     size = 0
     for line in lines:
-        length = len(line.text) if isinstance(line, EventLine) else 0
-        if batch and (len(batch) == events_max or size + length > BATCH_BYTES_MAX):
-            yield batch
-            batch, size = [], 0
-        batch.append(line)
-        size += length
-    if batch:
-        yield batch
-
-
-def _send(caller: Caller, events: list[EventLine]) -> list[str | bool]:
-    """For each event why it was refused, or whether it was known before.
-
-    A batch refused as a whole for something in one of its events (a repeated name, say) is halved
-    until the line at fault is alone.
-    """
-    if not events:
-        return []
-    body = b'{"events":[' + b",".join(line.text for line in events) + b"]}"
-    answer = caller.call("ehr", "POST", BATCH_PATH, body)
-    if answer.status == 200:
-        results = answer.body["results"]
-        assert len(results) == len(events), "one result for each event"
-        return [_outcome(result) for result in results]
-    why = _why(answer.body)
-    if answer.status not in BROKEN:
-        raise LoadStopped(f"Stopped before line {events[0].number}: {why}. Run it again to go on.")
-    if len(events) == 1:
-        return [why]
-    middle = len(events) // 2
-    return _send(caller, events[:middle]) + _send(caller, events[middle:])
-
-
-def _outcome(result: dict[str, Any]) -> str | bool:
-    if result["status"] == 202:
-        return bool(result.get("replayed", False))
-    return _why(result["problem"])
+        section.append(line)
+        size += len(line)
+        if len(section) == SECTION_LINES_MAX or size >= SECTION_BYTES_MAX:
+            yield section
+            section, size = [], 0
+    if section:
+        yield section
 
 
 def _why(problem: dict[str, Any]) -> str:
     """A problem document in one line."""
     faults = [f"{fault['pointer'] or '/'} {fault['message']}" for fault in problem.get("errors", [])]
-    what = "; ".join(faults) or problem.get("detail") or problem.get("title", "")
-    return f"{problem.get('status', '')} {what}".strip().rstrip(".")
+    what = " ".join(faults) or problem.get("detail") or problem["title"]
+    return f"{problem['status']} {what}"

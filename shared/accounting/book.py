@@ -69,6 +69,7 @@ class MemberBook:
         }
         self._holds: dict[str, StoredHold] = dict(stored.holds)
         self._last_events: dict[VisitKey, int] = {key: v.last_event for key, v in stored.visits.items()}
+        self._revisions: dict[VisitKey, int] = {key: v.revision for key, v in stored.visits.items()}
         self._entries: list[LedgerEntry] = []
         self._head = stored.ledger_head
         self._touched: dict[AccumulatorKey, None] = {}
@@ -91,23 +92,30 @@ class MemberBook:
 
     # Changes
 
-    def put(self, visit: Visit, last_event: int, cause: Cause) -> tuple[Effect, ...]:
-        """A visit as it now is: new to the member, or changed. Returns what moved for it."""
+    def put(self, visit: Visit, last_event: int, revision: int, cause: Cause) -> tuple[Effect, ...]:
+        """A visit as it now is: new to the member, or changed. Returns what moved for it.
+
+        `revision` is that of its row, 0 if it has none yet.
+        """
         self._last_events[visit.key] = last_event
+        self._revisions[visit.key] = revision
         self._touched_visits[visit.key] = None
-        keys = self._claimed(visit.key)
-        before = {key: self._used(key) for key in keys}
+        claimed = self._claimed(visit.key)
+        before = dict(self._accumulators)
         if self._fold.append(visit):
             self._record(cause, [visit.key])
         else:
             others = tuple(v for v in self.history.visits if v.key != visit.key)
             self.refold(replace(self.history, visits=(*others, visit)), cause)
-        now = self._claimed(visit.key)
-        for key in now:
-            before.setdefault(key, self._used(key) - self._moved(visit.key, key))
+        claimed |= self._claimed(visit.key)
         return tuple(
-            Effect(key=key, used_before=used, used_after=self._used(key), allowed=(now | keys)[key])
-            for key, used in before.items()
+            Effect(
+                key=key,
+                used_before=before[key].state.used if key in before else 0,
+                used_after=self._used(key),
+                allowed=allowed,
+            )
+            for key, allowed in claimed.items()
         )
 
     def remove(self, key: VisitKey, cause: Cause) -> tuple[Effect, ...]:
@@ -140,7 +148,12 @@ class MemberBook:
             accumulators=tuple(self._accumulators[key] for key in self._touched),
             entries=tuple(self._entries),
             visits=tuple(
-                SavedVisit(visit=visits[key], last_event=self._last_events[key], outcome=outcome)
+                SavedVisit(
+                    visit=visits[key],
+                    last_event=self._last_events[key],
+                    outcome=outcome,
+                    revision=self._revisions[key],
+                )
                 for key in self._touched_visits
                 if (outcome := self._fold.outcome(key)) is not None
             ),
@@ -166,10 +179,6 @@ class MemberBook:
         """The accumulators a visit was weighed against, with what was allowed."""
         outcome = self._fold.outcome(key)
         return {claimed.key: claimed.allowed for claimed in outcome.claims} if outcome else {}
-
-    def _moved(self, visit: VisitKey, key: AccumulatorKey) -> int:
-        outcome = self._fold.outcome(visit)
-        return sum(p.units for p in outcome.postings if p.key == key) if outcome else 0
 
     def _record(self, cause: Cause, only: list[VisitKey] | None) -> None:
         """Post what the fold says beyond what is recorded: of `only` these visits, or of everything."""

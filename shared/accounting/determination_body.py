@@ -26,6 +26,7 @@ def determination_body(determination: Determination, audience: Audience) -> Json
         ],
         "missing_inputs": list(said.missing_inputs),
         "conditions": list(said.conditions),
+        "condition_texts": dict(said.condition_texts),
         "documentation": [
             {"code": item.code, "text": item.text, "required": item.required, "source": _source(item.source)}
             for item in said.documentation

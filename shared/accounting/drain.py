@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.accounting.posting import Posting
-from shared.domain.errors import StoreUnavailable
+from shared.domain.errors import ConcurrentChange, StoreUnavailable
 from shared.domain.inbox import PendingEvent
 from shared.domain.records import CounterImage
 from shared.ports import Clock, Database, RulesSource, Transaction
@@ -46,6 +46,8 @@ def drain_shard(
     """
     try:
         return _drain(database, rules, clock, shard, batch_max)
+    except ConcurrentChange:
+        return DrainReport(more=True)
     except StoreUnavailable:
         raise
     except Exception:  # noqa: BLE001 - whatever an event breaks, the others of its shard go on
@@ -81,6 +83,8 @@ def _isolate(database: Database, rules: RulesSource, clock: Clock, shard: int, b
         try:
             images += _apply_alone(database, rules, shard, event, now)
             applied += 1
+        except ConcurrentChange:
+            continue
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the kind of error is recorded with the event

@@ -34,10 +34,11 @@ class MemberMerged(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """A visit as it stands in this batch, with the highest arrival among its applied events."""
+    """A visit as it stands in this batch, with the last of its applied events and its row's revision."""
 
     visit: Visit
     last_event: int
+    revision: int
 
 
 class Posting:
@@ -53,6 +54,7 @@ class Posting:
         # Whose book a member's name leads to: a merged member's is that of the one it was merged into.
         self._names: dict[MemberRef, MemberRef] = {}
         self._visits: dict[VisitName, _Known] = {}
+        self._applied: dict[VisitName, list[VisitEvent]] = {}
         self._unattributed: dict[VisitName, SavedVisit] = {}
 
     def open(self, refs: Iterable[MemberRef]) -> None:
@@ -75,7 +77,7 @@ class Posting:
             self._names[ref] = stored.ref
             if stored.ref not in self._books:
                 self._books[stored.ref] = MemberBook(stored, rules, self._now)
-        for ref, reason in self._tx.books.requested_refolds(wanted).items():
+        for ref, reason in self._tx.books.requested_refolds({*self._names, *self._books}).items():
             self.refold(ref, reason)
 
     def open_for(self, events: Sequence[PendingEvent], also: Iterable[MemberRef] = ()) -> None:
@@ -101,7 +103,7 @@ class Posting:
 
     def refold(self, ref: MemberRef, reason: str) -> None:
         """Fold a member again, from what is stored now."""
-        book = self.book(ref)
+        book = self._books[self._names.get(ref, ref)]
         book.refold(book.history, Cause(kind="refold", id=reason))
         self._refolded.append(ref)
 
@@ -119,19 +121,22 @@ class Posting:
             outcome = self._outcome_of(pending.payer_id, visit)
             return _result(event, "rejected", replace(outcome, reasons=(VISIT_EXISTS,)), ())
         if known is not None and event.arrival < known.last_event:
+            # Those of this batch are not finished yet, so the inbox does not know them as applied.
             earlier = self._tx.inbox.applied_events(pending.payer_id, pending.key)
+            earlier = [*earlier, *self._applied.get(name, ())]
             changed = fold_events(pending.key, [*earlier, event], visit.duplicate_decision)
         else:
             changed = visit.after(event)
         last_event = max(event.arrival, known.last_event if known else 0)
-        self._visits[name] = _Known(visit=changed, last_event=last_event)
-        effects = self._move(pending.payer_id, visit, changed, last_event, event)
+        now = _Known(visit=changed, last_event=last_event, revision=known.revision if known else 0)
+        self._visits[name] = now
+        self._applied.setdefault(name, []).append(event)
+        effects = self._move(pending.payer_id, visit, now, event)
         return _result(event, "applied", self._outcome_of(pending.payer_id, changed), effects)
 
-    def _move(
-        self, payer_id: str, before: Visit, after: Visit, last_event: int, event: VisitEvent
-    ) -> tuple[Effect, ...]:
+    def _move(self, payer_id: str, before: Visit, known: _Known, event: VisitEvent) -> tuple[Effect, ...]:
         """Bring the books of the visit's members, the one before and the one after, to the visit."""
+        after = known.visit
         cause = Cause(kind=event.type, id=event.event_id)
         effects: tuple[Effect, ...] = ()
         left, reached = self._book_of(payer_id, before), self._book_of(payer_id, after)
@@ -139,11 +144,13 @@ class Posting:
             effects = left.remove(before.key, cause)
         if reached is None:
             outcome = _VOIDED if after.voided and after.known else _NOT_KNOWN
-            saved = SavedVisit(visit=after, last_event=last_event, outcome=outcome)
+            saved = SavedVisit(
+                visit=after, last_event=known.last_event, outcome=outcome, revision=known.revision
+            )
             self._unattributed[payer_id, after.key] = saved
             return effects
         self._unattributed.pop((payer_id, after.key), None)
-        return (*effects, *reached.put(after, last_event, cause))
+        return (*effects, *reached.put(after, known.last_event, known.revision, cause))
 
     def _book_of(self, payer_id: str, visit: Visit) -> MemberBook | None:
         """The book that a visit stands in; None while nothing has said whose it is."""
@@ -165,7 +172,9 @@ class Posting:
         return [book.image() for book, _ in changed]
 
     def _remember(self, name: VisitName, stored: StoredVisit) -> None:
-        self._visits[name] = _Known(visit=stored.visit, last_event=stored.last_event)
+        self._visits[name] = _Known(
+            visit=stored.visit, last_event=stored.last_event, revision=stored.revision
+        )
 
 
 def _event_from(pending: PendingEvent) -> VisitEvent:

@@ -24,11 +24,15 @@ class AccumulatorKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayUse:
-    """The units counted on one service date: `shared` ones, and `granted` ones of a visit's own override."""
+    """What was counted on one service date: `shared` units, `granted` ones of a visit's own override, visits.
+
+    `visits` may be more than the units: a second visit on a counted day adds none.
+    """
 
     on: date
     shared: int
     granted: int
+    visits: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,7 @@ class Tally:
     shared_days: dict[date, int] = field(default_factory=dict)
     granted_days: dict[date, int] = field(default_factory=dict)
     held_days: dict[date, int] = field(default_factory=dict)
+    visit_days: dict[date, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: Accumulator) -> Tally:
@@ -92,11 +97,17 @@ class Tally:
             shared_days={day.on: day.shared for day in state.days if day.shared},
             granted_days={day.on: day.granted for day in state.days if day.granted},
             held_days=dict(state.held_days),
+            visit_days={day.on: day.visits for day in state.days if day.visits},
         )
 
     def counted_on(self, day: date) -> bool:
         """Whether a unit is already counted on `day`."""
         return day in self.shared_days or day in self.granted_days
+
+    def number_of_next(self, *, up_to: date | None = None) -> int:
+        """The number of the visit that comes next; `up_to` its service date, if those make the order."""
+        later = sum(n for day, n in self.visit_days.items() if day > up_to) if up_to is not None else 0
+        return self.visits - later + 1
 
     def room(self, limit: Limit, allowed: int, on: date, *, up_to: date | None = None) -> int:
         """Units a service on `on` still finds, when `allowed` of them are shared by all; never negative.
@@ -139,11 +150,16 @@ class Tally:
         """Note that units were weighed against `allowed` shared ones; the most is what is kept."""
         self.allowed_shared = max(self.allowed_shared, allowed)
 
-    def open(self, units: int, on: date) -> None:
-        """Begin with `units` that were used elsewhere."""
+    def open(self, units: int, on: date, limit: Limit) -> None:
+        """Begin with `units` that were used elsewhere, visits or days if that is what is measured.
+
+        They lie in the whole period, ahead of every visit; in a rolling limit on their own date.
+        """
         self.used += units
         self.opening += units
-        if units:
+        if not limit.divisible:
+            self.visits += units
+        if units and limit.basis == "rolling_days":
             self.shared_days[on] = self.shared_days.get(on, 0) + units
 
     def carry(self, units: int, on: date) -> None:
@@ -163,6 +179,9 @@ class Tally:
         self.used += units
         self.granted += granted
         self.visits += 1
+        if not self.keeps_days:
+            return
+        self.visit_days[on] = self.visit_days.get(on, 0) + 1
         for days, part in ((self.shared_days, units - granted), (self.granted_days, granted)):
             if part:
                 days[on] = days.get(on, 0) + part
@@ -172,8 +191,13 @@ class Tally:
         days: tuple[DayUse, ...] = ()
         if self.keeps_days:
             days = tuple(
-                DayUse(on=day, shared=self.shared_days.get(day, 0), granted=self.granted_days.get(day, 0))
-                for day in sorted(self.shared_days.keys() | self.granted_days.keys())
+                DayUse(
+                    on=day,
+                    shared=self.shared_days.get(day, 0),
+                    granted=self.granted_days.get(day, 0),
+                    visits=self.visit_days.get(day, 0),
+                )
+                for day in sorted(self.shared_days.keys() | self.visit_days.keys())
             )
         return Accumulator(
             key=self.key,

@@ -3,14 +3,16 @@
 The one place that decides who gets the last unit. It knows no clock, socket or framework. Section
 numbers below are the contract's.
 
-`Fold` works in one pass over the visits in their order. Holds are reserved before it begins, since
-their units are ahead of the order (4); a visit that posts a hold finds its reservation on its turn.
-`append` gives a plain new visit its turn without folding again; a property test shows it equal.
+`Fold` takes the visits in their order. Holds are reserved before the first turn, since their units are
+ahead of the order (4); a visit that posts a hold finds its reservation on its turn. Should a hold turn
+out to be posted by nobody, or by a visit that uses less of it, the turns are taken again without what
+it kept from others. `append` gives a plain new visit its turn without folding again; a property test
+shows it equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -38,9 +40,9 @@ from shared.domain.qualification import (
     settle,
     situation_of,
 )
-from shared.domain.reservations import Reservations
+from shared.domain.reservations import Correction, Reservation, Reservations, years_held_open
 from shared.domain.service import Service
-from shared.domain.tallies import Tallies
+from shared.domain.tallies import Tallies, YearOpening
 from shared.domain.visit import Visit, VisitContent, VisitKey
 
 
@@ -93,16 +95,21 @@ class Fold:
         """
         self.history = history
         self._rules = rules
-        self._outcomes: dict[VisitKey, VisitOutcome] = {}
-        self._seen: set[tuple[date, str, str]] = set()
         self._last_arrival = max((visit.arrival or 0 for visit in history.visits), default=0)
-        candidates = [self._qualified(visit) for visit in sorted(history.visits, key=_arrival_of)]
-        self._tallies = Tallies(history, standing)
-        self._tallies.open_years(candidates)
-        self._reservations = Reservations(history, rules, self._tallies, candidates)
-        for candidate in sorted(candidates, key=_turn):
-            self._take_turn(candidate)
-        self._reservations.end()
+        candidates = [qualify(history, rules, visit) for visit in sorted(history.visits, key=_arrival_of)]
+        years = [*self._years_opened(candidates), *years_held_open(history, rules, candidates)]
+        corrections: Mapping[str, Correction] | None = {}
+        standing = tuple(standing)
+        while corrections is not None:
+            self._outcomes: dict[VisitKey, VisitOutcome] = {}
+            self._seen: set[tuple[date, str, str]] = set()
+            self._tallies = Tallies(history, standing)
+            self._tallies.open_years(years)
+            self._tallies.open_balances(rules)
+            self._reservations = Reservations(history, rules, self._tallies, candidates, corrections)
+            for candidate in sorted(candidates, key=_turn):
+                self._take_turn(candidate)
+            corrections = self._reservations.corrections()
 
     # What comes out
 
@@ -129,18 +136,20 @@ class Fold:
 
     # Before the turns
 
-    def _qualified(self, visit: Visit) -> Candidate:
-        """The candidate for a visit, after looking for an earlier-arrived one it may repeat (4)."""
-        candidate = qualify(self.history, self._rules, visit)
-        if candidate.disposition is not None:
-            return candidate
-        keys = duplicate_keys(candidate)
-        if visit.duplicate_decision != "accepted" and keys & self._seen:
-            if visit.duplicate_decision == "rejected":
-                return replace(candidate, disposition="not_countable", reasons=(DUPLICATE_REJECTED,))
-            return replace(candidate, disposition="possible_duplicate", reasons=(POSSIBLE_DUPLICATE,))
-        self._seen |= keys
-        return candidate
+    def _years_opened(self, candidates: Iterable[Candidate]) -> list[YearOpening]:
+        """The dates on which qualifying visits open first-service years, also where they are carried to."""
+        opened: list[YearOpening] = []
+        for candidate in candidates:
+            if candidate.disposition is not None or candidate.plan is None or candidate.evaluation is None:
+                continue
+            claims = [(candidate.plan, claim) for claim in candidate.evaluation.claims]
+            on = candidate.visit.content.service.service_date  # type: ignore[union-attr]  # it qualifies
+            opened += [
+                (plan.plan_id, claim.limit.limit_id, on)
+                for plan, claim in (*claims, *self._carried_claims(candidate))
+                if claim.limit.basis == "first_service_year"
+            ]
+        return opened
 
     # A visit's turn
 
@@ -148,33 +157,51 @@ class Fold:
         """Give a visit its turn: count it where every limit it feeds has room (4)."""
         plan_id = candidate.plan.plan_id if candidate.plan else None
         if candidate.disposition is None:
-            candidate = self._numbered(candidate)
+            candidate = self._compared(self._numbered(candidate))
         if candidate.disposition is not None:
             self._outcomes[candidate.visit.key] = VisitOutcome(
                 disposition=candidate.disposition, reasons=candidate.reasons, plan_id=plan_id
             )
             return
-        reserved = self._reservations.units_for(candidate)
-        weighed = self._weigh(candidate, reserved)
-        if not weighed:
-            outcome = VisitOutcome(disposition="not_countable", reasons=(PERIOD_UNKNOWN,), plan_id=plan_id)
+        waiting = self._reservations.waiting_for(candidate)
+        weighed = self._weigh(candidate, waiting)
+        if weighed:
+            self._seen |= duplicate_keys(candidate)
+            outcome = self._place(candidate, weighed, posts_hold=waiting is not None)
         else:
-            outcome = self._place(candidate, weighed, posts_hold=bool(reserved))
+            outcome = VisitOutcome(disposition="not_countable", reasons=(PERIOD_UNKNOWN,), plan_id=plan_id)
         self._outcomes[candidate.visit.key] = outcome
 
-    def _numbered(self, candidate: Candidate) -> Candidate:
-        """The candidate asked again with its number, where a rule speaks of visit numbers."""
-        if (
-            candidate.evaluation is None
-            or candidate.situation is None
-            or not candidate.evaluation.uses_visit_number
-        ):
+    def _compared(self, candidate: Candidate) -> Candidate:
+        """The candidate, set aside if it may repeat a countable visit that arrived before it (4).
+
+        Both orders give an earlier-arrived visit of the same date its turn first.
+        """
+        visit = candidate.visit
+        repeats = duplicate_keys(candidate) & self._seen
+        if candidate.disposition is not None or not repeats or visit.duplicate_decision == "accepted":
             return candidate
-        numbers = tuple(
-            (claim.limit.limit_id, self._tallies.tally(key, claim.limit).visits + 1)
-            for claim, key in self._tallies.claims_of(candidate)
-        )
-        situation = replace(candidate.situation, visit_numbers=numbers)
+        if visit.duplicate_decision == "rejected":
+            return replace(candidate, disposition="not_countable", reasons=(DUPLICATE_REJECTED,))
+        return replace(candidate, disposition="possible_duplicate", reasons=(POSSIBLE_DUPLICATE,))
+
+    def _numbered(self, candidate: Candidate, *, asked_only: bool = False) -> Candidate:
+        """The candidate asked again with its number, where a rule speaks of visit numbers.
+
+        A service that is `asked_only` is numbered by the place it would have in its limit's order.
+        """
+        content = candidate.visit.content
+        if candidate.evaluation is None or candidate.situation is None or content is None:
+            return candidate
+        if not candidate.evaluation.uses_visit_number:
+            return candidate
+        on = content.service.service_date
+        numbers = []
+        for claim, key in self._tallies.claims_of(candidate):
+            up_to = on if asked_only and claim.limit.ordering == "service_date" else None
+            tally = self._tallies.find(key)
+            numbers.append((claim.limit.limit_id, tally.number_of_next(up_to=up_to) if tally else 1))
+        situation = replace(candidate.situation, visit_numbers=tuple(numbers))
         evaluation = self._rules.evaluate(situation)
         verdict = settle(evaluation)
         return replace(
@@ -185,8 +212,14 @@ class Fold:
             reasons=verdict[1] if verdict else (),
         )
 
-    def _weigh(self, candidate: Candidate, reserved: Mapping[AccumulatorKey, int]) -> list[Weighed]:
-        """Each claim against its accumulator; empty when one of its periods is not known."""
+    def _weigh(
+        self, candidate: Candidate, waiting: Reservation | None, *, asked_only: bool = False
+    ) -> list[Weighed]:
+        """Each claim against its accumulator; empty when one of its periods is not known.
+
+        `waiting` is the hold that the visit would post. A service that is `asked_only` has not had its
+        turn in the order of service dates: units of later dates would make way for it.
+        """
         visit, evaluation = candidate.visit, candidate.evaluation
         claims = self._tallies.claims_of(candidate)
         if visit.content is None or evaluation is None or len(claims) < len(evaluation.claims):
@@ -196,8 +229,18 @@ class Fold:
         for claim, key in claims:
             limit, tally = claim.limit, self._tallies.tally(key, claim.limit)
             quantity = 0 if limit.measure == "service_day" and tally.counted_on(on) else claim.quantity
-            granted = min(quantity, self._tallies.granted_to(visit, limit, key.period, on))
-            allowed = self._tallies.allowed_on(limit, key.period, on)
+            granted = min(quantity, self._tallies.granted_to(visit, limit, key, on))
+            allowed = self._tallies.allowed_on(limit, key, on)
+            up_to = on if asked_only and limit.ordering == "service_date" else None
+            held = waiting.units.get(key, 0) if waiting is not None else 0
+            moved = limit.basis == "rolling_days" and waiting is not None and waiting.on != on
+            if moved and waiting is not None:
+                # A unit held in another window is no promise for this one: here it only makes way.
+                tally.hold(-held, waiting.on)
+                room = tally.room(limit, allowed, on, up_to=up_to)
+                tally.hold(held, waiting.on)
+            else:
+                room = tally.room(limit, allowed, on, up_to=up_to)
             weighed.append(
                 Weighed(
                     claim=claim,
@@ -206,10 +249,8 @@ class Fold:
                     quantity=quantity,
                     allowed=allowed,
                     granted=granted,
-                    reserved=min(reserved.get(key, 0), quantity - granted),
-                    room=tally.room(
-                        limit, allowed, on, up_to=on if limit.ordering == "service_date" else None
-                    ),
+                    reserved=0 if moved else min(held, quantity - granted),
+                    room=room,
                 )
             )
         return weighed
@@ -227,20 +268,24 @@ class Fold:
                 binding=full.key,
                 plan_id=plan_id,
             )
-        part = min((w.fitting for w in weighed if w.fitting < w.quantity), default=None)
+        service = candidate.visit.content.service  # type: ignore[union-attr]  # it qualified
+        units = [w.quantity for w in weighed]
+        short = [w for w in weighed if w.fitting < w.quantity]
+        if short:
+            units = _fitting_units(service, weighed)
         if posts_hold:
-            self._reservations.post(candidate.visit)
-        postings = [
-            self._count(candidate, w, w.quantity if part is None else min(w.quantity, part)) for w in weighed
-        ]
+            used = {
+                w.key: min(n - min(n, w.granted), w.reserved) for w, n in zip(weighed, units, strict=True)
+            }
+            self._reservations.post(candidate.visit, used)
+        postings = [self._count(candidate, w, n) for w, n in zip(weighed, units, strict=True)]
         postings += self._carry(candidate, weighed, postings)
-        binding = min(weighed, key=lambda w: w.allowed - w.tally.used)
         return VisitOutcome(
-            disposition="counted" if part is None else "partially_counted",
+            disposition="partially_counted" if short else "counted",
             reasons=tuple(counted_within(w.claim, w.allowed) for w in weighed),
             postings=tuple(postings),
             claims=claims,
-            binding=None if part is None else binding.key,
+            binding=min(short, key=lambda w: w.fitting).key if short else None,
             plan_id=plan_id,
         )
 
@@ -249,7 +294,7 @@ class Fold:
         visit, tally = candidate.visit, weighed.tally
         on = visit.content.service.service_date  # type: ignore[union-attr]  # it qualified
         granted = min(units, weighed.granted)
-        self._tallies.take_granted(visit, weighed.claim.limit, weighed.key.period, on, granted)
+        self._tallies.take_granted(visit, weighed.claim.limit, weighed.key, on, granted)
         posting = Posting(
             key=weighed.key,
             on=on,
@@ -267,39 +312,43 @@ class Fold:
         A carried unit never overruns: it is counted there only as far as there is room (I3).
         """
         carried: list[Posting] = []
-        situation, content = candidate.situation, candidate.visit.content
-        if situation is None or content is None:
+        if candidate.visit.content is None:
             return carried
-        service = content.service
+        service = candidate.visit.content.service
+        on = service.service_date
         moved = {w.claim.limit.limit_id: posting for w, posting in zip(weighed, postings, strict=True)}
-        for plan in self._carrying_plans(candidate):
-            evaluation = self._rules.evaluate(replace(situation, plan=plan))
-            for claim in evaluation.claims:
-                key = self._tallies.key_of(claim.limit, plan, service)
-                own = moved.get(claim.limit.limit_id)
-                if key is None or own is None or key == own.key:
-                    continue
-                tally = self._tallies.tally(key, claim.limit)
-                on = service.service_date
-                allowed = self._tallies.allowed_on(claim.limit, key.period, on)
-                units = min(own.units, tally.room(claim.limit, allowed, on))
-                carried.append(Posting(key=key, on=on, units=units, allowed=allowed, carried=True))
-                tally.allow(allowed)
-                tally.carry(units, on)
+        for plan, claim in self._carried_claims(candidate):
+            key = self._tallies.key_of(claim.limit, plan, service)
+            own = moved.get(claim.limit.limit_id)
+            units = min(own.units, self._tallies.room(key, claim.limit, on)) if key and own else 0
+            if key is None or not units:
+                continue
+            tally, allowed = (
+                self._tallies.tally(key, claim.limit),
+                self._tallies.allowed_on(claim.limit, key, on),
+            )
+            carried.append(Posting(key=key, on=on, units=units, allowed=allowed, carried=True))
+            tally.allow(allowed)
+            tally.carry(units, on)
         return carried
 
-    def _carrying_plans(self, candidate: Candidate) -> list[Plan]:
-        """Plans the member changes into after this visit and whose `carry_over` covers its plan."""
-        own, content = candidate.plan, candidate.visit.content
-        if own is None or content is None:
+    def _carried_claims(self, candidate: Candidate) -> list[tuple[Plan, LimitClaim]]:
+        """What a visit claims in plans the member changes into after it and that bring its count along.
+
+        A limit's own `carry_over` goes before the plan's.
+        """
+        own, content, situation = candidate.plan, candidate.visit.content, candidate.situation
+        if own is None or content is None or situation is None:
             return []
-        later = {span.plan_id for span in self.history.spans if span.start > content.service.service_date}
-        plans = (self.history.plans[plan_id] for plan_id in sorted(later - {own.plan_id}))
-        return [
-            plan
-            for plan in plans
-            if plan.carry_over == "all" or (plan.carry_over == "same_product" and plan.same_product(own))
-        ]
+        on = content.service.service_date
+        later = {span.plan_id for span in self.history.spans if span.start > on} - {own.plan_id}
+        claims: list[tuple[Plan, LimitClaim]] = []
+        for plan in (self.history.plans[plan_id] for plan_id in sorted(later)):
+            for claim in self._rules.evaluate(replace(situation, plan=plan)).claims:
+                brings = claim.limit.carry_over or plan.carry_over
+                if brings == "all" or (brings == "same_product" and plan.same_product(own)):
+                    claims.append((plan, claim))
+        return claims
 
     # A service that is only asked about
 
@@ -318,11 +367,12 @@ class Fold:
             situation=situation,
             evaluation=evaluation,
         )
-        asked = self._numbered(asked)
+        asked = self._numbered(asked, asked_only=True)
         numbered = asked.evaluation or evaluation
         if not numbered.claims and numbered.matching_limits:
             asked = replace(asked, evaluation=replace(numbered, claims=numbered.matching_limits))
-        return Preview(evaluation=numbered, weighed=tuple(self._weigh(asked, {})), plan=situation.plan)
+        weighed = tuple(self._weigh(asked, None, asked_only=True))
+        return Preview(evaluation=numbered, weighed=weighed, plan=situation.plan)
 
     def standing(self, plan: Plan, limit: Limit, source: Source, service: Service) -> list[Weighed]:
         """How one limit of a plan stands on a service's date, with nothing asked of it.
@@ -336,7 +386,7 @@ class Fold:
         weighed = []
         for key in keys:
             tally = self._tallies.tally(key, limit)
-            allowed = self._tallies.allowed_on(limit, key.period, on)
+            allowed = self._tallies.allowed_on(limit, key, on)
             room = tally.room(limit, allowed, on)
             weighed.append(
                 Weighed(
@@ -375,19 +425,39 @@ class Fold:
             return False
         if any(override.visit_id == visit.key.visit_id for override in self.history.overrides):
             return False
-        seen = set(self._seen)
-        candidate = self._qualified(visit)
+        candidate = qualify(self.history, self._rules, visit)
         claims = candidate.evaluation.claims if candidate.evaluation else ()
         if candidate.disposition is None and (
             any(claim.limit.ordering != "received" for claim in claims)
+            or any(
+                claim.limit.ordering != "received" or claim.limit.basis == "first_service_year"
+                for _, claim in self._carried_claims(candidate)
+            )
             or not self._tallies.open_next_years(candidate)
         ):
-            self._seen = seen
             return False
         self.history = replace(self.history, visits=(*self.history.visits, visit))
         self._last_arrival = visit.arrival
         self._take_turn(candidate)
         return True
+
+
+def _fitting_units(service: Service, weighed: Sequence[Weighed]) -> list[int]:
+    """How many units of each claim count when not all of them fit, line by line and unit by unit.
+
+    A unit of a line counts where every divisible limit that the line feeds still has room for it, so
+    that none is used up in one limit for what another one refused.
+    """
+    units = [0 if w.claim.limit.divisible else w.quantity for w in weighed]
+    for number, line in enumerate(service.lines):
+        fed = [n for n, w in enumerate(weighed) if w.claim.limit.divisible and number in w.claim.lines]
+        for unit in range(line.quantity):
+            moved = [n for n in fed if unit == 0 or weighed[n].claim.limit.measure == "unit"]
+            if any(units[n] >= weighed[n].fitting for n in moved):
+                break
+            for n in moved:
+                units[n] += 1
+    return units
 
 
 def _arrival_of(visit: Visit) -> tuple[bool, int, VisitKey]:

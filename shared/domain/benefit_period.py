@@ -83,6 +83,8 @@ def period_for(  # noqa: PLR0911 - one return per basis reads best
 ) -> BenefitPeriod | None:
     """The period of `limit` that a service falls in; None when what names the period is not known.
 
+    A date that the authorization does not cover lies in no period of its.
+
     `first_years` are the first-service years open so far; a date in none of them shows the one it
     would open. A `rolling_days` limit has one unbounded period here, its windows are taken inside it.
     """
@@ -102,7 +104,8 @@ def period_for(  # noqa: PLR0911 - one return per basis reads best
             known = next((year for year in first_years if year[0] <= on < year[1]), None)
             return _period("first_service_year", known or first_service_year(on))
         case "authorization":
-            return _subject("authorization", service.authorization.number if service.authorization else None)
+            held = service.authorization
+            return _subject("authorization", held.number if held and held.covers(on) else None)
         case "injury":
             return _subject("injury", service.injury_id)
         case "rolling_days" | "lifetime":

@@ -23,6 +23,9 @@ from shared.domain.vocabulary import Vocabulary
 
 Family = tuple[RuleDocument, ...]
 
+#: Selections remembered; each is a few references, and a lost one costs a few microseconds.
+_SELECTIONS_MAX = 10_000
+
 NO_CODES = CodeList(
     source=Source(document_id="code-list", version=1, authority="law", citation="no code list is loaded")
 )
@@ -83,6 +86,9 @@ class Catalog:
     guidance: GuidanceBook = field(default_factory=GuidanceBook)
     families_by_payer: Mapping[str, tuple[Family, ...]] = field(default_factory=dict)
     families_of_any: tuple[Family, ...] = ()
+    _selections: dict[tuple[str, Plan, date], Selection] = field(
+        init=False, compare=False, repr=False, default_factory=dict
+    )
 
     def is_needling(self, code: str) -> bool:
         """Whether a procedure code is dry needling. Acupuncture is not, even where a limit pools both."""
@@ -103,7 +109,16 @@ class Catalog:
         )
 
     def select(self, payer_id: str, plan: Plan, on: date) -> Selection:
-        """What speaks of a plan of a payer on a service date."""
+        """What speaks of a plan of a payer on a service date. Remembered: many services share both."""
+        key = (payer_id, plan, on)
+        known = self._selections.get(key)
+        if known is None:
+            if len(self._selections) >= _SELECTIONS_MAX:
+                self._selections.clear()
+            known = self._selections[key] = self._select(payer_id, plan, on)
+        return known
+
+    def _select(self, payer_id: str, plan: Plan, on: date) -> Selection:
         chosen: list[tuple[int, Selected]] = []
         gaps: list[tuple[int, Gap]] = []
         own = False

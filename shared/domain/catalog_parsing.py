@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 from shared.domain.catalog import PayerEntry
 from shared.domain.code_list import CodeEntry, CodeList
 from shared.domain.code_sets import normalise_label, procedure_set
-from shared.domain.document_reader import Faults, Reader
+from shared.domain.document_reader import Faults, Reader, read_texts
 from shared.domain.evaluation import (
     Advisory,
     BillingGuidance,
@@ -96,11 +96,17 @@ def parse_code_list(body: object) -> tuple[CodeList, dict[str, ServiceConcept]]:
     synonyms = _named(reader, "services", _synonyms)
     entries = reader.each("codes", lambda part: _code_entry(part, tuple(synonyms)))
     known = tuple(entry.code for entry in entries)
-    groups = reader.raw("alternatives") or []
+    groups = reader.raw("alternatives") or ()
+    if not isinstance(groups, list | tuple):
+        reader.fault("alternatives", "expected a list of lists of codes")
+        groups = ()
     code_list = CodeList(
         source=source,
         entries={entry.code: entry for entry in entries},
-        alternatives=tuple(frozenset(group) for group in groups),
+        alternatives=tuple(
+            frozenset(read_texts(group, (*reader.at("alternatives"), index), faults, known))
+            for index, group in enumerate(groups)
+        ),
         misused=frozenset(reader.texts("misused", choices=known) or ()),
         misused_alone=frozenset(reader.texts("misused_alone", choices=known) or ()),
         bundled=frozenset(reader.texts("bundled", choices=known) or ()),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.domain.client import Role
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeterminationRecord:
@@ -17,3 +19,13 @@ class DeterminationRecord:
     catalog_version: int
     request: bytes
     body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredCheck:
+    """A recorded answer with the names of who asked and of whose rules answered."""
+
+    record: DeterminationRecord
+    client_name: str
+    client_role: Role
+    payer_name: str

@@ -19,6 +19,10 @@ class CountersUnavailable(NeedlecapError):
     """Redis cannot answer at the moment; Postgres does."""
 
 
+class ConcurrentChange(NeedlecapError):
+    """Somebody else changed the same thing in between; nothing was changed, and it can be tried again."""
+
+
 class NotFound(NeedlecapError):
     """There is nothing here that this client may see."""
 

@@ -198,7 +198,8 @@ def _overruled(
     """The documents below the winner that take a position on the line, and the articles that do."""
     found: list[Overruled] = []
     for selected in (*below, *articles):
-        possible = possibilities(subject, (replace(selected, floor=False),))
+        alone = replace(selected, floor=False) if selected.floor else selected
+        possible = possibilities(subject, (alone,))
         decisions = {candidate.decision for candidate in possible.candidates}
         if possible.closed_by is None or len(decisions) != 1:
             continue
@@ -261,16 +262,17 @@ def _beside_coding(catalog: Catalog, outcome: LineOutcome) -> LineOutcome:
         for text in codes.conflicts(subject.service, subject.line)
     )
     reasons = list(conflicts)
-    if codes.stands_for_needling(subject.service, subject.index, documented=_says_needling(catalog, subject)):
+    if subject.line.procedure_code in codes.misused and codes.stands_for_needling(
+        subject.service, subject.index, documented=_says_needling(catalog, subject)
+    ):
         reasons.append(_say(catalog, subject, ReasonTemplate(code="other_code_for_needling"), codes.source))
     unlisted = codes.is_unlisted(subject.line.procedure_code)
     if unlisted and all(reason.code != "unlisted_code" for reason in outcome.reasons):
         reasons.append(_say(catalog, subject, ReasonTemplate(code="unlisted_code"), codes.source))
-    outcome = replace(
-        outcome,
-        reasons=(*outcome.reasons, *reasons),
-        advisories=(*outcome.advisories, *_coding_advisories(catalog, subject)),
-    )
+    notes = tuple(_coding_advisories(catalog, subject))
+    if not reasons and not notes:
+        return outcome
+    outcome = replace(outcome, reasons=(*outcome.reasons, *reasons), advisories=(*outcome.advisories, *notes))
     if not conflicts or outcome.decision not in COVERING:
         return outcome
     conditions = (*outcome.conditions, ConditionNote(code="coding_to_be_corrected"))

@@ -141,7 +141,8 @@ def limit_findings(
                     )
                 )
         for extension in limit_rule.extensions:
-            if numbers.get(limit.limit_id, 1) > extension.beyond:
+            # Beyond what is allowed at all no extension helps: then the limit itself is the reason.
+            if extension.beyond < numbers.get(limit.limit_id, 1) <= limit.allowed:
                 findings += criterion_findings(extension.criteria, subject, source)
     return tuple(fed), tuple(findings)
 
@@ -225,14 +226,15 @@ def documentation_findings(stack: Stack, subject: Subject) -> Iterator[Finding]:
             verdict = item.when.evaluate(subject)
             if item.effect == "list" or verdict.truth is Truth.FALSE or item.code in (documented or ()):
                 continue
+            # A chart of which nothing was said may hold the item: reason enough to ask for it, none to deny.
+            denies = item.effect == "deny"
             unsaid = ("clinical.documented",) if documented is None else ()
-            lacking = merged((verdict.missing, unsaid))
             yield Finding(
-                effect="not_covered" if item.effect == "deny" else "condition",
+                effect="not_covered" if denies else "condition",
                 reason=replace(_UNDOCUMENTED, text=item.text),
                 source=document.source,
-                certain=not lacking,
-                lacking=lacking,
+                certain=verdict.truth is Truth.TRUE and not (denies and unsaid),
+                lacking=merged((verdict.missing, unsaid)),
                 condition="documentation_needed",
             )
 

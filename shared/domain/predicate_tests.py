@@ -24,7 +24,7 @@ class Leaf(ABC):
 
     def evaluate(self, subject: Subject) -> Verdict:
         """What is assumed of it, if anything is; else what the request says."""
-        if self in subject.assumed:
+        if subject.assumed and self in subject.assumed:
             return verdict_of(subject.assumed[self])
         return self.test(subject)
 

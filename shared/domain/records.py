@@ -34,7 +34,7 @@ class StoredAccumulator:
 class StoredVisit:
     """A visit as stored; `last_event` is the highest arrival among its applied events.
 
-    `outcome` is the JSON object that `codec.visit_outcome_to` makes.
+    `outcome` is the JSON object that `codec.visit_outcome_to` makes; `revision` counts the row's writes.
     """
 
     visit: Visit
@@ -42,6 +42,7 @@ class StoredVisit:
     disposition: Disposition
     plan_id: str | None
     outcome: Mapping[str, Any]
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +116,12 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedVisit:
-    """A visit to be saved with what became of it."""
+    """A visit to be saved with what became of it; `revision` is that of the row read, 0 if it is new."""
 
     visit: Visit
     last_event: int
     outcome: VisitOutcome
+    revision: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from shared.domain.accumulator import AccumulatorKey
+from shared.domain.enrollment import Plan
 from shared.domain.evaluation import LimitClaim
 from shared.domain.history import History, HoldOutcome, Posting, Rules
 from shared.domain.hold import Hold
 from shared.domain.qualification import Candidate, situation_of
-from shared.domain.tallies import Tallies
+from shared.domain.tallies import Tallies, YearOpening
 from shared.domain.visit import Visit, VisitKey
+
+Units = Mapping[AccumulatorKey, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,62 +23,126 @@ class Reservation:
     """The units that wait for one hold's visit; `for_visit` is the visit that may post it, if any."""
 
     hold: Hold
-    units: dict[AccumulatorKey, int]
+    units: Units
     for_visit: VisitKey | None
+
+    @property
+    def on(self) -> date:
+        """The service date that was held."""
+        return self.hold.service.service_date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What a fold found out about a hold and the next one begins with.
+
+    `passed_over` are visits that name it and did not count with it; `kept` what its visit uses of it,
+    when that is less than was promised.
+    """
+
+    passed_over: frozenset[VisitKey] = frozenset()
+    kept: Units | None = None
 
 
 class Reservations:
     """What holds keep, and what becomes of them."""
 
     def __init__(
-        self, history: History, rules: Rules, tallies: Tallies, candidates: Sequence[Candidate]
+        self,
+        history: History,
+        rules: Rules,
+        tallies: Tallies,
+        candidates: Sequence[Candidate],
+        corrections: Mapping[str, Correction],
     ) -> None:
         """Reserve for every hold, in the order they arrived. `candidates` come in order of arrival."""
         self._history = history
         self._rules = rules
         self._tallies = tallies
+        self._corrections = corrections
         self._waiting: dict[str, Reservation] = {}
+        self._found: dict[str, Correction] = {}
         self.outcomes: dict[str, HoldOutcome] = {}
         for hold in sorted(history.holds, key=lambda hold: hold.arrival):
-            self._reserve(hold, next((c for c in candidates if _names(c.visit, hold)), None))
+            self._reserve(hold, [c for c in candidates if _names(c.visit, hold)])
 
-    def _reserve(self, hold: Hold, naming: Candidate | None) -> None:
+    # Before the turns
+
+    def _reserve(self, hold: Hold, naming: Sequence[Candidate]) -> None:
         """Reserve a hold's units, or settle that it keeps none.
 
-        The first visit to name it, if it arrived before the hold ended, speaks for it: a no-show, a
-        cancelled or voided visit releases it; one that qualifies for the same limits and periods
-        posts it on its turn. A hold that finds no room any more, because what it was granted under
-        has changed, stays pending and keeps nothing, so that I3 holds.
+        Of the visits that name it before it ends, by arrival, the first that is a no-show, cancelled
+        or voided releases it, and the first that qualifies for its limits and periods posts it on its
+        turn. A hold that finds no room any more, because what it was granted under has changed, keeps
+        nothing, so that I3 holds.
         """
-        if naming is not None and not _takes_place(naming.visit):
-            self.outcomes[hold.hold_id] = HoldOutcome(state="released", posted_by=naming.visit.key)
-            return
-        wanted = dict(self._claims_of_hold(hold))
-        named = self._quantities(naming) if naming is not None else {}
-        fits = bool(wanted) and wanted.keys() <= named.keys()
-        if hold.ended_by is not None and not fits:
+        correction = self._corrections.get(hold.hold_id, Correction())
+        claims = claims_of_hold(self._history, self._rules, hold)
+        for candidate in naming:
+            if not _takes_place(candidate.visit):
+                self.outcomes[hold.hold_id] = HoldOutcome(state="released", posted_by=candidate.visit.key)
+                return
+            wanted = self._keyed(hold, claims, candidate)
+            asked = self._quantities(candidate)
+            if candidate.visit.key in correction.passed_over or not wanted.keys() <= asked.keys():
+                continue
+            units = correction.kept if correction.kept is not None else self._units(hold, wanted, asked)
+            if units:
+                self._keep(hold, wanted, units, candidate)
+                return
+        if hold.ended_by is not None:
             self.outcomes[hold.hold_id] = HoldOutcome(state=hold.end_state or "released")
             return
-        units: dict[AccumulatorKey, int] = {}
-        if all(self._room(hold, key, claim) >= hold.quantity for key, claim in wanted.items()):
-            units = {key: min(hold.quantity, named[key]) if fits else hold.quantity for key in wanted}
+        wanted = self._keyed(hold, claims, None)
+        self._keep(hold, wanted, self._units(hold, wanted, {}), None)
+
+    def _units(self, hold: Hold, wanted: Mapping[AccumulatorKey, LimitClaim], asked: Units) -> Units:
+        """What a hold keeps of each limit, no more than is asked of it; nothing if one has no room."""
+        on = hold.service.service_date
+        fits = all(self._tallies.room(key, claim.limit, on) >= hold.quantity for key, claim in wanted.items())
+        return {key: min(hold.quantity, asked.get(key, hold.quantity)) for key in wanted} if fits else {}
+
+    def _keep(
+        self,
+        hold: Hold,
+        wanted: Mapping[AccumulatorKey, LimitClaim],
+        units: Units,
+        chosen: Candidate | None,
+    ) -> None:
         on = hold.service.service_date
         for key, quantity in units.items():
             tally = self._tallies.tally(key, wanted[key].limit)
-            tally.allow(self._tallies.allowed_on(wanted[key].limit, key.period, on))
+            tally.allow(self._tallies.allowed_on(wanted[key].limit, key, on))
             tally.hold(quantity, on)
-        for_visit = naming.visit.key if naming is not None and fits and units else None
+        for_visit = chosen.visit.key if chosen is not None else None
         self._waiting[hold.hold_id] = Reservation(hold=hold, units=units, for_visit=for_visit)
-        postings = tuple(Posting(key=key, on=on, units=quantity) for key, quantity in units.items())
+        postings = tuple(Posting(key=key, on=on, units=held) for key, held in units.items() if held)
         self.outcomes[hold.hold_id] = HoldOutcome(state="pending", postings=postings)
 
-    def _claims_of_hold(self, hold: Hold) -> list[tuple[AccumulatorKey, LimitClaim]]:
-        situation = situation_of(self._history, hold.service)
-        if situation.plan is None:
-            return []
-        claims = self._rules.evaluate(situation).claims
-        keyed = ((self._tallies.key_of(claim.limit, situation.plan, hold.service), claim) for claim in claims)
-        return [(key, claim) for key, claim in keyed if key is not None]
+    def _keyed(
+        self, hold: Hold, claims: Sequence[tuple[Plan, LimitClaim]], candidate: Candidate | None
+    ) -> dict[AccumulatorKey, LimitClaim]:
+        """The accumulators that a hold wants units of, if this visit is to post it.
+
+        A hold dated before the first-service year that its visit opens lies in that year, if the year
+        that it would open itself holds the visit: the appointment was only moved.
+        """
+        keyed: dict[AccumulatorKey, LimitClaim] = {}
+        theirs = [key for _, key in self._tallies.claims_of(candidate)] if candidate is not None else []
+        for plan, claim in claims:
+            key = self._tallies.key_of(claim.limit, plan, hold.service)
+            if key is None:
+                continue
+            year = self._tallies.would_open(key, hold.service.service_date)
+            moved = (
+                other
+                for other in theirs
+                if year is not None
+                and (other.plan_id, other.limit_id) == (key.plan_id, key.limit_id)
+                and year[0] <= other.period.start < year[1]
+            )
+            keyed[next(moved, key)] = claim
+        return keyed
 
     def _quantities(self, candidate: Candidate) -> dict[AccumulatorKey, int]:
         """What a visit asks of each accumulator; nothing if it does not qualify."""
@@ -82,39 +150,77 @@ class Reservations:
             return {}
         return {key: claim.quantity for claim, key in self._tallies.claims_of(candidate)}
 
-    def _room(self, hold: Hold, key: AccumulatorKey, claim: LimitClaim) -> int:
-        on = hold.service.service_date
-        allowed = self._tallies.allowed_on(claim.limit, key.period, on)
-        return self._tallies.tally(key, claim.limit).room(claim.limit, allowed, on)
+    # During the turns
 
-    def units_for(self, candidate: Candidate) -> dict[AccumulatorKey, int]:
-        """The units that wait for this visit; nothing when no hold does, or it no longer qualifies."""
+    def waiting_for(self, candidate: Candidate) -> Reservation | None:
+        """The reservation that waits for this visit; None when no hold does, or it no longer qualifies."""
         hold_id = candidate.visit.content.hold_id if candidate.visit.content else None
         reservation = self._waiting.get(hold_id) if hold_id is not None else None
         if reservation is None or reservation.for_visit != candidate.visit.key:
-            return {}
-        return reservation.units if reservation.units.keys() <= self._quantities(candidate).keys() else {}
+            return None
+        return reservation if reservation.units.keys() <= self._quantities(candidate).keys() else None
 
-    def post(self, visit: Visit) -> None:
-        """Turn the reservation that waits for a visit over to it."""
+    def post(self, visit: Visit, used: Units) -> None:
+        """Turn the reservation that waits for a visit over to it; `used` is what it uses of each limit."""
         hold_id = visit.content.hold_id if visit.content else None
         if hold_id is None:
             return
-        self._let_go(self._waiting.pop(hold_id))
+        reservation = self._waiting.pop(hold_id)
+        self._let_go(reservation)
         self.outcomes[hold_id] = HoldOutcome(state="posted", posted_by=visit.key)
+        kept = {key: used[key] for key in reservation.units}
+        if kept != reservation.units:
+            known = self._corrections.get(hold_id, Correction())
+            self._found[hold_id] = Correction(passed_over=known.passed_over, kept=kept)
 
-    def end(self) -> None:
-        """After every turn: what is left of a hold that has ended keeps nothing."""
-        for hold_id, reservation in list(self._waiting.items()):
-            if reservation.hold.ended_by is not None:
-                self._let_go(self._waiting.pop(hold_id))
-                self.outcomes[hold_id] = HoldOutcome(state=reservation.hold.end_state or "released")
+    def corrections(self) -> Mapping[str, Correction] | None:
+        """After every turn: what the reservations should have been; None when they were right.
+
+        Units that were kept from others and in the end not used belong to the next in order, so the
+        turns must be taken again. Every round passes over a visit or lets go of units, so they end.
+        """
+        found = dict(self._found)
+        for hold_id, reservation in self._waiting.items():
+            if reservation.for_visit is not None:
+                known = self._corrections.get(hold_id, Correction())
+                found[hold_id] = Correction(passed_over=known.passed_over | {reservation.for_visit})
+        return {**self._corrections, **found} if found else None
 
     def _let_go(self, reservation: Reservation) -> None:
         for key, units in reservation.units.items():
             tally = self._tallies.find(key)
             if tally is not None:
-                tally.hold(-units, reservation.hold.service.service_date)
+                tally.hold(-units, reservation.on)
+
+
+def claims_of_hold(history: History, rules: Rules, hold: Hold) -> list[tuple[Plan, LimitClaim]]:
+    """What a hold's service claims, in the plan that covers its date; nothing where none does."""
+    situation = situation_of(history, hold.service)
+    if situation.plan is None:
+        return []
+    return [(situation.plan, claim) for claim in rules.evaluate(situation).claims]
+
+
+def years_held_open(history: History, rules: Rules, candidates: Sequence[Candidate]) -> list[YearOpening]:
+    """The dates of pending holds that open a first-service year until their visits do it themselves."""
+    opened: list[YearOpening] = []
+    for hold in history.holds:
+        naming = [candidate for candidate in candidates if _names(candidate.visit, hold)]
+        if hold.ended_by is not None or (naming and not _takes_place(naming[0].visit)):
+            continue
+        for plan, claim in claims_of_hold(history, rules, hold):
+            if not any(_qualifies(candidate, plan, claim.limit.limit_id) for candidate in naming):
+                opened.append((plan.plan_id, claim.limit.limit_id, hold.service.service_date))
+    return opened
+
+
+def _qualifies(candidate: Candidate, plan: Plan, limit_id: str) -> bool:
+    return (
+        candidate.disposition is None
+        and candidate.plan == plan
+        and candidate.evaluation is not None
+        and any(claim.limit.limit_id == limit_id for claim in candidate.evaluation.claims)
+    )
 
 
 def _takes_place(visit: Visit) -> bool:

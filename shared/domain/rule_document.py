@@ -119,7 +119,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension:
-    """What must hold for visits numbered above `beyond` in a limit's period."""
+    """What must hold for visits numbered above `beyond` in a limit's period, up to what is allowed."""
 
     beyond: int
     criteria: tuple[Criterion, ...]
@@ -220,7 +220,7 @@ class RuleDocument:
 
     `floor_for` are the markets where its yes binds and its no does not. `held` is False for a version
     known to exist whose text we do not have, `withdrawn` True for one that ends the document.
-    `body` is the document as it was given, as canonical JSON.
+    `body` is the document as it was given, as canonical JSON, `source` how a determination names it.
     """
 
     document_id: str
@@ -253,17 +253,18 @@ class RuleDocument:
     numbered_by: frozenset[str] = frozenset()
     leaves: tuple[Predicate, ...] = ()
     body: str = "{}"
+    source: Source = field(init=False, compare=False, repr=False)
 
-    @property
-    def source(self) -> Source:
-        """The document as a determination names it."""
-        return Source(
+    def __post_init__(self) -> None:
+        """Name the document once: every reason and every limit of it carries its source."""
+        source = Source(
             document_id=self.document_id,
             version=self.version,
             authority=self.authority,
             citation=self.citation,
             effective_from=self.effective_from,
         )
+        object.__setattr__(self, "source", source)
 
     @property
     def decides(self) -> bool:

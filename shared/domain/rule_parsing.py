@@ -33,7 +33,9 @@ def canonical_json(body: object) -> str:
             return value.isoformat()
         raise TypeError(f"{type(value).__name__} is not data of a rule document")
 
-    return json.dumps(body, default=as_text, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return json.dumps(
+        body, allow_nan=False, default=as_text, ensure_ascii=False, separators=(",", ":"), sort_keys=True
+    )
 
 
 def parse_rule_document(
@@ -93,8 +95,10 @@ def _document(reader: Reader, vocabulary: Vocabulary) -> RuleDocument:
         body=_body(reader),
         **{name: getattr(terms, name) for name in (f.name for f in fields(Terms))},
     )
-    _check_whole(reader, document)
     reader.finish()
+    if not reader.faults.found:
+        # Of a document with faults in its parts this would only say what follows from them.
+        _check_whole(reader, document)
     return replace(document, numbered_by=numbering_limits(document), leaves=leaves_of(document))
 
 
@@ -109,9 +113,11 @@ def _own_codes(reader: Reader, context: Context) -> ProcedureSet:
 def _body(reader: Reader) -> str:
     try:
         return canonical_json(reader.data)
-    except TypeError:
+    except (TypeError, ValueError):
         reader.faults.note((), "expected only texts, whole numbers, dates, true, false, lists and mappings")
-        return "{}"
+    except RecursionError:
+        reader.faults.note((), "expected a document nested less deeply")
+    return "{}"
 
 
 def _source(reader: Reader) -> tuple[str, str | None]:
@@ -252,6 +258,12 @@ def _check_whole(reader: Reader, document: RuleDocument) -> None:
         reader.fault("applies_to", "expected every scope of a plan_document to name its plans")
     if document.decides:
         return
+    for index, rule in enumerate(document.rules):
+        if rule.reason is None or rule.reason.code != "general_information_only" or not rule.reason.text:
+            reader.faults.note(
+                (*reader.at("rules"), index, "reason"),
+                "expected general_information_only with a text: what the article says",
+            )
     for key in ("limits", "prior_authorization", "referral", "cost_sharing", "timely_filing", "floor_for"):
         if getattr(document, key):
             reader.fault(key, "expected nothing here: a general_article never decides")

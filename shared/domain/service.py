@@ -75,6 +75,10 @@ class Authorization:
     start: date | None = None
     end: date | None = None
 
+    def covers(self, day: date) -> bool:
+        """Whether `day` lies in `[start, end)`, as far as they are said."""
+        return (self.start is None or self.start <= day) and (self.end is None or day < self.end)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, timedelta
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey, Tally, keeps_days
-from shared.domain.benefit_period import BenefitPeriod, first_service_years, period_for
-from shared.domain.enrollment import EnrollmentSpan, Plan
+from shared.domain.benefit_period import first_service_year, first_service_years, period_for
+from shared.domain.enrollment import EnrollmentSpan, Plan, span_on
 from shared.domain.evaluation import LimitClaim
-from shared.domain.history import History
+from shared.domain.history import History, Rules
+from shared.domain.hold import OpeningBalance, Override
 from shared.domain.limit import Limit
-from shared.domain.qualification import Candidate, claimed_limits
+from shared.domain.qualification import Candidate
 from shared.domain.service import Service
 from shared.domain.visit import Visit
 
 Years = tuple[tuple[date, date], ...]
 KeyedClaim = tuple[LimitClaim, AccumulatorKey]
+#: A plan and limit id, and a service date that opens a first-service year there if none holds it.
+YearOpening = tuple[str, str, date]
 
 
 class Tallies:
@@ -43,20 +46,22 @@ class Tallies:
 
     # Periods
 
-    def open_years(self, candidates: Iterable[Candidate]) -> None:
-        """Open the first-service years of each plan and limit, unit left or not (contract section 3)."""
+    def open_years(self, openings: Iterable[YearOpening]) -> None:
+        """Open the first-service years of each plan and limit, unit left or not (contract section 3).
+
+        An opening balance says that the year it names was open elsewhere.
+        """
         opened: dict[tuple[str, str], set[date]] = {}
         for key in self._tallies:
             if key.period.basis == "first_service_year":
                 opened.setdefault((key.plan_id, key.limit_id), set()).add(key.period.start)
-        for candidate, claim in claimed_limits(candidates):
-            if claim.limit.basis == "first_service_year" and candidate.plan and candidate.visit.content:
-                days = opened.setdefault((candidate.plan.plan_id, claim.limit.limit_id), set())
-                days.add(candidate.visit.content.service.service_date)
+        for plan_id, limit_id, on in openings:
+            opened.setdefault((plan_id, limit_id), set()).add(on)
         for balance in self._history.opening_balances:
-            if (balance.plan_id, balance.limit_id) in opened:
-                opened[balance.plan_id, balance.limit_id].add(balance.service_date)
-        self._years = {key: first_service_years(days) for key, days in opened.items()}
+            if balance.quantity:
+                name = (balance.plan_id, balance.limit_id)
+                opened.setdefault(name, set()).add(balance.service_date)
+        self._years = {name: first_service_years(days) for name, days in opened.items()}
 
     def open_next_years(self, candidate: Candidate) -> bool:
         """Open the years of a visit that comes last; False, with nothing opened, if one is not the next."""
@@ -87,11 +92,21 @@ class Tallies:
             return None
         return AccumulatorKey(plan_id=plan.plan_id, limit_id=limit.limit_id, period=period)
 
+    def would_open(self, key: AccumulatorKey, on: date) -> tuple[date, date] | None:
+        """The first-service year that a date would open because none that is open holds it."""
+        if key.period.basis != "first_service_year":
+            return None
+        year = first_service_year(on)
+        known = self._years.get((key.plan_id, key.limit_id), ())
+        return None if any(start <= on < end for start, end in known) else year
+
     def _span_of(self, plan: Plan, day: date) -> EnrollmentSpan | None:
-        """The span of `plan` that covers `day`, else the first that begins after it (carry-over)."""
+        """The span of `plan` that covers `day`, else the next to begin (carry-over), else the last."""
         spans = [span for span in self._history.spans if span.plan_id == plan.plan_id]
-        covering = next((span for span in spans if span.covers(day)), None)
-        return covering or min((s for s in spans if s.start > day), key=lambda s: s.start, default=None)
+        open_yet = [span for span in spans if span.end is None or day < span.end]
+        if open_yet:
+            return min(open_yet, key=lambda span: span.start)
+        return max(spans, key=lambda span: span.start, default=None)
 
     def claims_of(self, candidate: Candidate) -> list[KeyedClaim]:
         """The claims of a candidate whose periods are known, each with its accumulator."""
@@ -107,47 +122,85 @@ class Tallies:
     # Units
 
     def tally(self, key: AccumulatorKey, limit: Limit) -> Tally:
-        """The tally of an accumulator; a new one begins with what was used elsewhere."""
+        """The tally of an accumulator, a new one if nothing has claimed it before."""
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = Tally(key=key, keeps_days=keeps_days(limit))
-            for balance in self._history.opening_balances:
-                mine = (balance.plan_id, balance.limit_id) == (key.plan_id, key.limit_id)
-                if mine and key.period.contains(balance.service_date):
-                    allowed = self.allowed_on(limit, key.period, balance.service_date)
-                    room = tally.room(limit, allowed, balance.service_date)
-                    tally.open(min(room, balance.quantity), balance.service_date)
-                    tally.allow(allowed)
         return tally
 
-    def allowed_on(self, limit: Limit, period: BenefitPeriod, on: date) -> int:
+    def room(self, key: AccumulatorKey, limit: Limit, on: date) -> int:
+        """The units that a service finds on a date; claims nothing."""
+        tally = self._tallies.get(key) or Tally(key=key)
+        return tally.room(limit, self.allowed_on(limit, key, on), on)
+
+    def open_balances(self, rules: Rules) -> None:
+        """Begin accumulators with what was used elsewhere, as far as there is room for it (I3).
+
+        Of the statements of one source on one period the one with the highest sequence stands. A
+        balance names no authorization and no injury, so it cannot open their accumulators.
+        """
+        newest: dict[tuple[AccumulatorKey, str], tuple[OpeningBalance, Limit]] = {}
+        for balance in self._history.opening_balances:
+            plan = self._history.plans.get(balance.plan_id)
+            stated = rules.limits_on(self._history.payer_id, plan, balance.service_date) if plan else ()
+            for limit, _ in stated:
+                if plan is None or limit.limit_id != balance.limit_id:
+                    continue
+                key = self.key_of(limit, plan, Service(service_date=balance.service_date, lines=()))
+                if key is None or key in self._tallies:
+                    continue
+                known = newest.get((key, balance.source))
+                if known is None or known[0].sequence < balance.sequence:
+                    newest[key, balance.source] = (balance, limit)
+        for (key, _), (balance, limit) in sorted(newest.items(), key=lambda item: item[0]):
+            tally, on = self.tally(key, limit), balance.service_date
+            allowed = self.allowed_on(limit, key, on)
+            units = min(tally.room(limit, allowed, on), balance.quantity)
+            tally.allow(allowed)
+            tally.open(units, on, limit)
+
+    def allowed_on(self, limit: Limit, key: AccumulatorKey, on: date) -> int:
         """What all visits share on a service date: the rule's units and the overrides that serve it."""
         return limit.allowed + sum(
             override.quantity
             for override in self._history.overrides
-            if override.visit_id is None
-            and override.limit_id == limit.limit_id
-            and period.contains(override.service_date)
-            and override.serves(on)
+            if override.visit_id is None and self._serves(override, limit, key, on)
         )
 
-    def granted_to(self, visit: Visit, limit: Limit, period: BenefitPeriod, on: date) -> int:
+    def granted_to(self, visit: Visit, limit: Limit, key: AccumulatorKey, on: date) -> int:
         """The units that overrides for this visit alone still have for it."""
-        return sum(self._granted_left[name] for name in self._grants(visit, limit, period, on))
+        return sum(self._granted_left[name] for name in self._grants(visit, limit, key, on))
 
-    def take_granted(self, visit: Visit, limit: Limit, period: BenefitPeriod, on: date, units: int) -> None:
+    def take_granted(self, visit: Visit, limit: Limit, key: AccumulatorKey, on: date, units: int) -> None:
         """Use up `units` of the overrides for this visit alone."""
-        for name in self._grants(visit, limit, period, on):
+        for name in self._grants(visit, limit, key, on):
             taken = min(units, self._granted_left[name])
             self._granted_left[name] -= taken
             units -= taken
 
-    def _grants(self, visit: Visit, limit: Limit, period: BenefitPeriod, on: date) -> list[str]:
+    def _grants(self, visit: Visit, limit: Limit, key: AccumulatorKey, on: date) -> list[str]:
         return [
             override.override_id
             for override in self._history.overrides
-            if override.visit_id == visit.key.visit_id
-            and override.limit_id == limit.limit_id
-            and period.contains(override.service_date)
-            and override.serves(on)
+            if override.visit_id == visit.key.visit_id and self._serves(override, limit, key, on)
         ]
+
+    def _serves(self, override: Override, limit: Limit, key: AccumulatorKey, on: date) -> bool:
+        """Whether an override grants units to an accumulator on a service date.
+
+        Its own service date names the plan (any, if the member is in none that day) and the period: of
+        a rolling limit every window that contains it. It names no authorization and no injury, so it
+        serves each of those.
+        """
+        if override.limit_id != limit.limit_id or not override.serves(on):
+            return False
+        named_on = override.service_date
+        span = span_on(self._history.spans, named_on)
+        if span is not None and span.plan_id != key.plan_id:
+            return False
+        if limit.basis == "rolling_days":
+            return named_on <= on < named_on + timedelta(days=limit.rolling_days or 1)
+        if limit.basis in {"authorization", "injury"}:
+            return True
+        plan = self._history.plans[key.plan_id]
+        return self.key_of(limit, plan, Service(service_date=named_on, lines=())) == key

@@ -12,9 +12,9 @@ import pytest
 
 from shared.accounting.drain import DrainReport, drain_shard
 from shared.accounting.rules import CatalogRules
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
-from shared.adapters.postgres.inbox import NewEvent
 from shared.adapters.catalog_files import load_catalog
+from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.domain.inbox import NewEvent
 from shared.messages import shard_of
 from tests.builders import MEMBER, NOW, PAYER
 from tests.fakes import FixedRules
@@ -26,13 +26,14 @@ SHARD = shard_of(PAYER, MEMBER)
 def database(database_url: str) -> Iterator[PostgresDatabase]:
     """A database with one payer, one plan, one enrolled member and one client."""
     with psycopg.connect(database_url) as connection:
-        connection.execute("insert into payer (payer_id, name) values (%s, 'Plan') on conflict do nothing", [PAYER])
+        connection.execute("insert into payer (payer_id, name) values (%s, 'Plan')", [PAYER])
         connection.execute(
             "insert into client (client_id, name, role, payers, key_prefix, key_digest)"
             " values ('c', 'c', 'ehr', '{*}', 'x', 'x')"
         )
         connection.execute(
-            "insert into plan values (%s, 'employer', 1, 'Employer', 'fully_insured', 'group', null, '01-01', null, 'none')",
+            "insert into plan (payer_id, plan_id, name, funding, market, plan_year_start, carry_over)"
+            " values (%s, 'employer', 'Employer', 'fully_insured', 'group', '01-01', 'none')",
             [PAYER],
         )
         connection.execute("insert into member (payer_id, member_id) values (%s, %s)", [PAYER, MEMBER])

@@ -62,15 +62,17 @@ def period_of(row: Row, plan: Row, span: Row | None, service: Row, years: list[P
         held = service.get("authorization")
         if held is None:
             return None
-        start, end = held["start"] or date.min, held["end"] or date.max
-        return (start, end, held["number"]) if start <= on < end else None
+        valid = (held["start"] is None or held["start"] <= on) and (held["end"] is None or on < held["end"])
+        return (date.min, date.max, held["number"]) if valid else None
     if basis == "enrollment_year":
         return None if span is None else anchored_year(span["start"].strftime("%m-%d"), on)
     anchors = {
         "plan_year": plan["plan_year_start"],
         "calendar_year": "01-01",
-        "contract_year": plan["contract_start"].strftime("%m-%d") if plan["contract_start"] else "01-01",
+        "contract_year": plan["contract_start"].strftime("%m-%d") if plan["contract_start"] else None,
     }
+    if anchors[basis] is None:
+        return None
     return anchored_year(anchors[basis], on)
 
 
@@ -112,30 +114,38 @@ def evaluate(
     `numbers` gives, by limit id, the visit's number in that limit's period; absent, it is the first.
     """
     lines = service["lines"]
+    rows = limits_for(rules, plan_id, service["date"])
     said = [_line_decision(rules, service, line) for line in lines]
-    claims = []
-    for row in limits_for(rules, plan_id, service["date"]):
-        matching = [
-            i for i, line in enumerate(lines) if said[i] == "covered" and _feeds(row, service, line)
-        ]
-        if not matching:
-            continue
-        needed = row["kx_from"]
-        if needed is not None and (numbers or {}).get(row["limit_id"], 1) >= needed:
-            for i in matching:
-                if "KX" not in lines[i]["modifiers"]:
+    for row in rows:
+        number = (numbers or {}).get(row["limit_id"], 1)
+        if row["kx_from"] is not None and number >= row["kx_from"]:
+            for i, line in enumerate(lines):
+                if said[i] == "covered" and _feeds(row, service, line) and "KX" not in line["modifiers"]:
                     said[i] = "not_covered"
+    if received_on is not None and rules["filing_days"] is not None:
+        if received_on - service["date"] > timedelta(days=rules["filing_days"]):
+            said = ["not_covered" for _ in lines]
+    claims = []
+    for row in rows:
+        matching = [i for i, line in enumerate(lines) if said[i] == "covered" and _feeds(row, service, line)]
         quantity = {
             "visit": 1,
             "service_day": 1,
             "service_line": len(matching),
             "unit": sum(lines[i]["quantity"] for i in matching),
         }[row["measure"]]
-        claims.append({"row": row, "lines": matching, "quantity": quantity})
+        if matching:
+            claims.append({"row": row, "lines": matching, "quantity": quantity})
     needling = [i for i, line in enumerate(lines) if line["code"] in rules["needling_codes"]]
     governing = [said[i] for i in needling or range(len(lines))]
-    if received_on is not None and rules["filing_days"] is not None:
-        late = received_on - service["date"] > timedelta(days=rules["filing_days"])
-        governing += ["not_covered"] if late else []
     decision = next(d for d in ("not_covered", "unknown", "covered") if d in governing)
     return {"decision": decision, "needling": bool(needling), "claims": claims}
+
+
+def settled_by_rules(said: Row) -> str | None:
+    """The disposition that an evaluation settles by itself; None when a line claims units."""
+    if said["claims"]:
+        return None
+    if not said["needling"]:
+        return "not_countable"
+    return "not_covered" if said["decision"] == "not_covered" else "not_countable"

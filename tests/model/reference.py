@@ -34,7 +34,8 @@ R14 A limit whose period is not known (no authorization, no injury, no contract 
     the authorization) makes the visit `not_countable`, since nobody can say whether it fits.
 R15 An opening balance is clipped to the room there is on its own date. Of one source's statements on
     one period the highest sequence stands.
-R16 An override raises the limit in the plan and period that its service date falls in. On a rolling
+R16 An override raises the limit in the plan and period that its service date falls in; dated while
+    the member is in no plan, in that period of any plan. On a rolling
     limit it serves the windows that contain its date; on an authorization or injury, each one.
 """
 
@@ -47,9 +48,11 @@ from tests.model.coverage import (
     Period,
     Row,
     evaluate,
+    first_service_year,
     first_service_years,
     limits_for,
     period_of,
+    settled_by_rules,
 )
 
 Key = tuple[str, str, str, date, date, str]
@@ -106,11 +109,9 @@ class Member:
         about = world["members"].get(member, {"spans": [], "openings": []})
         self.spans, self.openings = about["spans"], about["openings"]
         self.visits = visits
-        self.holds = sorted(
-            (h for h in world["holds"] if h["member"] == member), key=lambda h: h["arrival"]
-        )
+        self.holds = sorted((h for h in world["holds"] if h["member"] == member), key=lambda h: h["arrival"])
         self.overrides = [o for o in world["overrides"] if o["member"] == member and not o["revoked"]]
-        #: For each hold, the visits that may still post it; and what it keeps in each accumulator once posted.
+        #: For each hold, the visits that may still settle it; and what it keeps once it is posted.
         self.takers = {h["hold_id"]: self._takers(h) for h in self.holds}
         self.kept: dict[str, dict[Key, int]] = {}
         self.years: dict[tuple[str, str], list[Period]] = {}
@@ -119,27 +120,23 @@ class Member:
 
     def _takers(self, hold: Row) -> list[Row]:
         """The visits that name a hold in time, by arrival, up to the first that releases it."""
-        naming = [
-            v
-            for v in self.visits
-            if v["arrival"] is not None
-            and not v["voided"]
-            and v["content"]["hold"] == hold["hold_id"]
-            and (hold["ended_by"] is None or v["arrival"] < hold["ended_by"])
-        ]
         takers = []
-        for visit in sorted(naming, key=lambda v: v["arrival"]):
+        for visit in sorted(self.visits, key=lambda v: v["arrival"] or 0):
+            if visit["arrival"] is None or visit["content"]["hold"] != hold["hold_id"]:
+                continue
+            if hold["ended_by"] is not None and visit["arrival"] >= hold["ended_by"]:
+                continue
             takers.append(visit)
-            if visit["content"]["status"] != "completed":
+            if not _takes_place(visit):
                 break
         return takers
 
     def _released_by_visit(self, hold: Row) -> bool:
         takers = self.takers[hold["hold_id"]]
-        return bool(takers) and takers[0]["content"]["status"] != "completed"
+        return bool(takers) and not _takes_place(takers[0])
 
     def _dead(self, hold: Row) -> bool:
-        """Whether a hold is over and nobody posted it."""
+        """Whether a hold is over and nobody posts it."""
         if self._released_by_visit(hold):
             return True
         return hold["ended_by"] is not None and not self.takers[hold["hold_id"]]
@@ -148,8 +145,8 @@ class Member:
 
     def settle(self) -> Row:
         """Fold until every hold that is thought to be posted is, and keeps what its visit uses."""
+        self._find_years()
         for _ in range(PASSES_MAX):
-            self._find_years()
             result = self._pass()
             if not self._revise(result):
                 return self._answer(result)
@@ -174,21 +171,31 @@ class Member:
     def _find_years(self) -> None:
         """The first-service years of every plan and limit."""
         dates: dict[tuple[str, str], list[date]] = {}
-        services = [
-            (v["content"], v["received_on"]) for v in self.visits if self._reason_not_countable(v) is None
-        ]
-        services += [
-            (h, None)
-            for h in self.holds
-            if not self._dead(h) and h["hold_id"] not in self.kept and self._span(h["date"])
-        ]
-        for service, received_on in services:
-            plan_id = self._plan_id(service["date"])
-            said = evaluate(self.rules, plan_id, service, received_on=received_on)
-            if said["decision"] == "covered":
-                for claim in said["claims"]:
-                    dates.setdefault((plan_id, claim["row"]["limit_id"]), []).append(service["date"])
+        for visit in self.visits:
+            if self._before_the_rules(visit) is None:
+                for plan_id in [self._plan_id(visit["content"]["date"]), *self._later_plans(visit)]:
+                    for limit_id in self._fed(plan_id, visit["content"], visit["received_on"]):
+                        dates.setdefault((plan_id, limit_id), []).append(visit["content"]["date"])
+        for hold in self.holds:
+            if hold["ended_by"] is not None or self._released_by_visit(hold) or not self._span(hold["date"]):
+                continue
+            plan_id = self._plan_id(hold["date"])
+            for limit_id in self._fed(plan_id, hold, None):
+                if not any(limit_id in self._fed_by_visit(v, plan_id) for v in self.takers[hold["hold_id"]]):
+                    dates.setdefault((plan_id, limit_id), []).append(hold["date"])
+        for opening in self.openings:
+            dates.setdefault((opening["plan"], opening["limit_id"]), []).append(opening["date"])
         self.years = {key: first_service_years(days) for key, days in dates.items()}
+
+    def _fed(self, plan_id: str, service: Row, received_on: date | None) -> list[str]:
+        said = evaluate(self.rules, plan_id, service, received_on=received_on)
+        return [claim["row"]["limit_id"] for claim in said["claims"]]
+
+    def _fed_by_visit(self, visit: Row, plan_id: str) -> list[str]:
+        """The limits of a plan that a visit qualifies for."""
+        if self._before_the_rules(visit) is not None or self._plan_id(visit["content"]["date"]) != plan_id:
+            return []
+        return self._fed(plan_id, visit["content"], visit["received_on"])
 
     # -- small questions -------------------------------------------------------------------------
 
@@ -210,40 +217,32 @@ class Member:
         period = period_of(row, self.plans[plan_id], span, service, years)
         return None if period is None else (plan_id, row["limit_id"], row["basis"], *period)
 
-    def _reason_not_countable(self, visit: Row) -> str | None:
+    def _before_the_rules(self, visit: Row) -> str | None:
+        """What a visit's own events and the member's enrollment settle before any rule is asked."""
         content = visit["content"]
         if visit["arrival"] is None:
-            return "visit_not_known"
+            return "not_countable"
         if visit["voided"]:
             return "voided"
-        if content["self_pay"]:
-            return "self_pay"
-        if content["status"] != "completed":
-            return "not_completed"
+        if content["self_pay"] or content["status"] != "completed":
+            return "not_countable"
         if self._span(content["date"]) is None:
-            return "not_enrolled"
-        said = evaluate(self.rules, self._plan_id(content["date"]), content)
-        return None if said["needling"] or said["claims"] else "not_dry_needling"
-
-    def _general_grants(self, key: Key, row: Row, on: date) -> int:
-        """Units granted to everybody in this period on this service date."""
-        total = 0
-        for grant in self.overrides:
-            if grant["visit_id"] is None and self._grant_applies(grant, key, row, on):
-                total += grant["quantity"]
-        return total
+            needling = any(line["code"] in self.rules["needling_codes"] for line in content["lines"])
+            return "not_covered" if needling and self.spans else "not_countable"
+        return None
 
     def _grant_applies(self, grant: Row, key: Key, row: Row, on: date) -> bool:
         if grant["limit_id"] != row["limit_id"] or (grant["expires_on"] and on >= grant["expires_on"]):
             return False
         span = self._span(grant["date"])
-        if span is None or span["plan"] != key[0]:
+        if span is not None and span["plan"] != key[0]:
             return False
         if row["basis"] == "rolling_days":
             return bool(grant["date"] <= on < grant["date"] + timedelta(days=row["rolling_days"]))
         if row["basis"] in {"authorization", "injury"}:
-            return bool(key[3] <= grant["date"] < key[4])
-        return self._key(row, key[0], {"date": grant["date"]}, span) == key
+            return True
+        named = self._span_in(key[0], grant["date"])
+        return self._key(row, key[0], {"date": grant["date"]}, named) == key
 
     # -- one pass over everything ----------------------------------------------------------------
 
@@ -265,20 +264,25 @@ class Member:
 
     def _open(self, result: Row) -> None:
         """Post what was used elsewhere: of each source and period the newest statement."""
-        newest: dict[tuple[Key, str], Row] = {}
+        newest: dict[tuple[Key, str], tuple[Row, Row]] = {}
         for opening in self.openings:
             for row in limits_for(self.rules, opening["plan"], opening["date"]):
                 if row["limit_id"] != opening["limit_id"]:
                     continue
-                key = self._key(row, opening["plan"], opening, self._span(opening["date"]))
-                if key is None:
+                span = self._span_in(opening["plan"], opening["date"])
+                key = self._key(row, opening["plan"], {"date": opening["date"]}, span)
+                if span is None or key is None:
                     continue
                 place = (key, opening["source"])
-                if place not in newest or newest[place]["sequence"] < opening["sequence"]:
-                    newest[place] = opening
-        for (key, _), opening in newest.items():
-            post = {"key": key, "date": opening["date"], "units": opening["quantity"], "kind": "opening"}
+                if place not in newest or newest[place][0]["sequence"] < opening["sequence"]:
+                    newest[place] = (opening, row)
+        for (key, _), (opening, row) in sorted(newest.items(), key=lambda item: str(item[0])):
+            room = max(0, self._rest(result, key, row, opening["date"]))
+            units = min(room, opening["quantity"])
+            post = {"key": key, "date": opening["date"], "units": units, "kind": "opening", "visit": None}
             result["posts"].append(post)
+            if units and row["basis"] == "rolling_days":
+                result["days"].add((key, opening["date"]))
 
     def _reserve(self, result: Row, hold: Row) -> dict[Key, int]:
         """What a hold keeps: its quantity in every limit it feeds, or nothing."""
@@ -289,12 +293,9 @@ class Member:
         span = self._span(hold["date"])
         if span is None:
             return {}
-        said = evaluate(self.rules, span["plan"], hold)
-        if said["decision"] != "covered":
-            return {}
         kept: dict[Key, int] = {}
-        for claim in said["claims"]:
-            key = self._key(claim["row"], span["plan"], hold, span)
+        for claim in evaluate(self.rules, span["plan"], hold)["claims"]:
+            key = self._hold_key(hold, claim["row"], span)
             if key is None:
                 continue
             if self._rest(result, key, claim["row"], hold["date"]) < hold["quantity"]:
@@ -302,17 +303,34 @@ class Member:
             kept[key] = hold["quantity"]
         return kept
 
-    def _rest(self, result: Row, key: Key, row: Row, on: date) -> int:
-        """What is left to share in an accumulator for a service date."""
-        allowed: int = row["allowed"] + self._general_grants(key, row, on)
+    def _hold_key(self, hold: Row, row: Row, span: Row) -> Key | None:
+        key = self._key(row, span["plan"], hold, span)
+        takers = self.takers[hold["hold_id"]]
+        if row["basis"] != "first_service_year" or key is None or not takers:
+            return key
+        own = first_service_year(hold["date"])
+        visit = takers[0]["content"]
+        if key[3:] == own and row["limit_id"] in self._fed_by_visit(takers[0], span["plan"]):
+            theirs = self._key(row, span["plan"], visit, span)
+            if theirs is not None and own[0] <= theirs[3] < own[1]:
+                return theirs
+        return key
+
+    def _rest(self, result: Row, key: Key, row: Row, on: date, without: str | None = None) -> int:
+        """What is left to share in an accumulator for a service date, `without` one hold's units."""
+        allowed: int = row["allowed"] + sum(
+            grant["quantity"]
+            for grant in self.overrides
+            if grant["visit_id"] is None and self._grant_applies(grant, key, row, on)
+        )
         days: list[tuple[date, int]] = [
             (p["date"], p["units"]) for p in result["posts"] if p["key"] == key and p["kind"] != "granted"
         ]
-        for hold_id, kept in result["reserved"].items():
-            gone = result["taken"].get(hold_id, {}).get(key, 0)
-            left = kept.get(key, 0) - gone
-            if left > 0:
-                days.append((next(h["date"] for h in self.holds if h["hold_id"] == hold_id), left))
+        for hold in self.holds:
+            hold_id = hold["hold_id"]
+            kept = result["reserved"].get(hold_id, {}).get(key, 0)
+            if hold_id != without and hold_id not in result["taken"] and kept:
+                days.append((hold["date"], kept))
         if row["basis"] != "rolling_days":
             return allowed - sum(units for _, units in days)
         length = timedelta(days=row["rolling_days"])
@@ -322,65 +340,65 @@ class Member:
     # -- one visit's turn ------------------------------------------------------------------------
 
     def _weigh(self, result: Row, visit: Row) -> Row:
-        reason = self._reason_not_countable(visit)
-        if reason is not None:
-            return {"disposition": "voided" if reason == "voided" else "not_countable", "units": {}}
-        content = visit["content"]
+        before = self._before_the_rules(visit)
+        if before is not None:
+            return {"disposition": before, "units": {}}
+        content, received_on = visit["content"], visit["received_on"]
         span = self._span(content["date"])
         assert span is not None
-        plan_id, received_on = span["plan"], visit["received_on"]
+        plan_id = span["plan"]
         first = evaluate(self.rules, plan_id, content, received_on=received_on)
         numbers = {
             claim["row"]["limit_id"]: self._number(result, self._key(claim["row"], plan_id, content, span))
             for claim in first["claims"]
         }
+        result["numbers"] = numbers
         said = evaluate(self.rules, plan_id, content, received_on=received_on, numbers=numbers)
-        if said["decision"] != "covered":
-            what = "not_covered" if said["decision"] == "not_covered" else "not_countable"
-            return {"disposition": what, "units": {}}
-        repeats = any(self._repeats(visit, other) for other in result["countable"])
+        settled = settled_by_rules(said)
+        if settled is not None:
+            return {"disposition": settled, "units": {}}
+        decision = self.decisions.get(visit["key"])
+        if decision != "accepted" and any(_repeats(visit, other) for other in result["countable"]):
+            rejected = decision == "rejected"
+            return {"disposition": "not_countable" if rejected else "possible_duplicate", "units": {}}
+        claims = [{**c, "key": self._key(c["row"], plan_id, content, span)} for c in said["claims"]]
+        if any(claim["key"] is None for claim in claims):
+            return {"disposition": "not_countable", "units": {}}
         result["countable"].append(visit)
-        if repeats and self.decisions.get(visit["key"]) != "accepted":
-            return {"disposition": "possible_duplicate", "units": {}}
-        claims = []
-        for claim in said["claims"]:
-            key = self._key(claim["row"], plan_id, content, span)
-            if key is not None:
-                claims.append({**claim, "key": key})
         return self._count(result, visit, claims)
 
     def _number(self, result: Row, key: Key | None) -> int:
         before = [p for p in result["posts"] if p["key"] == key]
-        elsewhere = sum(p["units"] for p in before if p["kind"] == "opening")
-        counted = {p["visit"] for p in before if p["kind"] == "used" or (p["kind"] == "carried" and p["units"])}
+        row = next((r for r in self.rules["limits"] if key is not None and r["limit_id"] == key[1]), None)
+        whole = row is not None and row["measure"] in {"visit", "service_day"}
+        elsewhere = sum(p["units"] for p in before if p["kind"] == "opening") if whole else 0
+        counted = {
+            p["visit"] for p in before if p["kind"] == "used" or (p["kind"] == "carried" and p["units"])
+        }
         return 1 + elsewhere + len(counted)
-
-    @staticmethod
-    def _repeats(visit: Row, other: Row) -> bool:
-        mine, theirs = visit["content"], other["content"]
-        return bool(
-            other["arrival"] < visit["arrival"]
-            and mine["date"] == theirs["date"]
-            and mine["npi"] is not None
-            and mine["npi"] == theirs["npi"]
-            and {line["code"] for line in mine["lines"]} & {line["code"] for line in theirs["lines"]}
-        )
 
     def _count(self, result: Row, visit: Row, claims: list[Row]) -> Row:
         content = visit["content"]
+        hold = self._own_hold(result, visit, {claim["key"] for claim in claims})
         for claim in claims:
-            day = (claim["key"], content["date"])
-            same_day = claim["row"]["measure"] == "service_day" and day in result["days"]
+            key, row = claim["key"], claim["row"]
+            same_day = row["measure"] == "service_day" and (key, content["date"]) in result["days"]
             claim["need"] = 0 if same_day else claim["quantity"]
             claim["grant"] = self._own_grant(result, visit, claim)
-            claim["hold"] = self._own_hold(result, visit, claim["key"])
-            # The rest is measured with the visit's own hold still taking room.
-            shared = max(0, self._rest(result, claim["key"], claim["row"], content["date"]))
+            claim["hold"] = result["reserved"][hold["hold_id"]].get(key) if hold else None
+            moved = hold is not None and row["basis"] == "rolling_days" and hold["date"] != content["date"]
+            if moved and claim["hold"] is not None:
+                claim["hold"] = 0
+            without = hold["hold_id"] if hold is not None and moved else None
+            # The rest is otherwise measured with the visit's own hold still taking room.
+            shared = max(0, self._rest(result, key, row, content["date"], without))
             claim["room"] = claim["grant"] + (claim["hold"] or 0) + shared
         short = [c["row"]["limit_id"] for c in claims if c["room"] < min(1, c["need"])]
         if short:
             return {"disposition": "over_limit", "units": {}, "short": short}
         counted = _pieces(content["lines"], claims)
+        if hold is not None:
+            result["taken"][hold["hold_id"]] = {}
         for claim, units in zip(claims, counted, strict=True):
             self._post(result, visit, claim, units)
         full = all(units == c["need"] for c, units in zip(claims, counted, strict=True))
@@ -388,60 +406,69 @@ class Member:
         return {"disposition": "counted" if full else "partially_counted", "units": units_by_key}
 
     def _own_grant(self, result: Row, visit: Row, claim: Row) -> int:
-        on, total = visit["content"]["date"], 0
+        on: date = visit["content"]["date"]
+        total: int = 0
         for grant in self.overrides:
-            if grant["visit_id"] == visit["key"][1] and self._grant_applies(
-                grant, claim["key"], claim["row"], on
-            ):
+            named = grant["visit_id"] == visit["key"][1]
+            if named and self._grant_applies(grant, claim["key"], claim["row"], on):
                 total += grant["quantity"]
         used = [p for p in result["posts"] if p["key"] == claim["key"] and p["kind"] == "granted"]
         # Two clients may use one visit id: they share the grant, in order.
-        return total - sum(p["units"] for p in used if p["visit"][1] == visit["key"][1])
+        total -= sum(p["units"] for p in used if p["visit"][1] == visit["key"][1])
+        return total
 
-    def _own_hold(self, result: Row, visit: Row, key: Key) -> int | None:
-        """What the visit's hold keeps for it here; None if it keeps nothing here."""
-        hold_id = visit["content"]["hold"]
-        takers = self.takers.get(hold_id, [])
-        if not takers or takers[0]["key"] != visit["key"]:
-            return None
-        kept: dict[Key, int] = result["reserved"].get(hold_id, {})
-        return kept.get(key)
+    def _own_hold(self, result: Row, visit: Row, keys: set[Key]) -> Row | None:
+        """The hold whose units wait for this visit, if it qualifies in the hold's limits and periods."""
+        for hold in self.holds:
+            takers = self.takers[hold["hold_id"]]
+            if hold["hold_id"] == visit["content"]["hold"] and takers and takers[0]["key"] == visit["key"]:
+                kept = result["reserved"][hold["hold_id"]]
+                return hold if kept and set(kept) <= keys else None
+        return None
 
     def _post(self, result: Row, visit: Row, claim: Row, units: int) -> None:
         content, key = visit["content"], claim["key"]
         granted = min(units, claim["grant"])
-        from_hold = min(units - granted, claim["hold"] or 0)
         base = {"key": key, "date": content["date"], "visit": visit["key"]}
         result["posts"].append({**base, "units": granted, "kind": "granted"})
         result["posts"].append({**base, "units": units - granted, "kind": "used"})
         result["days"].add((key, content["date"]))
-        hold_id = content["hold"]
         if claim["hold"] is not None:
-            result["taken"].setdefault(hold_id, {})[key] = from_hold
+            result["taken"][content["hold"]][key] = min(units - granted, claim["hold"])
         self._carry(result, visit, claim, units)
+
+    def _later_plans(self, visit: Row) -> list[str]:
+        """The plans that the member changes into after a visit and that bring the count along."""
+        on = visit["content"]["date"]
+        here = self.plans[self._plan_id(on)]
+        plans = sorted({s["plan"] for s in self.spans if s["start"] > on} - {self._plan_id(on)})
+        return [plan_id for plan_id in plans if _carries(here, self.plans[plan_id])]
+
+    def _span_in(self, plan_id: str, on: date) -> Row | None:
+        """The member's span in a plan that covers a date, else the next to begin, else the last."""
+        own: list[Row] = [s for s in self.spans if s["plan"] == plan_id]
+        open_yet = [s for s in own if s["end"] is None or on < s["end"]]
+        if open_yet:
+            return min(open_yet, key=lambda s: s["start"])
+        return max(own, key=lambda s: s["start"], default=None)
 
     def _carry(self, result: Row, visit: Row, claim: Row, units: int) -> None:
         """Leave a counted visit's units under the plans that the member changed into later."""
-        content, here = visit["content"], claim["key"][0]
-        later = {s["plan"]: s for s in reversed(self.spans) if s["start"] > content["date"]}
-        for plan_id, span in sorted(later.items()):
-            if plan_id == here or not self._carries(here, plan_id):
-                continue
-            for row in limits_for(self.rules, plan_id, content["date"]):
-                if row["limit_id"] != claim["row"]["limit_id"]:
-                    continue
-                key = self._key(row, plan_id, content, span)
-                if key is None:
-                    continue
-                room = max(0, self._rest(result, key, row, content["date"]))
-                post = {"key": key, "date": content["date"], "visit": visit["key"], "kind": "carried"}
-                result["posts"].append({**post, "units": min(units, room)})
-
-    def _carries(self, here: str, there: str) -> bool:
-        plan, before = self.plans[there], self.plans[here]
-        if plan["carry_over"] == "same_product":
-            return all(plan[field] == before[field] for field in ("funding", "market", "region"))
-        return bool(plan["carry_over"] == "all")
+        content = visit["content"]
+        for plan_id in self._later_plans(visit):
+            said = evaluate(
+                self.rules,
+                plan_id,
+                content,
+                received_on=visit["received_on"],
+                numbers=result["numbers"],
+            )
+            for row in (c["row"] for c in said["claims"]):
+                key = self._key(row, plan_id, content, self._span_in(plan_id, content["date"]))
+                if row["limit_id"] == claim["row"]["limit_id"] and key is not None:
+                    room = max(0, self._rest(result, key, row, content["date"]))
+                    post = {"key": key, "date": content["date"], "visit": visit["key"], "kind": "carried"}
+                    result["posts"].append({**post, "units": min(units, room)})
 
     # -- the answer ------------------------------------------------------------------------------
 
@@ -454,9 +481,7 @@ class Member:
         holds: Row = {}
         for hold in self.holds:
             holds[hold["hold_id"]] = state = self._hold_state(hold, result)
-            if state["state"] != "pending":
-                continue
-            for key, units in result["reserved"][hold["hold_id"]].items():
+            for key, units in state["units"].items():
                 found = accumulators.setdefault(key, {"used": {}, "held": {}})
                 found["held"][hold["date"]] = found["held"].get(hold["date"], 0) + units
         return {"visits": result["visits"], "holds": holds, "accumulators": accumulators}
@@ -469,6 +494,29 @@ class Member:
         if hold["ended_by"] is not None:
             return {"state": hold["end_state"], "units": {}}
         return {"state": "pending", "units": dict(result["reserved"][hold["hold_id"]])}
+
+
+def _takes_place(visit: Row) -> bool:
+    return not visit["voided"] and bool(visit["content"]["status"] == "completed")
+
+
+def _carries(here: Row, there: Row) -> bool:
+    """Whether a change between two plans brings the count along."""
+    if there["carry_over"] == "same_product":
+        return all(there[field] == here[field] for field in ("funding", "market", "region"))
+    return bool(there["carry_over"] == "all")
+
+
+def _repeats(visit: Row, other: Row) -> bool:
+    """Whether a visit looks like another that arrived before it."""
+    mine, theirs = visit["content"], other["content"]
+    return bool(
+        other["arrival"] < visit["arrival"]
+        and mine["date"] == theirs["date"]
+        and mine["npi"] is not None
+        and mine["npi"] == theirs["npi"]
+        and {line["code"] for line in mine["lines"]} & {line["code"] for line in theirs["lines"]}
+    )
 
 
 def _pieces(lines: list[Row], claims: list[Row]) -> list[int]:

@@ -119,6 +119,7 @@ create table visit (
     disposition text not null,
     plan_id text,
     outcome jsonb not null,
+    revision bigint not null default 1,
     primary key (payer_id, client_id, visit_id)
 );
 create index visit_by_member on visit (payer_id, member_id, arrival);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -11,10 +11,11 @@ from services.coverage_api.errors import IdempotencyConflict
 from services.coverage_api.ports import Tools
 from services.coverage_api.usecases.showing import show_counters
 from shared.accounting import holds
+from shared.accounting.retrying import retrying
 from shared.domain.client import Client
 from shared.domain.errors import Invalid
 from shared.domain.hold_records import HoldRequest
-from shared.domain.records import MemberRef
+from shared.domain.records import CounterImage, MemberRef
 
 #: A hold that does not say when it ends does so this many days after its service date, 00:00 UTC.
 DAYS_AFTER_SERVICE = 3
@@ -38,21 +39,33 @@ def place_hold(
     Raises HoldRefused when the service is not covered or has no room, IdempotencyConflict when the
     key was used for something else, Invalid when the hold would end before it begins.
     """
+    try:
+        placed, images = retrying(lambda: _place(tools, client, idempotency_key, request, digest))
+    except holds.HoldRefused as refusal:
+        show_counters(tools, refusal.images)
+        raise
+    show_counters(tools, images)
+    return placed
+
+
+def _place(
+    tools: Tools, client: Client, idempotency_key: str, request: Mapping[str, Any], digest: bytes
+) -> tuple[PlacedHold, Sequence[CounterImage]]:
+    """One transaction; the counters to show after it. Raises ConcurrentChange too."""
     now = tools.clock()
-    expires_at = request.get("expires_at") or default_expiry(request["service_date"])
-    ref = MemberRef(payer_id=request["payer_id"], member_id=request["member_id"])
     with tools.store.transaction(client.payers) as tx:
         tx.holds.lock_key(client.client_id, idempotency_key)
         known = tx.holds.find_repeat(client.client_id, idempotency_key)
         if known is not None:
             if known.payload_digest != digest:
                 raise IdempotencyConflict
-            return PlacedHold(answer=known.answer, replayed=True)
+            return PlacedHold(answer=known.answer, replayed=True), ()
+        expires_at = request.get("expires_at") or _default_expiry(request["service_date"])
         if expires_at <= now:
             raise Invalid([("/expires_at", "The hold would have expired already.")])
         wanted = HoldRequest(
             hold_id=tools.new_id("hld"),
-            ref=ref,
+            ref=MemberRef(payer_id=request["payer_id"], member_id=request["member_id"]),
             client_id=client.client_id,
             idempotency_key=idempotency_key,
             payload_digest=digest,
@@ -62,17 +75,15 @@ def place_hold(
         )
         try:
             answer, images = holds.place_hold(tx, tools.rules, now, wanted)
-        except holds.HoldRefused as refusal:
+        except holds.HoldRefused:
             # The member's waiting events were applied before it was refused: that stays.
             tx.commit()
-            show_counters(tools, refusal.images)
             raise
         tx.commit()
-    show_counters(tools, images)
-    return PlacedHold(answer=answer, replayed=False)
+    return PlacedHold(answer=answer, replayed=False), images
 
 
-def default_expiry(service_date: str) -> datetime:
+def _default_expiry(service_date: str) -> datetime:
     """When a hold for a service on this date ends, if its request does not say."""
     day = date.fromisoformat(service_date) + timedelta(days=DAYS_AFTER_SERVICE)
     return datetime.combine(day, time(), tzinfo=UTC)

@@ -9,9 +9,10 @@ from itertools import pairwise
 from services.coverage_api.ports import Tools
 from services.coverage_api.usecases.showing import show_counters
 from shared.accounting.posting import Posting
+from shared.accounting.retrying import retrying
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.errors import Invalid
-from shared.domain.records import Cause, MemberRef
+from shared.domain.records import Cause, CounterImage, MemberRef
 
 
 def put_enrollments(
@@ -22,8 +23,21 @@ def put_enrollments(
     The change is listed in the ledger under `request_id`. Raises Invalid for spans that overlap or
     name a plan that is not there.
     """
-    refuse_overlaps(spans)
+    _refuse_overlaps(spans)
     ordered = tuple(sorted(spans, key=lambda span: span.start))
+    images = retrying(lambda: _replace(tools, ref, spans, ordered, request_id))
+    show_counters(tools, images)
+    return ordered
+
+
+def _replace(
+    tools: Tools,
+    ref: MemberRef,
+    spans: Sequence[EnrollmentSpan],
+    ordered: tuple[EnrollmentSpan, ...],
+    request_id: str,
+) -> list[CounterImage]:
+    """One transaction; the counters to show after it. Raises ConcurrentChange."""
     with tools.store.transaction([ref.payer_id]) as tx:
         posting = Posting(tx, tools.rules, tools.clock())
         posting.open([ref])
@@ -35,11 +49,10 @@ def put_enrollments(
             posting.book(ref).refold(replace(history, spans=ordered), cause)
         images = posting.save()
         tx.commit()
-    show_counters(tools, images)
-    return ordered
+    return images
 
 
-def refuse_overlaps(spans: Sequence[EnrollmentSpan]) -> None:
+def _refuse_overlaps(spans: Sequence[EnrollmentSpan]) -> None:
     """Raises Invalid, pointing at each span that begins before an earlier one has ended."""
     by_start = sorted(range(len(spans)), key=lambda i: spans[i].start)
     faults = [

@@ -7,9 +7,11 @@ from dataclasses import replace
 from services.coverage_api.ports import Tools
 from services.coverage_api.usecases.showing import show_counters
 from shared.accounting import holds
+from shared.accounting.retrying import retrying
 from shared.domain.client import Client
 from shared.domain.errors import NotFound
 from shared.domain.hold_records import HoldRow
+from shared.domain.records import CounterImage
 
 
 def release_hold(tools: Tools, client: Client, hold_id: str) -> HoldRow:
@@ -17,11 +19,17 @@ def release_hold(tools: Tools, client: Client, hold_id: str) -> HoldRow:
 
     Raises NotFound, alike for a hold of somebody else, and HoldPosted once a visit has its units.
     """
+    row, images = retrying(lambda: _release(tools, client, hold_id))
+    show_counters(tools, images)
+    return row
+
+
+def _release(tools: Tools, client: Client, hold_id: str) -> tuple[HoldRow, list[CounterImage]]:
+    """One transaction; the counters to show after it. Raises ConcurrentChange."""
     with tools.store.transaction(client.payers) as tx:
         row = tx.holds.find(hold_id)
         if row is None or row.client_id != client.client_id:
             raise NotFound
         state, images = holds.release_hold(tx, tools.rules, tools.clock(), row)
         tx.commit()
-    show_counters(tools, images)
-    return replace(row, state=state)
+    return replace(row, state=state), images

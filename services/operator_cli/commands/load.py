@@ -14,7 +14,7 @@ from services.operator_cli.api_client import ApiClient
 from services.operator_cli.options import with_settings
 from services.operator_cli.samples import VISITS_PATH, load_members
 from services.operator_cli.settings import Settings
-from services.operator_cli.visit_loading import EVENTS_MAX, LoadReport, Reject, load_visits
+from services.operator_cli.visit_loading import LoadReport, Reject, load_visits
 
 REJECTS_SHOWN_MAX = 1_000
 
@@ -26,22 +26,14 @@ def load_group() -> None:
 
 @load_group.command("visits")
 @click.argument("file", type=click.File("rb"))
-@click.option(
-    "--batch",
-    "events_max",
-    type=click.IntRange(1, EVENTS_MAX),
-    default=EVENTS_MAX,
-    show_default=True,
-    help="How many events are sent at once.",
-)
 @with_settings
-def visits_command(*, settings: Settings, file: BinaryIO, events_max: int) -> None:
+def visits_command(*, settings: Settings, file: BinaryIO) -> None:
     """Send the visit events of FILE (NDJSON, one a line; - is standard input).
 
     Safe to send again, whole or in part: what the service has already is not counted twice. Lines it
     refuses are said by number, and the exit code is then 1.
     """
-    report = _send_visits(ApiClient(settings.api_url, settings.key), file, events_max)
+    report = _send_visits(ApiClient(settings.api_url, settings.key), file)
     if report.rejected:
         raise click.exceptions.Exit(1)
 
@@ -57,12 +49,12 @@ def samples_command(*, settings: Settings) -> None:
     plans, members = load_members(client)
     click.echo(f"sample members: {members} in {plans} plans")
     with VISITS_PATH.open("rb") as file:
-        report = _send_visits(client, file, EVENTS_MAX)
+        report = _send_visits(client, file)
     if report.rejected:
         raise click.exceptions.Exit(1)
 
 
-def _send_visits(client: ApiClient, file: BinaryIO, events_max: int) -> LoadReport:
+def _send_visits(client: ApiClient, file: BinaryIO) -> LoadReport:
     console = Console(stderr=True)
     rejects = 0
 
@@ -71,18 +63,14 @@ def _send_visits(client: ApiClient, file: BinaryIO, events_max: int) -> LoadRepo
         rejects += 1
         if rejects <= REJECTS_SHOWN_MAX:
             # Not by click, which would tear the progress bar.
-            console.print(
-                f"line {reject.number}: {reject.why}", markup=False, highlight=False, soft_wrap=True
-            )
+            console.print(f"line {reject.line}: {reject.why}", markup=False, highlight=False, soft_wrap=True)
 
     with _progress(file, console) as (watched, bar):
 
         def on_progress(so_far: LoadReport) -> None:
             bar.update(bar.task_ids[0], description=_in_words(so_far))
 
-        report = load_visits(
-            watched, client, on_reject=on_reject, on_progress=on_progress, events_max=events_max
-        )
+        report = load_visits(watched, client, on_reject=on_reject, on_progress=on_progress)
     if rejects > REJECTS_SHOWN_MAX:
         click.echo(f"... and {rejects - REJECTS_SHOWN_MAX} more", err=True)
     click.echo(f"visit events: {_in_words(report)}")

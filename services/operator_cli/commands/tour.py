@@ -15,7 +15,7 @@ from services.operator_cli.tour.playing import Time, play
 from services.operator_cli.tour.rendering import Screen
 from services.operator_cli.tour.story import Story
 
-PLAIN_WIDTH = 110
+PLAIN_WIDTH = 120
 
 
 @click.command("tour")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from services.operator_cli.installation import Installation
 from services.operator_cli.runner.child import ChildSpec
 from services.operator_cli.runner.supervisor import Supervisor
+from services.operator_cli.settings import ROLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +24,15 @@ class FirstStartJob:
     seconds_max: int
 
 
+#: What would send a job to another service than the one that has just started.
+_ELSEWHERE = ("NEEDLECAP_API_URL", *(f"NEEDLECAP_{role.upper()}_KEY" for role in ROLES))
+
 #: In order. A job that fails is said, does not keep the service from serving, and is tried again at the
 #: next start, so each must be safe to run twice.
-FIRST_START_JOBS: tuple[FirstStartJob, ...] = ()
+FIRST_START_JOBS: tuple[FirstStartJob, ...] = (
+    FirstStartJob(name="sample-members", command=("load", "samples"), seconds_max=120),
+    FirstStartJob(name="tour", command=("tour",), seconds_max=120),
+)
 
 
 def run_once(
@@ -44,7 +51,7 @@ def run_once(
             *(sys.executable, "-m", "services.operator_cli.main", *job.command),
             *("--data-dir", str(installation.data_dir)),
         ),
-        environment=environment,
+        environment={name: value for name, value in environment.items() if name not in _ELSEWHERE},
         log_path=installation.logs_dir / f"{job.name}.log",
     )
     code = supervisor.run_job(spec, job.seconds_max, output=sys.stderr.buffer)

@@ -24,8 +24,8 @@ class Time:
 def play(steps: Iterable[Step], caller: Caller, screen: Screen, time: Time) -> bool:
     """Play every step; whether every answer was what it has to be.
 
-    A wrong answer does not end the tour: what follows from it is worth seeing too. Raises
-    ApiUnreachableError if the service does not answer.
+    A wrong answer does not end the tour, since what follows from it is worth seeing; a refusal does.
+    Raises ApiUnreachableError if the service does not answer.
     """
     results: list[tuple[Step, list[Check]]] = []
     for number, step in enumerate(steps, start=1):
@@ -34,6 +34,8 @@ def play(steps: Iterable[Step], caller: Caller, screen: Screen, time: Time) -> b
         checks = checks_of(step, answer)
         screen.show_answer(step, answer, checks)
         results.append((step, checks))
+        if answer.status not in step.statuses:
+            break
     screen.show_summary(results)
     return all(check.holds for _, checks in results for check in checks)
 

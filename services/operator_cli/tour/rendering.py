@@ -16,7 +16,7 @@ from services.operator_cli.api_client import ApiAnswer
 from services.operator_cli.tour.json_text import Shown, json_text, pick
 from services.operator_cli.tour.step import Check, Step
 
-WIDTH_MAX = 110
+WIDTH_MAX = 120
 HEADERS_SHOWN = ("idempotent-replay",)
 _highlighted = JSONHighlighter()
 

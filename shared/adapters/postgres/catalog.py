@@ -124,7 +124,7 @@ class PostgresCatalog:
             self._connection.execute(
                 """insert into refold_request (payer_id, member_id, shard, reason, requested_at)
                    select m.payer_id, m.member_id, m.shard, %(reason)s, clock_timestamp()
-                     from unnest(%(payers)s::text[], %(members)s::text[], %(shards)s::smallint[])
+                     from unnest(%(payers)b::text[], %(members)b::text[], %(shards)b::smallint[])
                           as m (payer_id, member_id, shard)
                    on conflict (payer_id, member_id) do update
                       set reason = excluded.reason, requested_at = excluded.requested_at, attempts = 0""",

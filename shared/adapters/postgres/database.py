@@ -10,8 +10,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import orjson
 import psycopg
 from psycopg.rows import tuple_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from shared.adapters.postgres.deadline import Watchdog
@@ -35,8 +37,10 @@ class PostgresDatabase:
         wait_seconds: float = 2.0,
         transaction_seconds: float = 4.0,
     ) -> None:
-        """Open a pool on `url`. A caller waits `wait_seconds` for a connection and then
-        `transaction_seconds` for its whole transaction, before it fails with StoreUnavailable.
+        """Open a pool on `url`.
+
+        A caller waits `wait_seconds` for a connection and then `transaction_seconds` for its whole
+        transaction, before it fails with StoreUnavailable.
         """
         self._watchdog = Watchdog()
         self._wait_seconds = wait_seconds
@@ -95,4 +99,5 @@ def _configure(connection: psycopg.Connection[Any]) -> None:
     connection.execute(f"set role {APPLICATION_ROLE}")
     connection.execute("set statement_timeout = '30s'")
     connection.execute("set timezone = 'UTC'")
+    set_json_loads(orjson.loads, context=connection)
     connection.commit()

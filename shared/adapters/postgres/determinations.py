@@ -7,13 +7,14 @@ from typing import Any
 
 import psycopg
 
-from shared.domain.determination_record import DeterminationRecord
+from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
 
 _INSERT = """
 insert into determination (check_id, payer_id, client_id, decided_at, catalog_version, request, body)
-select * from unnest(%(check_ids)s::text[], %(payers)s::text[], %(clients)s::text[],
-                     %(decided)s::timestamptz[], %(catalogs)s::bigint[], %(requests)s::json[],
-                     %(bodies)s::json[])
+select check_id, payer_id, client_id, decided_at, catalog_version, request::json, body::json
+  from unnest(%(check_ids)b::text[], %(payers)b::text[], %(clients)b::text[], %(decided)b::timestamptz[],
+              %(catalogs)b::bigint[], %(requests)b::text[], %(bodies)b::text[])
+       as given (check_id, payer_id, client_id, decided_at, catalog_version, request, body)
 """
 
 
@@ -45,3 +46,29 @@ class PostgresDeterminations:
             "select body::text from determination where check_id = %(check_id)s", {"check_id": check_id}
         ).fetchone()
         return row[0].encode() if row else None
+
+    def find(self, check_id: str) -> AnsweredCheck | None:
+        """The whole record of an answer; None if the transaction sees none of that id."""
+        row = self._connection.execute(
+            """
+            select d.check_id, d.payer_id, d.client_id, d.decided_at, d.catalog_version,
+                   d.request::text, d.body::text, c.name, c.role, p.name
+              from determination d
+              join client c on c.client_id = d.client_id
+              join payer p on p.payer_id = d.payer_id
+             where d.check_id = %(check_id)s
+            """,
+            {"check_id": check_id},
+        ).fetchone()
+        if row is None:
+            return None
+        record = DeterminationRecord(
+            check_id=row[0],
+            payer_id=row[1],
+            client_id=row[2],
+            decided_at=row[3],
+            catalog_version=row[4],
+            request=row[5].encode(),
+            body=row[6].encode(),
+        )
+        return AnsweredCheck(record=record, client_name=row[7], client_role=row[8], payer_name=row[9])

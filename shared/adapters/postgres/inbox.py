@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 import psycopg
-from psycopg.types.json import Jsonb
 
 from shared.accounting.codec import content_from
 from shared.domain.inbox import ApplyResult, NewEvent, PendingEvent
@@ -26,16 +25,16 @@ _RETRY_SECONDS = 2
 _ACCEPT = """
 with given as (
     select * from unnest(
-        %(payer_ids)s::text[], %(client_ids)s::text[], %(event_ids)s::text[], %(types)s::text[],
-        %(visit_ids)s::text[], %(member_ids)s::text[], %(shards)s::smallint[], %(contents)s::jsonb[],
-        %(digests)s::bytea[], %(received)s::timestamptz[]
+        %(payer_ids)b::text[], %(client_ids)b::text[], %(event_ids)b::text[], %(types)b::text[],
+        %(visit_ids)b::text[], %(member_ids)b::text[], %(shards)b::smallint[], %(contents)b::text[],
+        %(digests)b::bytea[], %(received)b::timestamptz[]
     ) with ordinality as t (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
                             payload_digest, received_at, place)
 )
 insert into visit_event (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
                          payload_digest, received_at)
 select g.payer_id, g.client_id, g.event_id, g.type, g.visit_id,
-       coalesce(g.member_id, earlier.member_id), coalesce(earlier.shard, g.shard), g.content,
+       coalesce(g.member_id, earlier.member_id), coalesce(earlier.shard, g.shard), g.content::jsonb,
        g.payload_digest, g.received_at
   from given g
   left join lateral (
@@ -53,7 +52,7 @@ returning client_id, event_id, shard, arrival
 _FAMILY = """
     asked as (
         select m.payer_id, m.member_id, k.merged_into
-          from unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+          from unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
           left join member k on k.payer_id = m.payer_id and k.member_id = m.member_id
     ),
     family as (
@@ -115,8 +114,9 @@ class PostgresInbox:
         return bool(row and row[0])
 
     def wait_for_shards(self, shards: Sequence[int]) -> None:
-        """Take shards until the transaction ends, waiting for their drainers; in order, so none waits
-        for another in a circle.
+        """Take shards until the transaction ends, waiting for their drainers.
+
+        They are taken in order, so that none waits for another in a circle.
         """
         for shard in sorted(set(shards)):
             if not 0 <= shard < SHARDS:
@@ -206,8 +206,9 @@ class PostgresInbox:
         self._connection.execute(
             """
             update visit_event e
-               set status = r.status, outcome = r.outcome, applied_at = %(now)s, failure = null, retry_at = null
-              from unnest(%(arrivals)s::bigint[], %(statuses)s::text[], %(outcomes)s::json[])
+               set status = r.status, outcome = r.outcome::json, applied_at = %(now)s, failure = null,
+                   retry_at = null
+              from unnest(%(arrivals)b::bigint[], %(statuses)b::text[], %(outcomes)b::text[])
                    as r (arrival, status, outcome)
              where e.arrival = r.arrival and e.status = 'pending'
             """,
@@ -242,8 +243,8 @@ class PostgresInbox:
         )
 
 
-def _json_or_null(content: dict[str, Any] | None) -> Jsonb | None:
-    return None if content is None else Jsonb(content, dumps=orjson.dumps)
+def _json_or_null(content: Mapping[str, Any] | None) -> str | None:
+    return None if content is None else orjson.dumps(content).decode()
 
 
 def _given(refs: Iterable[MemberRef]) -> dict[str, list[str]]:

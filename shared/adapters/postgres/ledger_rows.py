@@ -24,6 +24,11 @@ class Column(Generic[T]):
     type: str
     value: Callable[[T], Any]
 
+    @property
+    def sent_as(self) -> str:
+        """The type of the array's elements: JSON goes as text, which the driver need not escape."""
+        return "text" if self.type == "jsonb" else self.type
+
 
 class RowSet(Generic[T]):
     """The statements that write many rows of one table at once, and the values they take."""
@@ -34,9 +39,12 @@ class RowSet(Generic[T]):
         self.names = tuple(column.name for column in columns)
         names = ", ".join(("payer_id", "member_id", *self.names))
         arrays = ", ".join(
-            ["%(payers)s::text[]", "%(members)s::text[]", *(f"%({c.name})s::{c.type}[]" for c in columns)]
+            ["%(payers)b::text[]", "%(members)b::text[]", *(f"%({c.name})b::{c.sent_as}[]" for c in columns)]
         )
-        self.insert = f"insert into {table} ({names}) select * from unnest({arrays})"
+        values = ", ".join(("payer_id", "member_id", *(f"{c.name}::{c.type}" for c in columns)))
+        self.insert = (
+            f"insert into {table} ({names}) select {values} from unnest({arrays}) as given ({names})"
+        )
         updates = ", ".join(f"{name} = excluded.{name}" for name in self.names if name not in key)
         self.upsert = (
             f"{self.insert} on conflict (payer_id, member_id, {', '.join(key)}) do update set {updates}"
@@ -53,10 +61,13 @@ class RowSet(Generic[T]):
 
 
 def _days_to(state: Accumulator) -> str | None:
-    """The dated units of an accumulator: `{"used": {date: [shared, granted]}, "held": {date: units}}`."""
+    """The dated units of an accumulator: as an object.
+
+    `{"used": {date: [shared, granted, visits]}, "held": {date: units}}`
+    """
     if not state.days and not state.held_days:
         return None
-    used = {day.on.isoformat(): [day.shared, day.granted] for day in state.days}
+    used = {day.on.isoformat(): [day.shared, day.granted, day.visits] for day in state.days}
     held = {day.isoformat(): units for day, units in state.held_days}
     return orjson.dumps({"used": used, "held": held}).decode()
 
@@ -101,7 +112,7 @@ def accumulator_from(values: Sequence[Any]) -> StoredAccumulator:
         visits=visits,
         allowed=allowed,
         days=tuple(
-            DayUse(on=date.fromisoformat(day), shared=units[0], granted=units[1])
+            DayUse(on=date.fromisoformat(day), shared=units[0], granted=units[1], visits=units[2])
             for day, units in sorted(dated["used"].items())
         ),
         held_days=tuple((date.fromisoformat(day), units) for day, units in sorted(dated["held"].items())),

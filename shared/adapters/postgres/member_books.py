@@ -10,9 +10,11 @@ from typing import Any
 import orjson
 import psycopg
 
-from shared.accounting.codec import content_from, posting_from, service_from, visit_outcome_to
+from shared.accounting.codec import posting_from, service_from
+from shared.adapters.postgres import visit_rows
 from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from, ledger_columns
 from shared.domain.enrollment import EnrollmentSpan, Plan
+from shared.domain.errors import ConcurrentChange
 from shared.domain.history import History
 from shared.domain.hold import Hold, OpeningBalance, Override
 from shared.domain.records import (
@@ -25,14 +27,11 @@ from shared.domain.records import (
     StoredMember,
     StoredVisit,
 )
-from shared.domain.visit import Visit, VisitKey
-
-_VISIT_COLUMNS = """v.payer_id, v.client_id, v.visit_id, v.member_id, v.arrival, v.received_on, v.content,
-    v.corrected_by, v.voided_by, v.last_event, v.duplicate_decision, v.disposition, v.plan_id, v.outcome"""
+from shared.domain.visit import VisitKey
 
 _MEMBER_COLUMNS = "k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head, k.merged_into"
 
-_OF_MEMBERS = """join unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+_OF_MEMBERS = """join unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
     on {0}.payer_id = m.payer_id and {0}.member_id = m.member_id"""
 
 
@@ -67,8 +66,8 @@ class PostgresMemberBooks:
         wanted = list(keys)
         rows = self._connection.execute(
             f"""
-            select {_VISIT_COLUMNS} from visit v
-              join unnest(%(payers)s::text[], %(clients)s::text[], %(visits)s::text[])
+            select {visit_rows.COLUMNS} from visit v
+              join unnest(%(payers)b::text[], %(clients)b::text[], %(visits)b::text[])
                    as k (payer_id, client_id, visit_id)
                 on (v.payer_id, v.client_id, v.visit_id) = (k.payer_id, k.client_id, k.visit_id)
             """,
@@ -78,7 +77,7 @@ class PostgresMemberBooks:
                 "visits": [key.visit_id for _, key in wanted],
             },
         )
-        found = (_visit_from(row) for row in rows)
+        found = (visit_rows.visit_from(row) for row in rows)
         return {(payer, visit.visit.key): visit for payer, _, visit in found}
 
     def open(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
@@ -94,8 +93,10 @@ class PostgresMemberBooks:
             """
             insert into member (payer_id, member_id)
             select m.payer_id, m.member_id
-              from unnest(%(payers)s::text[], %(members)s::text[]) with ordinality as m (payer_id, member_id, place)
-             where not exists (select from member k where (k.payer_id, k.member_id) = (m.payer_id, m.member_id))
+              from unnest(%(payers)b::text[], %(members)b::text[])
+                   with ordinality as m (payer_id, member_id, place)
+             where not exists (select from member k
+                                where k.payer_id = m.payer_id and k.member_id = m.member_id)
              order by m.place
             on conflict do nothing
             """,
@@ -155,7 +156,7 @@ class PostgresMemberBooks:
         rows = self._connection.execute(
             """
             select k.payer_id, k.member_id, k.merged_into from member k
-              join unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+              join unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
                 on k.payer_id = m.payer_id and k.merged_into = m.member_id
              where k.merged_into is not null
             """,
@@ -177,14 +178,16 @@ class PostgresMemberBooks:
         rows = self._connection.execute(
             f"""
             select k.payer_id, k.member_id, k.version, k.merged_into, f.merged,
-                   (select count(*) from visit_event e
-                     where e.payer_id = k.payer_id and e.member_id = any (f.merged || k.member_id)
-                       and e.status = 'pending'),
+                   (select count(*)
+                      from unnest(f.merged || k.member_id) as n (member_id)
+                      join visit_event e on e.payer_id = k.payer_id and e.member_id = n.member_id
+                                        and e.status = 'pending'),
                    exists (select from refold_request r
                             where r.payer_id = k.payer_id and r.member_id = k.member_id),
-                   (select json_object_agg(h.hold_id, h.outcome) from hold h
-                     where h.payer_id = k.payer_id and h.member_id = any (f.merged || k.member_id)
-                       and h.state = 'pending')
+                   (select json_object_agg(h.hold_id, h.outcome)
+                      from unnest(f.merged || k.member_id) as n (member_id)
+                      join hold h on h.payer_id = k.payer_id and h.member_id = n.member_id
+                                 and h.state = 'pending')
               from member k {_OF_MEMBERS.format("k")}
              cross join lateral (
                    select array_agg(a.member_id) as merged from member a
@@ -302,8 +305,8 @@ class PostgresMemberBooks:
     def _visits(self, family: _Family) -> dict[MemberRef, list[StoredVisit]]:
         visits: dict[MemberRef, list[StoredVisit]] = defaultdict(list)
         order = "v.arrival, v.client_id, v.visit_id"
-        for ref, *row in self._rows(_VISIT_COLUMNS, "visit", "v", order, family):
-            visits[ref].append(_visit_from(row)[2])
+        for ref, *row in self._rows(visit_rows.COLUMNS, "visit", "v", order, family):
+            visits[ref].append(visit_rows.visit_from(row)[2])
         return visits
 
     def _holds(
@@ -381,7 +384,8 @@ class PostgresMemberBooks:
     def _plans(self, payers: set[str]) -> dict[str, dict[str, Plan]]:
         plans: dict[str, dict[str, Plan]] = {payer: {} for payer in payers}
         rows = self._connection.execute(
-            """select payer_id, plan_id, name, funding, market, region, plan_year_start, contract_start, carry_over
+            """select payer_id, plan_id, name, funding, market, region, plan_year_start, contract_start,
+                      carry_over
                  from plan where payer_id = any (%s)""",
             [sorted(payers)],
         )
@@ -413,8 +417,9 @@ class PostgresMemberBooks:
             """
             update member k
                set version = c.version, ledger_entries = c.entries, ledger_head = c.head
-              from unnest(%(payers)s::text[], %(members)s::text[], %(versions)s::bigint[], %(entries)s::bigint[],
-                          %(heads)s::bytea[]) as c (payer_id, member_id, version, entries, head)
+              from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[],
+                          %(entries)b::bigint[],
+                          %(heads)b::bytea[]) as c (payer_id, member_id, version, entries, head)
              where (k.payer_id, k.member_id) = (c.payer_id, c.member_id)
             """,
             {
@@ -428,7 +433,7 @@ class PostgresMemberBooks:
         self._connection.execute(
             """
             insert into counter_outbox (payer_id, member_id, version)
-            select * from unnest(%(payers)s::text[], %(members)s::text[], %(versions)s::bigint[])
+            select * from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
             on conflict (payer_id, member_id) do update set version = excluded.version, queued_at = now()
             """,
             {
@@ -451,31 +456,9 @@ class PostgresMemberBooks:
     def _save_visits(self, rows: Sequence[tuple[MemberRef, SavedVisit]]) -> None:
         if not rows:
             return
-        self._connection.execute(
-            """
-            insert into visit as v (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date,
-                                    content, corrected_by, voided_by, last_event, duplicate_decision,
-                                    disposition, plan_id, outcome)
-            select n.payer_id, n.client_id, n.visit_id, n.member_id, n.arrival, n.received_on, n.service_date,
-                   e.content, n.corrected_by, n.voided_by, n.last_event, n.duplicate_decision,
-                   n.disposition, n.plan_id, n.outcome
-              from unnest(%(payers)s::text[], %(clients)s::text[], %(visits)s::text[], %(members)s::text[],
-                          %(arrivals)s::bigint[], %(received)s::date[], %(dates)s::date[], %(corrected)s::bigint[],
-                          %(voided)s::bigint[], %(last)s::bigint[], %(decisions)s::text[],
-                          %(dispositions)s::text[], %(plans)s::text[], %(outcomes)s::jsonb[])
-                   as n (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date,
-                         corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id, outcome)
-              left join visit_event e on e.arrival = coalesce(n.corrected_by, n.arrival)
-            on conflict (payer_id, client_id, visit_id) do update
-               set member_id = excluded.member_id, arrival = excluded.arrival,
-                   received_on = excluded.received_on, service_date = excluded.service_date,
-                   content = excluded.content, corrected_by = excluded.corrected_by,
-                   voided_by = excluded.voided_by, last_event = excluded.last_event,
-                   duplicate_decision = excluded.duplicate_decision, disposition = excluded.disposition,
-                   plan_id = excluded.plan_id, outcome = excluded.outcome
-            """,
-            _visit_values(rows),
-        )
+        saved = self._connection.execute(visit_rows.SAVE, visit_rows.values(rows))
+        if saved.rowcount != len(rows):
+            raise ConcurrentChange
 
     def save_unattributed(self, payer_id: str, visits: Sequence[SavedVisit]) -> None:
         """Write visits of which no member is known yet."""
@@ -486,8 +469,9 @@ class PostgresMemberBooks:
         if rows:
             self._connection.execute(
                 """
-                update hold h set state = n.state, outcome = n.outcome
-                  from unnest(%(ids)s::text[], %(states)s::text[], %(outcomes)s::jsonb[]) as n (hold_id, state, outcome)
+                update hold h set state = n.state, outcome = n.outcome::jsonb
+                  from unnest(%(ids)b::text[], %(states)b::text[], %(outcomes)b::text[])
+                       as n (hold_id, state, outcome)
                  where h.hold_id = n.hold_id
                 """,
                 {
@@ -528,7 +512,7 @@ class PostgresMemberBooks:
             self._connection.execute(
                 """
                 delete from refold_request r
-                 using unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+                 using unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
                  where (r.payer_id, r.member_id) = (m.payer_id, m.member_id)
                 """,
                 _given(done),
@@ -538,43 +522,3 @@ class PostgresMemberBooks:
 def _given(refs: Sequence[MemberRef]) -> dict[str, list[str]]:
     """The parameters that `_OF_MEMBERS` takes."""
     return {"payers": [ref.payer_id for ref in refs], "members": [ref.member_id for ref in refs]}
-
-
-def _visit_from(row: Sequence[Any]) -> tuple[str, str | None, StoredVisit]:
-    (payer, client, visit_id, member, arrival, received_on, content, corrected_by, voided_by, last_event) = (
-        row[:10]
-    )
-    decision, disposition, plan_id, outcome = row[10:]
-    visit = Visit(
-        key=VisitKey(client_id=client, visit_id=visit_id),
-        arrival=arrival,
-        received_on=received_on,
-        content=content_from(content) if content is not None else None,
-        corrected_by=corrected_by,
-        voided_by=voided_by,
-        duplicate_decision=decision,
-    )
-    stored = StoredVisit(
-        visit=visit, last_event=last_event, disposition=disposition, plan_id=plan_id, outcome=outcome
-    )
-    return payer, member, stored
-
-
-def _visit_values(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> dict[str, list[Any]]:
-    visits = [saved.visit for _, saved in rows]
-    return {
-        "payers": [ref.payer_id for ref, _ in rows],
-        "clients": [visit.key.client_id for visit in visits],
-        "visits": [visit.key.visit_id for visit in visits],
-        "members": [visit.member_id for visit in visits],
-        "arrivals": [visit.arrival for visit in visits],
-        "received": [visit.received_on for visit in visits],
-        "dates": [visit.content.service.service_date if visit.content else None for visit in visits],
-        "corrected": [visit.corrected_by for visit in visits],
-        "voided": [visit.voided_by for visit in visits],
-        "last": [saved.last_event for _, saved in rows],
-        "decisions": [visit.duplicate_decision for visit in visits],
-        "dispositions": [saved.outcome.disposition for _, saved in rows],
-        "plans": [saved.outcome.plan_id for _, saved in rows],
-        "outcomes": [orjson.dumps(visit_outcome_to(saved.outcome)).decode() for _, saved in rows],
-    }

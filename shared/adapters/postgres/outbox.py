@@ -16,7 +16,7 @@ _ACCUMULATOR = ", ".join(f"a.{name}" for name in accumulator_columns.names)
 # One statement, so that version and accumulators are of one moment.
 _IMAGES = f"""
 select k.payer_id, k.member_id, k.version, {_ACCUMULATOR}
-  from unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+  from unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
   join member k on k.payer_id = m.payer_id and k.member_id = m.member_id
   left join accumulator a on a.payer_id = k.payer_id and a.member_id = k.member_id and a.in_use
  order by k.payer_id, k.member_id, a.plan_id, a.limit_id, a.basis, a.period_start, a.period_end, a.subject
@@ -60,7 +60,7 @@ class PostgresOutbox:
         self._connection.execute(
             """
             delete from counter_outbox o
-             using unnest(%(payers)s::text[], %(members)s::text[], %(versions)s::bigint[])
+             using unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
                    as p (payer_id, member_id, version)
              where o.payer_id = p.payer_id and o.member_id = p.member_id and o.version <= p.version
             """,
@@ -76,7 +76,7 @@ class PostgresOutbox:
             """
             insert into counter_outbox (payer_id, member_id, version)
             select k.payer_id, k.member_id, k.version
-              from unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+              from unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
               join member k on k.payer_id = m.payer_id and k.member_id = m.member_id
              order by 1, 2
             on conflict (payer_id, member_id)
@@ -90,7 +90,7 @@ class PostgresOutbox:
         rows = self._connection.execute(
             """
             select o.payer_id, o.member_id
-              from unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)
+              from unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
               join counter_outbox o on o.payer_id = m.payer_id and o.member_id = m.member_id
             """,
             _arrays(refs),

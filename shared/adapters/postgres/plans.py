@@ -25,7 +25,7 @@ class PostgresPlans:
         row = self._connection.execute(
             f"""
             select {_COLUMNS}, version from plan where payer_id = %(payer_id)s and plan_id = %(plan_id)s
-            """,  # noqa: S608 - the columns are a constant of this module
+            """,
             {"payer_id": payer_id, "plan_id": plan_id},
         ).fetchone()
         return (_plan_from(row[:-1]), int(row[-1])) if row else None
@@ -37,7 +37,7 @@ class PostgresPlans:
             insert into plan ({_COLUMNS})
             values (%(payer_id)s, %(plan_id)s, %(name)s, %(funding)s, %(market)s, %(region)s,
                     %(plan_year_start)s, %(contract_start)s, %(carry_over)s)
-            """,  # noqa: S608 - as above
+            """,
             _values(plan),
         )
 
@@ -69,7 +69,7 @@ class PostgresPlans:
             """
             insert into refold_request (payer_id, member_id, shard, reason, requested_at)
             select %(payer_id)s, m.member_id, m.shard, 'plan_changed', clock_timestamp()
-              from unnest(%(members)s::text[], %(shards)s::smallint[]) as m (member_id, shard)
+              from unnest(%(members)b::text[], %(shards)b::smallint[]) as m (member_id, shard)
              order by m.member_id
             on conflict (payer_id, member_id) do update
                set reason = excluded.reason, requested_at = excluded.requested_at, attempts = 0

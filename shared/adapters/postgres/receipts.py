@@ -23,7 +23,7 @@ class PostgresReceipts:
             """
             select e.client_id, e.event_id, e.status, e.received_at, e.outcome, e.payload_digest
               from visit_event e
-              join unnest(%(clients)s::text[], %(events)s::text[]) as k (client_id, event_id)
+              join unnest(%(clients)b::text[], %(events)b::text[]) as k (client_id, event_id)
                 on e.client_id = k.client_id and e.event_id = k.event_id
             """,
             {"clients": [client for client, _ in events], "events": [event for _, event in events]},

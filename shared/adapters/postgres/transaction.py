@@ -7,17 +7,23 @@ from typing import Any
 
 import psycopg
 
-from shared.adapters.postgres.catalog import PostgresCatalog
 from shared.adapters.postgres.bulk_inbox import PostgresBulkInbox
+from shared.adapters.postgres.catalog import PostgresCatalog
 from shared.adapters.postgres.clients import PostgresClients
+from shared.adapters.postgres.dead_letters import PostgresDeadLetters
 from shared.adapters.postgres.determinations import PostgresDeterminations
+from shared.adapters.postgres.duplicates import PostgresDuplicates
 from shared.adapters.postgres.enrollments import PostgresEnrollments
 from shared.adapters.postgres.holds import PostgresHolds, PostgresOverrides
 from shared.adapters.postgres.inbox import PostgresInbox
+from shared.adapters.postgres.ledger import PostgresLedger
 from shared.adapters.postgres.member_books import PostgresMemberBooks
+from shared.adapters.postgres.merges import PostgresMerges
+from shared.adapters.postgres.opening_balances import PostgresOpeningBalances
 from shared.adapters.postgres.outbox import PostgresOutbox
 from shared.adapters.postgres.payers import PostgresPayers
 from shared.adapters.postgres.plans import PostgresPlans
+from shared.adapters.postgres.rebuilding import PostgresRebuilding
 from shared.adapters.postgres.receipts import PostgresReceipts
 from shared.adapters.postgres.standing import PostgresStanding
 from shared.adapters.postgres.visit_listing import PostgresVisitListing
@@ -115,3 +121,33 @@ class PostgresTransaction:
     def bulk_inbox(self) -> PostgresBulkInbox:
         """Visit events by the thousand."""
         return PostgresBulkInbox(self._connection)
+
+    @cached_property
+    def rebuilding(self) -> PostgresRebuilding:
+        """What states are rebuilt from."""
+        return PostgresRebuilding(self._connection)
+
+    @cached_property
+    def ledger(self) -> PostgresLedger:
+        """The ledger, to be checked."""
+        return PostgresLedger(self._connection)
+
+    @cached_property
+    def dead_letters(self) -> PostgresDeadLetters:
+        """Events that failed too often."""
+        return PostgresDeadLetters(self._connection)
+
+    @cached_property
+    def duplicates(self) -> PostgresDuplicates:
+        """Possible duplicates, and what was decided about them."""
+        return PostgresDuplicates(self._connection)
+
+    @cached_property
+    def merges(self) -> PostgresMerges:
+        """Merges of members."""
+        return PostgresMerges(self._connection)
+
+    @cached_property
+    def opening_balances(self) -> PostgresOpeningBalances:
+        """What members had used elsewhere."""
+        return PostgresOpeningBalances(self._connection)

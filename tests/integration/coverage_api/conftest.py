@@ -9,6 +9,19 @@ import pytest
 from services.coverage_api.bootstrap import build
 from tests.api_service import Api, Installation, enrollments, settings_for
 from tests.builders import PAYER
+from tests.servers import Postgres, Server
+
+
+@pytest.fixture(scope="session")
+def steady_api(postgres: Postgres, valkey: Server) -> Iterator[Api]:
+    """One service for all tests that only look at what is refused, and so leave nothing behind."""
+    with postgres.database("steady_api") as url:
+        installation = Installation(url)
+        installation.load_catalog()
+        service = build(settings_for(url, valkey.url))
+        yield Api(service, installation)
+        service.close()
+        installation.close()
 
 
 @pytest.fixture

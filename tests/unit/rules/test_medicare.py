@@ -147,6 +147,12 @@ def test_extension_visits_do_not_feed_the_window() -> None:
     assert claimed(ask(thirteenth)) == {YEAR: 1}
 
 
+def test_beyond_the_year_the_limit_is_the_reason() -> None:
+    """The 21st visit needs no KX to be refused: it claims a unit that the year does not have."""
+    evaluation = ask(numbered(medicare(), medicare_needling_year=21))
+    assert (evaluation.decision, claimed(evaluation)) == (CONDITIONS, {YEAR: 1})
+
+
 def test_number_of_the_visit_is_asked_for() -> None:
     """The evaluation tells the caller that it turns on the visit's number, and in which limit."""
     evaluation = ask(medicare())

@@ -1,0 +1,109 @@
+"""The members and visits that the figures are measured on: made up, spread evenly, the same each time."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import psycopg
+
+PAYER = "security-health-plan"
+PLAN = "benchmark"
+#: The first service date; a member's visits follow it at distances, so none looks like another's double.
+FIRST_DAY = date(2026, 1, 5)
+CHECKED_ON = date(2026, 12, 1)
+
+Json = dict[str, Any]
+
+_MEMBERS = """
+insert into member (payer_id, member_id)
+select %(payer)s, 'BENCH-' || lpad(n::text, 8, '0') from generate_series(0, %(count)s - 1) as n
+"""
+_ENROLLMENTS = """
+insert into enrollment (payer_id, member_id, plan_id, starts_on)
+select payer_id, member_id, %(plan)s, '2020-01-01' from member where payer_id = %(payer)s
+"""
+_PLAN = """
+insert into plan (payer_id, plan_id, name, funding, market, plan_year_start, carry_over)
+values (%(payer)s, %(plan)s, 'Benchmark plan', 'fully_insured', 'group', '01-01', 'none')
+"""
+
+
+def generator(seed: int) -> random.Random:
+    """Numbers that are the same in every run."""
+    return random.Random(seed)  # noqa: S311 - nothing here is secret
+
+
+def add_members(database_url: str, count: int) -> None:
+    """Put `count` members, each enrolled since 2020, into a database that has none of them."""
+    given = {"payer": PAYER, "plan": PLAN, "count": count}
+    with psycopg.connect(database_url) as connection:
+        for statement in (_PLAN, _MEMBERS, _ENROLLMENTS):
+            connection.execute(statement, given)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("vacuum (analyze)")
+
+
+def member_id(number: int) -> str:
+    """The id of a member by its number, from 0."""
+    return f"BENCH-{number:08d}"
+
+
+def _service(member: int, on: date) -> Json:
+    return {
+        "payer_id": PAYER,
+        "member_id": member_id(member),
+        "service_date": on.isoformat(),
+        "lines": [
+            {"procedure_code": "20560", "quantity": 1, "diagnosis_codes": ["M54.50"], "muscles": 2},
+        ],
+        "provider": {"npi": "9000000101", "type": "physical_therapist"},
+        "state": "WI",
+        "place_of_service": "11",
+        "network": "in",
+    }
+
+
+def check(member: int) -> str:
+    """The body of an eligibility check."""
+    return json.dumps(_service(member, CHECKED_ON))
+
+
+def checks(members: int, count: int, seed: int) -> list[str]:
+    """Checks of members drawn evenly from the first `members`."""
+    draw = generator(seed)
+    return [check(draw.randrange(members)) for _ in range(count)]
+
+
+class Visits:
+    """Hands out visit events that were never handed out before. A member's visits are a week apart."""
+
+    def __init__(self, prefix: str) -> None:
+        """`prefix` begins the ids of these visits, so that two sources never make the same."""
+        self._prefix = prefix
+        self._made = 0
+        self._visits_of: Counter[int] = Counter()
+
+    def event(self, member: int) -> str:
+        """The next visit of a member, as the body of a `visit.recorded`."""
+        self._made += 1
+        number = self._visits_of[member]
+        self._visits_of[member] += 1
+        on = FIRST_DAY + timedelta(days=7 * number)
+        name = f"{self._prefix}-{self._made:08d}"
+        named = {"event_id": f"event-{name}", "type": "visit.recorded", "visit_id": f"visit-{name}"}
+        return json.dumps({**named, **_service(member, on)})
+
+    def spread(self, members: int, count: int, seed: int) -> Iterator[str]:
+        """Events of members drawn evenly from the first `members`."""
+        draw = generator(seed)
+        for _ in range(count):
+            yield self.event(draw.randrange(members))
+
+    def of_each(self, members: Sequence[int]) -> list[str]:
+        """One event of each of these members, in this order."""
+        return [self.event(member) for member in members]

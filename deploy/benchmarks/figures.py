@@ -1,0 +1,98 @@
+"""What is measured, against what, and whether it is enough."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The runs of one measurement, in the order they were made."""
+
+    runs: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The run in the middle."""
+        return statistics.median(self.runs)
+
+    def over(self, floor: Figure) -> Figure:
+        """The ratio to another measurement: run by run if they were made side by side, else to its median."""
+        if len(self.runs) == len(floor.runs):
+            return Figure(tuple(run / other for run, other in zip(self.runs, floor.runs, strict=True)))
+        return Figure(tuple(run / floor.median for run in self.runs))
+
+    def shown(self) -> str:
+        """The median, and in brackets the lowest and highest run."""
+        if len(self.runs) == 1:
+            return _number(self.median)
+        return f"{_number(self.median)} ({_number(min(self.runs))} to {_number(max(self.runs))})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What a number must come to: at least, or at most, `target`; better still, `stretch`."""
+
+    target: float
+    stretch: float
+    at_least: bool
+    unit: str = ""
+
+    def verdict(self, number: float) -> str:
+        """Which of the two was reached."""
+        if self._reached(number, self.stretch):
+            return "stretch"
+        return "yes" if self._reached(number, self.target) else "no"
+
+    def shown(self, bound: float) -> str:
+        """A bound as the table writes it."""
+        return f"{'>=' if self.at_least else '<='} {_number(bound)}{self.unit}"
+
+    def _reached(self, number: float, bound: float) -> bool:
+        return number >= bound if self.at_least else number <= bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table. Without a `floor` the goal is for the figure itself."""
+
+    what: str
+    unit: str
+    figure: Figure
+    floor: Figure | None = None
+    floor_name: str = ""
+    goal: Goal | None = None
+    note: str = ""
+
+    @property
+    def judged(self) -> Figure:
+        """What the goal is for."""
+        return self.figure if self.floor is None else self.figure.over(self.floor)
+
+    def cells(self) -> Sequence[str]:
+        """The line's cells: what, measured, against, ratio, target, stretch, met."""
+        against = f"{self.floor_name}: {self.floor.shown()}" if self.floor else ""
+        ratio = self.judged.shown() if self.floor else ""
+        goal = self.goal
+        bounds = (goal.shown(goal.target), goal.shown(goal.stretch)) if goal else ("reported", "")
+        verdict = goal.verdict(self.judged.median) if goal else ""
+        return (self.what, f"{self.figure.shown()} {self.unit}".strip(), against, ratio, *bounds, verdict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A floor or a peer, for the table of them."""
+
+    name: str
+    unit: str
+    figure: Figure
+    note: str = ""
+
+
+def _number(value: float) -> str:
+    """Three significant figures at least, and no more digits than say something."""
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"

@@ -1,0 +1,133 @@
+"""Checks and visit events over HTTP, beside a Flask application that does nothing, all on one core."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deploy.benchmarks.dataset import Visits, check, checks
+from deploy.benchmarks.figures import Figure, Goal, Peer, Row
+from deploy.benchmarks.load import Answers, Load, Target, drive
+from deploy.benchmarks.plan import Plan
+from deploy.benchmarks.stack import Site, Stack
+from services.operator_cli.runner import ports
+from services.operator_cli.runner.child import ChildSpec
+from services.operator_cli.runner.services import API_THREADS
+
+CHECKS = "/v1/eligibility-checks"
+EVENTS = "/v1/visit-events"
+#: Bodies handed to a client that repeats them: enough for every run to ask about most members.
+CHECK_BODIES = 10_000
+#: More events than a server could take in a run; a client that came to the end of them would stop early.
+EVENTS_PER_SECOND_MAX = 6_000
+
+_SHARE = Goal(target=0.15, stretch=0.25, at_least=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpFigures:
+    """Every run of the three, side by side: the n-th of each were made one after the other."""
+
+    noop: tuple[Answers, ...]
+    check: tuple[Answers, ...]
+    event: tuple[Answers, ...]
+
+
+def measure_http(stack: Stack, site: Site, plan: Plan, visits: Visits) -> HttpFigures:
+    """Drive the three in turns. The API of `site` runs on the served core; its worker does not run."""
+    noop_port = ports.choose(None)
+    stack.start(noop_spec(stack, noop_port), [stack.cores.served])
+    targets = {
+        "noop": Target(port=noop_port, path="/noop", key=site.key, expected=200),
+        "check": Target(port=site.api_port, path=CHECKS, key=site.key, expected=201),
+        "event": Target(port=site.api_port, path=EVENTS, key=site.key, expected=202),
+    }
+    asked = checks(plan.members, CHECK_BODIES, seed=1)
+    bodies: dict[str, Callable[[float], list[str]]] = {
+        "noop": lambda _: [check(0)],
+        "check": lambda _: asked,
+        "event": lambda seconds: list(
+            visits.spread(plan.members, int(seconds * EVENTS_PER_SECOND_MAX), seed=2)
+        ),
+    }
+    found: dict[str, list[Answers]] = {name: [] for name in targets}
+    for number in range(-1, plan.rounds):
+        # Before the first round comes one that nobody counts.
+        seconds = plan.warm_up_seconds if number < 0 else plan.run_seconds
+        for name, target in targets.items():
+            load = Load(seconds=seconds, repeat=name != "event", warming=number < 0)
+            answers = drive(target, bodies[name](seconds), load, stack.cores)
+            if number >= 0:
+                found[name].append(answers)
+    return HttpFigures(**{name: tuple(answers) for name, answers in found.items()})
+
+
+def noop_spec(stack: Stack, port: int) -> ChildSpec:
+    """The same server with the same options as the API's, and an application that does nothing."""
+    return ChildSpec(
+        name="noop",
+        argv=(
+            *(sys.executable, "-m", "granian", "--interface", "wsgi", "deploy.benchmarks.peers.noop:app"),
+            *("--host", ports.LOOPBACK, "--port", str(port), "--http", "1", "--no-ws"),
+            *("--workers", "1", "--blocking-threads", str(API_THREADS), "--backlog", "2048"),
+            *("--log-level", "warning"),
+        ),
+        environment=stack.environment,
+        log_path=stack.directory / "logs" / "noop.log",
+        answers=lambda: not ports.is_free(port),
+    )
+
+
+def http_rows(found: HttpFigures) -> list[Row]:
+    """Their lines of the table."""
+    noop, check_, event = (_rates(answers) for answers in (found.noop, found.check, found.event))
+    slow, slow_noop = (_slowest(answers) for answers in (found.check, found.noop))
+    name = "no-op Flask"
+    return [
+        Row(
+            what="eligibility check, complete",
+            unit="req/s",
+            figure=check_,
+            floor=noop,
+            floor_name=name,
+            goal=_SHARE,
+        ),
+        Row(
+            what="its p99 at 32 connections",
+            unit="ms",
+            figure=slow,
+            floor=slow_noop,
+            floor_name=name,
+            goal=Goal(target=6, stretch=3, at_least=False),
+        ),
+        Row(
+            what="visit event, single POST",
+            unit="req/s",
+            figure=event,
+            floor=noop,
+            floor_name=name,
+            goal=_SHARE,
+        ),
+    ]
+
+
+def http_peers(found: HttpFigures) -> list[Peer]:
+    """The floor's own lines."""
+    busy = max(answers.client_share_percent for answers in found.noop)
+    return [
+        Peer(
+            name="no-op Flask on granian, the API's options and core, 32 connections",
+            unit="req/s",
+            figure=_rates(found.noop),
+            note=f"the client used at most {busy}% of its core",
+        ),
+    ]
+
+
+def _rates(answers: tuple[Answers, ...]) -> Figure:
+    return Figure(tuple(run.per_second for run in answers))
+
+
+def _slowest(answers: tuple[Answers, ...]) -> Figure:
+    return Figure(tuple(run.p99_us / 1000 for run in answers))

@@ -1,0 +1,79 @@
+"""`needlecap members`: persons whom a payer knows under several ids."""
+
+from __future__ import annotations
+
+import click
+
+from services.operator_cli.operations import current_operator, open_operations
+from services.operator_cli.options import with_settings
+from services.operator_cli.progress import progress_bar
+from services.operator_cli.settings import Settings
+from shared.accounting.drain import DRAIN_SECONDS
+from shared.accounting.merge import Merged, merge_members
+from shared.accounting.retrying import retrying
+from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.operator_records import NewMerge
+from shared.domain.records import MemberRef
+
+
+@click.group("members")
+def members_group() -> None:
+    """Look after members."""
+
+
+@members_group.command("merge")
+@click.option("--payer", "payer_id", required=True, help="The payer of both.")
+@click.option("--from", "source_id", required=True, help="The member id that is given up.")
+@click.option("--into", "into_id", required=True, help="The member id that stays.")
+@click.option(
+    "--bring-enrollment/--leave-enrollment",
+    default=True,
+    show_default=True,
+    help="Whether dates on which only the first was enrolled become the second's.",
+)
+@click.option("--reason", default="", help="Why, as it is recorded.")
+@click.option("--by", default=current_operator, show_default="you", help="Who decided it.")
+@with_settings
+def merge_command(
+    *,
+    settings: Settings,
+    payer_id: str,
+    source_id: str,
+    into_id: str,
+    bring_enrollment: bool,
+    reason: str,
+    by: str,
+) -> None:
+    """Make two members one: they are the same person.
+
+    Visits, holds, overrides and opening balances of the first count for the second, those that still
+    come too, and every question about the first is answered with the second's counts. It is a union by
+    event: what both reported becomes a possible duplicate (`needlecap duplicates list`).
+    """
+    with open_operations(settings) as operations:
+        merge = NewMerge(
+            merge_id=operations.new_id("mrg"),
+            source=MemberRef(payer_id=payer_id, member_id=source_id),
+            into=MemberRef(payer_id=payer_id, member_id=into_id),
+            merged_by=by,
+            reason=reason,
+        )
+
+        def work() -> Merged:
+            with operations.database.transaction(ALL_PAYERS, seconds=DRAIN_SECONDS) as tx:
+                merged = merge_members(
+                    tx, operations.rules, operations.clock(), merge, bring_enrollment=bring_enrollment
+                )
+                tx.commit()
+            return merged
+
+        with progress_bar("merging", None):
+            merged = retrying(work)
+            operations.show(merged.images)
+    if merged.done_before:
+        click.echo("merged before: nothing to do")
+    else:
+        click.echo(f"merged, spans of enrollment brought along: {merged.spans_brought}")
+
+
+COMMANDS = (members_group,)

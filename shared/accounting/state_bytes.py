@@ -1,0 +1,123 @@
+"""A state as canonical JSON, as stored and as rebuilt from nothing: equal bytes are equal states (I4).
+
+What is state: accumulators in use, each visit's content, disposition and postings, each hold's state.
+Versions, ledger order, hashes, times and receipts are history and not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from shared.accounting.codec import hold_outcome_to, visit_outcome_to
+from shared.accounting.operator_ports import OperatorTransaction
+from shared.accounting.rebuild import fold_visit
+from shared.domain.accumulator import Accumulator
+from shared.domain.adjudication import adjudicate
+from shared.domain.history import History
+from shared.domain.records import MemberRef
+from shared.domain.visit import Visit, VisitKey
+from shared.ports import RulesSource
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Member:
+    """One member's state: accumulators in use, and each visit and hold with what became of it."""
+
+    ref: MemberRef
+    accumulators: Iterable[Accumulator]
+    visits: Mapping[VisitKey, tuple[Visit, str, str | None, Any]]
+    holds: Mapping[str, tuple[str, Any]]
+
+
+def stored_state(tx: OperatorTransaction, refs: Iterable[MemberRef]) -> bytes:
+    """The stored state of these members; those merged into another are in that other's."""
+    return _bytes(
+        _Member(
+            ref=stored.ref,
+            accumulators=[one.state for one in stored.accumulators.values() if one.in_use],
+            visits={
+                key: (row.visit, row.disposition, row.plan_id, row.outcome)
+                for key, row in stored.visits.items()
+            },
+            holds={hold_id: (hold.state, hold.outcome) for hold_id, hold in stored.holds.items()},
+        )
+        for stored in tx.books.read(refs).values()
+    )
+
+
+def rebuilt_state(tx: OperatorTransaction, rules: RulesSource, refs: Iterable[MemberRef]) -> bytes:
+    """The state that these members' applied events, holds, overrides and the rest add up to.
+
+    No visit row and no accumulator is read for it, save an operator's decision that only the visit's
+    row has. Reads the whole inbox: for tests and for checks of a few members.
+    """
+    running = rules.current(tx)
+    members = {stored.ref: stored for stored in tx.books.read(refs).values()}
+    visits = _fold_visits(tx, members)
+    folded = []
+    for ref, stored in members.items():
+        own = {key: visit for (home, key), visit in visits.items() if home == ref}
+        history: History = replace(stored.history, visits=tuple(own.values()))
+        state = adjudicate(history, running)
+        folded.append(
+            _Member(
+                ref=ref,
+                accumulators=state.accumulators.values(),
+                visits={
+                    key: (own[key], outcome.disposition, outcome.plan_id, visit_outcome_to(outcome))
+                    for key, outcome in state.visits.items()
+                },
+                holds={
+                    hold_id: (outcome.state, hold_outcome_to(outcome))
+                    for hold_id, outcome in state.holds.items()
+                },
+            )
+        )
+    return _bytes(folded)
+
+
+def _fold_visits(
+    tx: OperatorTransaction, members: Mapping[MemberRef, Any]
+) -> dict[tuple[MemberRef, VisitKey], Visit]:
+    """Every visit whose events lead to one of these members, by member and name."""
+    merged = tx.rebuilding.merged_into(members)
+    names = tx.rebuilding.visits_named([*members, *merged])
+    events = tx.rebuilding.events_of(names)
+    decided = tx.rebuilding.decisions_on(names)
+    rows = tx.books.find_visits(names)
+    visits = {}
+    for name in names:
+        row = rows.get(name)
+        decision = decided.get(name, row.visit.duplicate_decision if row else None)
+        visit = fold_visit(name[1], events[name], decision, revision=0).visit
+        if visit.member_id is not None:
+            named = MemberRef(payer_id=name[0], member_id=visit.member_id)
+            visits[merged.get(named, named), name[1]] = visit
+    return visits
+
+
+def _bytes(members: Iterable[_Member]) -> bytes:
+    ordered = sorted(members, key=lambda member: member.ref)
+    return orjson.dumps([_member_to(member) for member in ordered], option=orjson.OPT_SORT_KEYS)
+
+
+def _member_to(member: _Member) -> Json:
+    return {
+        "payer_id": member.ref.payer_id,
+        "member_id": member.ref.member_id,
+        "accumulators": sorted(member.accumulators, key=lambda one: one.key),
+        "visits": [
+            {"visit": visit, "disposition": disposition, "plan_id": plan_id, "outcome": outcome}
+            for _, (visit, disposition, plan_id, outcome) in sorted(member.visits.items())
+        ],
+        "holds": [
+            {"hold_id": hold_id, "state": state, "outcome": outcome}
+            for hold_id, (state, outcome) in sorted(member.holds.items())
+        ],
+    }

@@ -1,0 +1,140 @@
+"""The ledger as it is read to be checked: entry by entry, and added up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import psycopg
+
+from shared.adapters.postgres.ledger_rows import ledger_columns
+from shared.domain.accumulator import AccumulatorKey
+from shared.domain.benefit_period import BenefitPeriod
+from shared.domain.ledger_check import LedgerEnd, LedgerMismatch, LedgerRow
+from shared.domain.records import Cause, LedgerEntry, MemberRef
+from shared.domain.visit import VisitKey
+
+#: Rows that are fetched at once, however many there are.
+_FETCH = 2_000
+
+_ENTRY = ", ".join(f"l.{name}" for name in ledger_columns.names)
+
+_OF_MEMBERS = "unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)"
+
+_KEY = "plan_id, limit_id, basis, period_start, period_end, subject"
+
+
+class PostgresLedger:
+    """Ledger entries in one transaction."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    def count_entries(self, payer_id: str | None) -> int:
+        """How many entries the members' rows speak of, of one payer or of all."""
+        row = self._connection.execute(
+            """select coalesce(sum(ledger_entries), 0)::bigint from member
+                where %(payer)s::text is null or payer_id = %(payer)s""",
+            {"payer": payer_id},
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def walk(self, refs: Iterable[MemberRef]) -> Iterator[LedgerRow]:
+        """Every entry of these members, in order, with what the member's row says; all of one moment.
+
+        A member without entries comes once, without one. Few rows are in memory at a time.
+        """
+        with self._connection.cursor(name="ledger_walk") as cursor:
+            cursor.itersize = _FETCH
+            # One statement, so that the rows of members and their entries are of one moment.
+            cursor.execute(
+                f"""
+                select k.payer_id, k.member_id, k.ledger_entries, k.ledger_head, {_ENTRY}
+                  from member k join {_OF_MEMBERS} on (k.payer_id, k.member_id) = (m.payer_id, m.member_id)
+                  left join ledger_entry l on l.payer_id = k.payer_id and l.member_id = k.member_id
+                 order by k.payer_id, k.member_id, l.entry_no
+                """,
+                _members(refs),
+            )
+            for payer, member, entries, head, *entry in cursor:
+                end = LedgerEnd(
+                    ref=MemberRef(payer_id=payer, member_id=member), entries=entries, head=bytes(head)
+                )
+                yield LedgerRow(end=end, entry=_entry_from(entry) if entry[0] is not None else None)
+
+    def mismatches(self, refs: Iterable[MemberRef]) -> list[LedgerMismatch]:
+        """The accumulators of these members whose rows are not what their entries add up to."""
+        rows = self._connection.execute(
+            f"""
+            with kept as (
+                select a.payer_id, a.member_id, {_aliased("a")}, a.used, a.held, a.version
+                  from accumulator a
+                  join {_OF_MEMBERS} on (a.payer_id, a.member_id) = (m.payer_id, m.member_id)
+            ),
+            posted as (
+                select l.payer_id, l.member_id, {_aliased("l")}, sum(l.used_delta)::bigint as used,
+                       sum(l.held_delta)::bigint as held, count(*) as version, max(l.entry_no) as entry_no
+                  from ledger_entry l
+                  join {_OF_MEMBERS} on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)
+                 group by l.payer_id, l.member_id, {_aliased("l")}
+            )
+            select payer_id, member_id, limit_id, coalesce(kept.used, 0), coalesce(kept.held, 0),
+                   coalesce(kept.version, 0), coalesce(posted.used, 0), coalesce(posted.held, 0),
+                   coalesce(posted.version, 0), coalesce(posted.entry_no, 0)
+              from kept full join posted using (payer_id, member_id, {_KEY})
+             where (coalesce(kept.used, 0), coalesce(kept.held, 0), coalesce(kept.version, 0))
+                is distinct from
+                   (coalesce(posted.used, 0), coalesce(posted.held, 0), coalesce(posted.version, 0))
+             order by payer_id, member_id, 10
+            """,
+            _members(refs),
+        )
+        return [
+            LedgerMismatch(
+                ref=MemberRef(payer_id=row[0], member_id=row[1]),
+                limit_id=row[2],
+                used=row[3],
+                held=row[4],
+                version=row[5],
+                posted_used=row[6],
+                posted_held=row[7],
+                posted_version=row[8],
+                entry_no=row[9],
+            )
+            for row in rows
+        ]
+
+
+def _members(refs: Iterable[MemberRef]) -> dict[str, Any]:
+    wanted = list(refs)
+    return {"payers": [ref.payer_id for ref in wanted], "members": [ref.member_id for ref in wanted]}
+
+
+def _aliased(alias: str) -> str:
+    return ", ".join(f"{alias}.{name}" for name in _KEY.split(", "))
+
+
+def _entry_from(values: Sequence[Any]) -> LedgerEntry:
+    """The entry of a row with `ledger_columns.names`, in that order."""
+    row = dict(zip(ledger_columns.names, values, strict=True))
+    period = BenefitPeriod(
+        basis=row["basis"], start=row["period_start"], end=row["period_end"], subject=row["subject"]
+    )
+    visit_id = row["visit_id"]
+    return LedgerEntry(
+        entry_no=row["entry_no"],
+        key=AccumulatorKey(plan_id=row["plan_id"], limit_id=row["limit_id"], period=period),
+        version=row["version"],
+        visit=VisitKey(client_id=row["client_id"], visit_id=visit_id) if visit_id is not None else None,
+        hold_id=row["hold_id"],
+        service_date=row["service_date"],
+        used_delta=row["used_delta"],
+        held_delta=row["held_delta"],
+        used_after=row["used_after"],
+        held_after=row["held_after"],
+        allowed=row["allowed"],
+        cause=Cause(kind=row["cause_kind"], id=row["cause_id"]),
+        recorded_at=row["recorded_at"],
+        hash=bytes(row["hash"]),
+    )

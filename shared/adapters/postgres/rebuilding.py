@@ -1,0 +1,269 @@
+"""What a state is rebuilt from: members' rows, applied events, operators' decisions, the ledger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from shared.accounting.codec import content_from
+from shared.domain.accumulator import AccumulatorKey
+from shared.domain.benefit_period import BenefitPeriod
+from shared.domain.member_rows import LedgerSums, MemberRow, PostedUnits
+from shared.domain.records import MemberRef
+from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey
+
+VisitName = tuple[str, VisitKey]
+
+_OF_MEMBERS = "unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)"
+
+_OF_VISITS = """unnest(%(payers)s::text[], %(clients)s::text[], %(visits)s::text[])
+    as n (payer_id, client_id, visit_id)"""
+
+_KEY = "l.plan_id, l.limit_id, l.basis, l.period_start, l.period_end, l.subject"
+
+
+class PostgresRebuilding:
+    """Reads for a rebuild in one transaction."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Work on an open transaction."""
+        self._connection = connection
+
+    # Members
+
+    def count_members(self, payer_id: str | None) -> int:
+        """How many members there are, of one payer or of all."""
+        row = self._connection.execute(
+            "select count(*) from member where %(payer)s::text is null or payer_id = %(payer)s",
+            {"payer": payer_id},
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def members_after(self, payer_id: str | None, after: MemberRef | None, limit: int) -> list[MemberRef]:
+        """The next members in order, at most `limit`; from the first on after None."""
+        rows = self._connection.execute(
+            """
+            select payer_id, member_id from member
+             where (%(payer)s::text is null or payer_id = %(payer)s)
+               and (payer_id, member_id) > (%(after_payer)s, %(after_member)s)
+             order by payer_id, member_id limit %(limit)s
+            """,
+            {
+                "payer": payer_id,
+                "after_payer": after.payer_id if after else "",
+                "after_member": after.member_id if after else "",
+                "limit": limit,
+            },
+        )
+        return [MemberRef(payer_id=payer, member_id=member) for payer, member in rows]
+
+    def known(self, refs: Iterable[MemberRef]) -> set[MemberRef]:
+        """Those of these members that were ever heard of."""
+        rows = self._connection.execute(
+            f"""select k.payer_id, k.member_id from member k
+                  join {_OF_MEMBERS} on (k.payer_id, k.member_id) = (m.payer_id, m.member_id)""",
+            _members(refs),
+        )
+        return {MemberRef(payer_id=payer, member_id=member) for payer, member in rows}
+
+    def lock(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRow]:
+        """Lock exactly these members' rows in order, making those not heard of yet."""
+        given = _members(sorted(set(refs)))
+        self._connection.execute(
+            f"""
+            insert into member (payer_id, member_id) select m.payer_id, m.member_id from {_OF_MEMBERS}
+             where not exists (select from member k
+                                where (k.payer_id, k.member_id) = (m.payer_id, m.member_id))
+             order by 1, 2
+            on conflict do nothing
+            """,
+            given,
+        )
+        rows = self._connection.execute(
+            f"""
+            select k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head, k.merged_into
+              from member k join {_OF_MEMBERS} on (k.payer_id, k.member_id) = (m.payer_id, m.member_id)
+             order by k.payer_id, k.member_id
+               for no key update of k
+            """,
+            given,
+        )
+        found = [
+            MemberRow(
+                ref=MemberRef(payer_id=payer, member_id=member),
+                version=version,
+                ledger_entries=entries,
+                ledger_head=bytes(head),
+                merged_into=merged_into,
+            )
+            for payer, member, version, entries, head, merged_into in rows
+        ]
+        return {row.ref: row for row in found}
+
+    def merged_into(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRef]:
+        """The members that were merged into these, each with the one it was merged into."""
+        rows = self._connection.execute(
+            f"""
+            select k.payer_id, k.member_id, k.merged_into from member k
+              join {_OF_MEMBERS} on (k.payer_id, k.merged_into) = (m.payer_id, m.member_id)
+             where k.merged_into is not null
+            """,
+            _members(refs),
+        )
+        return {
+            MemberRef(payer_id=payer, member_id=member): MemberRef(payer_id=payer, member_id=into)
+            for payer, member, into in rows
+        }
+
+    # Visits
+
+    def events_of(self, names: Iterable[VisitName]) -> dict[VisitName, list[VisitEvent]]:
+        """Every applied event of these visits; visits without any are absent."""
+        rows = self._connection.execute(
+            f"""
+            select e.payer_id, e.client_id, e.visit_id, e.arrival, e.event_id, e.type,
+                   (e.received_at at time zone 'UTC')::date, e.content
+              from visit_event e
+              join {_OF_VISITS}
+                on (e.payer_id, e.client_id, e.visit_id) = (n.payer_id, n.client_id, n.visit_id)
+             where e.status = 'applied'
+             order by e.arrival
+            """,
+            _visits(names),
+        )
+        events: dict[VisitName, list[VisitEvent]] = defaultdict(list)
+        for payer, client, visit, arrival, event_id, kind, received_on, content in rows:
+            events[payer, VisitKey(client_id=client, visit_id=visit)].append(
+                VisitEvent(
+                    arrival=arrival,
+                    client_id=client,
+                    event_id=event_id,
+                    type=kind,
+                    payer_id=payer,
+                    visit_id=visit,
+                    received_on=received_on,
+                    content=content_from(content) if content is not None else None,
+                )
+            )
+        return events
+
+    def visits_named(self, refs: Iterable[MemberRef]) -> list[VisitName]:
+        """Every visit of which an applied event names one of these members. Reads the whole inbox."""
+        rows = self._connection.execute(
+            f"""
+            select distinct e.payer_id, e.client_id, e.visit_id from visit_event e
+              join {_OF_MEMBERS} on (e.payer_id, e.content ->> 'member_id') = (m.payer_id, m.member_id)
+             where e.status = 'applied'
+            """,
+            _members(refs),
+        )
+        return [_name(row) for row in rows]
+
+    def last_arrival(self) -> int:
+        """The arrival of the newest event; 0 where there is none."""
+        row = self._connection.execute("select coalesce(max(arrival), 0) from visit_event").fetchone()
+        return int(row[0]) if row else 0
+
+    def visits_adrift(self, payer_id: str | None, after: int, to: int) -> list[VisitName]:
+        """Visits with an applied event that arrived in `(after, to]` with no row sure whose they are."""
+        rows = self._connection.execute(
+            """
+            select distinct e.payer_id, e.client_id, e.visit_id from visit_event e
+             where e.status = 'applied' and e.arrival > %(after)s and e.arrival <= %(to)s
+               and (%(payer)s::text is null or e.payer_id = %(payer)s)
+               and not exists (
+                    select from visit v
+                     where (v.payer_id, v.client_id, v.visit_id) = (e.payer_id, e.client_id, e.visit_id)
+                       and v.member_id = v.content ->> 'member_id')
+            """,
+            {"payer": payer_id, "after": after, "to": to},
+        )
+        return [_name(row) for row in rows]
+
+    def owners_of(self, names: Iterable[VisitName]) -> dict[VisitName, str | None]:
+        """The member that each of these visits' rows names; visits without a row are absent."""
+        rows = self._connection.execute(
+            f"""
+            select v.payer_id, v.client_id, v.visit_id, v.member_id from visit v
+              join {_OF_VISITS}
+                on (v.payer_id, v.client_id, v.visit_id) = (n.payer_id, n.client_id, n.visit_id)
+            """,
+            _visits(names),
+        )
+        return {_name(row): row[3] for row in rows}
+
+    def shards_of(self, names: Iterable[VisitName]) -> list[int]:
+        """The shards in which these visits' events are applied."""
+        rows = self._connection.execute(
+            f"""
+            select distinct e.shard from visit_event e
+              join {_OF_VISITS}
+                on (e.payer_id, e.client_id, e.visit_id) = (n.payer_id, n.client_id, n.visit_id)
+            """,
+            _visits(names),
+        )
+        return sorted(shard for (shard,) in rows)
+
+    def decisions_on(self, names: Iterable[VisitName]) -> dict[VisitName, DuplicateDecision]:
+        """The operator's last decision on each of these visits that has one."""
+        rows = self._connection.execute(
+            f"""
+            select distinct on (d.payer_id, d.client_id, d.visit_id)
+                   d.payer_id, d.client_id, d.visit_id, d.decision
+              from duplicate_decision d
+              join {_OF_VISITS}
+                on (d.payer_id, d.client_id, d.visit_id) = (n.payer_id, n.client_id, n.visit_id)
+             order by d.payer_id, d.client_id, d.visit_id, d.decided_at desc, d.decision_id desc
+            """,
+            _visits(names),
+        )
+        return {_name(row): row[3] for row in rows}
+
+    # The ledger
+
+    def ledger_sums(self, refs: Iterable[MemberRef]) -> dict[MemberRef, LedgerSums]:
+        """What the ledger entries of these members add up to; members without any are absent."""
+        rows = self._connection.execute(
+            f"""
+            select l.payer_id, l.member_id, {_KEY}, l.service_date, l.client_id, l.visit_id, l.hold_id,
+                   sum(l.used_delta)::bigint, sum(l.held_delta)::bigint, max(l.version)
+              from ledger_entry l join {_OF_MEMBERS} on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)
+             group by l.payer_id, l.member_id, {_KEY}, l.service_date, l.client_id, l.visit_id, l.hold_id
+            """,
+            _members(refs),
+        )
+        units: dict[MemberRef, list[PostedUnits]] = defaultdict(list)
+        versions: dict[MemberRef, dict[AccumulatorKey, int]] = defaultdict(dict)
+        for payer, member, plan, limit, basis, start, end, subject, *rest in rows:
+            on, client, visit, hold_id, used, held, version = rest
+            ref = MemberRef(payer_id=payer, member_id=member)
+            period = BenefitPeriod(basis=basis, start=start, end=end, subject=subject)
+            key = AccumulatorKey(plan_id=plan, limit_id=limit, period=period)
+            versions[ref][key] = max(version, versions[ref].get(key, 0))
+            if used or held:
+                name = VisitKey(client_id=client, visit_id=visit) if visit is not None else None
+                units[ref].append(
+                    PostedUnits(key=key, on=on, visit=name, hold_id=hold_id, used=used, held=held)
+                )
+        return {ref: LedgerSums(units=tuple(units[ref]), versions=found) for ref, found in versions.items()}
+
+
+def _members(refs: Iterable[MemberRef]) -> dict[str, Any]:
+    wanted = list(refs)
+    return {"payers": [ref.payer_id for ref in wanted], "members": [ref.member_id for ref in wanted]}
+
+
+def _visits(names: Iterable[VisitName]) -> dict[str, Any]:
+    wanted = list(names)
+    return {
+        "payers": [payer for payer, _ in wanted],
+        "clients": [key.client_id for _, key in wanted],
+        "visits": [key.visit_id for _, key in wanted],
+    }
+
+
+def _name(row: Any) -> VisitName:
+    return row[0], VisitKey(client_id=row[1], visit_id=row[2])

@@ -1,0 +1,91 @@
+"""Visits as rows: columns, the statement that saves many at once, and the values it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from shared.accounting.codec import content_from, visit_outcome_to
+from shared.domain.records import MemberRef, SavedVisit, StoredVisit
+from shared.domain.visit import Visit, VisitKey
+
+COLUMNS = """v.payer_id, v.client_id, v.visit_id, v.member_id, v.arrival, v.received_on, v.content,
+    v.corrected_by, v.voided_by, v.last_event, v.duplicate_decision, v.disposition, v.plan_id, v.outcome,
+    v.revision"""
+
+#: Writes visits whose row is as it was read (`revision`), and counts only those. The content is that of
+#: the event that gave it.
+SAVE = """
+insert into visit as v (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date, content,
+                        corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id,
+                        outcome, revision)
+select n.payer_id, n.client_id, n.visit_id, n.member_id, n.arrival, n.received_on, n.service_date, e.content,
+       n.corrected_by, n.voided_by, n.last_event, n.duplicate_decision, n.disposition, n.plan_id,
+       n.outcome::jsonb, n.revision + 1
+  from unnest(%(payers)b::text[], %(clients)b::text[], %(visits)b::text[], %(members)b::text[],
+              %(arrivals)b::bigint[], %(received)b::date[], %(dates)b::date[], %(content_of)b::bigint[],
+              %(corrected)b::bigint[], %(voided)b::bigint[], %(last)b::bigint[], %(decisions)b::text[],
+              %(dispositions)b::text[], %(plans)b::text[], %(outcomes)b::text[], %(revisions)b::bigint[])
+       as n (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date, content_of,
+             corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id, outcome, revision)
+  left join visit_event e on e.arrival = n.content_of
+on conflict (payer_id, client_id, visit_id) do update
+   set member_id = excluded.member_id, arrival = excluded.arrival, received_on = excluded.received_on,
+       service_date = excluded.service_date, content = excluded.content,
+       corrected_by = excluded.corrected_by, voided_by = excluded.voided_by,
+       last_event = excluded.last_event, duplicate_decision = excluded.duplicate_decision,
+       disposition = excluded.disposition, plan_id = excluded.plan_id, outcome = excluded.outcome,
+       revision = excluded.revision
+ where v.revision = excluded.revision - 1
+"""
+
+
+def visit_from(row: Sequence[Any]) -> tuple[str, str | None, StoredVisit]:
+    """Payer, member and stored visit of a row with `COLUMNS`, in that order."""
+    (payer, client, visit_id, member, arrival, received_on, content, corrected_by, voided_by, last_event) = (
+        row[:10]
+    )
+    decision, disposition, plan_id, outcome, revision = row[10:15]
+    visit = Visit(
+        key=VisitKey(client_id=client, visit_id=visit_id),
+        arrival=arrival,
+        received_on=received_on,
+        content=content_from(content) if content is not None else None,
+        corrected_by=corrected_by,
+        voided_by=voided_by,
+        duplicate_decision=decision,
+    )
+    stored = StoredVisit(
+        visit=visit,
+        last_event=last_event,
+        disposition=disposition,
+        plan_id=plan_id,
+        outcome=outcome,
+        revision=revision,
+    )
+    return payer, member, stored
+
+
+def values(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> dict[str, list[Any]]:
+    """The arrays that `SAVE` takes."""
+    visits = [saved.visit for _, saved in rows]
+    return {
+        "payers": [ref.payer_id for ref, _ in rows],
+        "clients": [visit.key.client_id for visit in visits],
+        "visits": [visit.key.visit_id for visit in visits],
+        "members": [visit.member_id for visit in visits],
+        "arrivals": [visit.arrival for visit in visits],
+        "received": [visit.received_on for visit in visits],
+        "dates": [visit.content.service.service_date if visit.content else None for visit in visits],
+        "content_of": [visit.corrected_by or visit.arrival for visit in visits],
+        "corrected": [visit.corrected_by for visit in visits],
+        "voided": [visit.voided_by for visit in visits],
+        "last": [saved.last_event for _, saved in rows],
+        "revisions": [saved.revision for _, saved in rows],
+        "decisions": [visit.duplicate_decision for visit in visits],
+        "dispositions": [saved.outcome.disposition for _, saved in rows],
+        "plans": [saved.outcome.plan_id for _, saved in rows],
+        "outcomes": [orjson.dumps(visit_outcome_to(saved.outcome)).decode() for _, saved in rows],
+    }

@@ -1,0 +1,171 @@
+"""Holds and overrides through the API."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.api_service import Api, check, event
+from tests.builders import MEMBER, PAYER
+
+LATER = "2099-01-01T00:00:00Z"
+
+
+def place(api: Api, key: str = "k1", **changes: Any) -> Any:
+    """Ask for a hold under an idempotency key."""
+    body = check(expires_at=LATER, **changes)
+    return api.post("/v1/holds", body, headers={"Idempotency-Key": key})
+
+
+def fill(api: Api, visits: int) -> None:
+    """Count so many visits of the sample member."""
+    api.post("/v1/visit-events/batch", {"events": [event(n) for n in range(1, visits + 1)]})
+    api.installation.drain()
+
+
+def test_hold_keeps_a_unit_until_it_is_released(api: Api) -> None:
+    """Held units are shown, and given back."""
+    placed = place(api)
+    assert placed.status_code == 201
+    assert placed.get_json()["state"] == "pending"
+    (shown,) = api.post("/v1/eligibility-checks", check()).get_json()["accumulators"]
+    assert (shown["held"], shown["remaining"]) == (1, 19)
+    hold_id = placed.get_json()["hold_id"]
+    assert api.post(f"/v1/holds/{hold_id}/release").get_json()["state"] == "released"
+    assert api.post(f"/v1/holds/{hold_id}/release").get_json()["state"] == "released"
+    assert api.get(f"/v1/holds/{hold_id}").get_json()["state"] == "released"
+    (shown,) = api.post("/v1/eligibility-checks", check()).get_json()["accumulators"]
+    assert (shown["held"], shown["remaining"]) == (0, 20)
+
+
+def test_last_unit_is_promised_once(api: Api) -> None:
+    """Of two clinics that race for the last unit one has a hold, the other a 409."""
+    fill(api, 19)
+    barrier = threading.Barrier(2)
+
+    def ask(name: str) -> int:
+        barrier.wait()
+        return int(place(api, name).status_code)
+
+    api.installation.key("ehr")
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(ask, ["a", "b"])) == [201, 409]
+    refused = place(api, "c")
+    assert refused.get_json(force=True)["type"] == "/problems/limit_exhausted"
+    assert refused.get_json(force=True)["reasons"][0]["carc"] == "119"
+
+
+def test_hold_is_decided_after_pending_events(api: Api) -> None:
+    """Twenty visits that nobody has counted yet leave no room."""
+    api.post("/v1/visit-events/batch", {"events": [event(n) for n in range(1, 21)]})
+    assert place(api).status_code == 409
+    assert api.get("/v1/visit-events/e20").get_json()["status"] == "applied"
+
+
+def test_visit_posts_the_hold_it_names(api: Api) -> None:
+    """One count, not two; then the hold cannot be released."""
+    hold_id = place(api).get_json()["hold_id"]
+    api.post("/v1/visit-events", event(1, hold_id=hold_id))
+    api.installation.drain()
+    (shown,) = api.post("/v1/eligibility-checks", check()).get_json()["accumulators"]
+    assert (shown["used"], shown["held"]) == (1, 0)
+    assert api.get(f"/v1/holds/{hold_id}").get_json()["state"] == "posted"
+    assert api.post(f"/v1/holds/{hold_id}/release").status_code == 409
+
+
+def test_repeated_request_answers_as_the_first(api: Api) -> None:
+    """The same key and body promise nothing more; another body is a conflict."""
+    first, again = place(api), place(api)
+    assert again.status_code == 201
+    assert again.headers["Idempotent-Replay"] == "true"
+    assert again.get_json() == first.get_json()
+    assert place(api, state="MN").get_json(force=True)["type"] == "/problems/idempotency_conflict"
+    assert api.installation.rows("select count(*) from hold") == [(1,)]
+
+
+def test_key_is_the_clients_own(api: Api) -> None:
+    """Two clients may use the same idempotency key, and do not see each other's holds."""
+    hold_id = place(api).get_json()["hold_id"]
+    other = api.installation.key("ehr", name="other-ehr")
+    body = check(expires_at=LATER)
+    mine = api.post("/v1/holds", body, key=other, headers={"Idempotency-Key": "k1"})
+    assert mine.status_code == 201
+    assert mine.get_json()["hold_id"] != hold_id
+    assert api.get(f"/v1/holds/{hold_id}", key=other).status_code == 404
+    assert api.post(f"/v1/holds/{hold_id}/release", key=other).status_code == 404
+
+
+@pytest.mark.parametrize("key", [None, "", "x" * 201])
+def test_hold_needs_a_key(api: Api, key: str | None) -> None:
+    """Without a usable key a repeat could not be told from a second request."""
+    headers = {} if key is None else {"Idempotency-Key": key}
+    assert api.post("/v1/holds", check(expires_at=LATER), headers=headers).status_code == 400
+
+
+def test_hold_that_would_be_over_already_is_refused(api: Api) -> None:
+    """Nothing can be promised until yesterday."""
+    refused = api.post(
+        "/v1/holds", check(expires_at="2020-01-01T00:00:00Z"), headers={"Idempotency-Key": "k"}
+    )
+    assert refused.status_code == 422
+
+
+def test_hold_ends_three_days_after_its_service_by_default(api: Api) -> None:
+    """Unless it says otherwise."""
+    answer = api.post("/v1/holds", check(service_date="2098-03-04"), headers={"Idempotency-Key": "k"})
+    assert answer.get_json()["expires_at"] == "2098-03-07T00:00:00Z"
+
+
+def test_check_that_names_a_hold_counts_its_unit_as_free(api: Api) -> None:
+    """The patient who holds the last unit is covered."""
+    fill(api, 19)
+    hold_id = place(api).get_json()["hold_id"]
+    assert api.post("/v1/eligibility-checks", check()).get_json()["decision"] == "not_covered"
+    named = api.post("/v1/eligibility-checks", check(hold_id=hold_id)).get_json()
+    assert named["decision"] == "covered_with_conditions"
+
+
+def grant(**changes: Any) -> dict[str, Any]:
+    """An override for the sample member."""
+    return {
+        "payer_id": PAYER,
+        "member_id": MEMBER,
+        "limit_id": "dry-needling",
+        "service_date": "2026-03-04",
+        "quantity": 1,
+        "approver": "appeals desk",
+        "reason": "appeal won",
+        **changes,
+    }
+
+
+def test_override_gives_the_next_visit_its_unit_and_takes_it_back(api: Api) -> None:
+    """The twenty-first visit counts while the override stands."""
+    fill(api, 21)
+    granted = api.post("/v1/overrides", grant(), role="admin")
+    assert granted.status_code == 201
+    (shown,) = api.post("/v1/eligibility-checks", check()).get_json()["accumulators"]
+    assert (shown["allowed"], shown["used"], shown["remaining"]) == (21, 21, 0)
+    override_id = granted.get_json()["override_id"]
+    revoked = api.post(f"/v1/overrides/{override_id}/revoke", role="admin")
+    assert revoked.get_json()["revoked_at"] is not None
+    again = api.post(f"/v1/overrides/{override_id}/revoke", role="admin")
+    assert again.get_json()["revoked_at"] == revoked.get_json()["revoked_at"]
+    (shown,) = api.post("/v1/eligibility-checks", check()).get_json()["accumulators"]
+    assert (shown["allowed"], shown["used"], shown["remaining"]) == (20, 20, 0)
+
+
+def test_override_of_a_limit_that_is_not_there_is_refused(api: Api) -> None:
+    """A slip of the pen in the limit's name does not pass for a grant."""
+    refused = api.post("/v1/overrides", grant(limit_id="dry-needeling"), role="admin")
+    assert refused.status_code == 422
+
+
+def test_override_of_another_payer_cannot_be_revoked(api: Api) -> None:
+    """It is not there for an admin of another payer."""
+    override_id = api.post("/v1/overrides", grant(), role="admin").get_json()["override_id"]
+    key = api.installation.key("admin", "medicare")
+    assert api.post(f"/v1/overrides/{override_id}/revoke", key=key).status_code == 404

@@ -1,0 +1,73 @@
+"""What a new catalog changes is known before it is activated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.catalog import build_catalog
+from shared.domain.catalog_diff import changes_between
+from shared.domain.rule_document import RuleDocument
+from tests.unit.rules.builders import ask, catalog_of, document, invented, packaged, plan
+
+EARLY, LATE = date(2021, 1, 1), date(2026, 1, 1)
+
+
+def version(number: int, start: date, allowed: int) -> RuleDocument:
+    """A version of the invented policy with a limit."""
+    return document(
+        version=number,
+        effective={"from": start},
+        limits=[{"limit_id": "dn", "codes": ["service:dry_needling"], "allowed": allowed}],
+    )
+
+
+def test_equal_catalogs_have_no_changes() -> None:
+    """Loading the same again touches nothing."""
+    changes = changes_between(packaged(), packaged())
+    assert (changes.documents, changes.everywhere) == ((), False)
+
+
+def test_added_changed_and_removed_versions_are_listed() -> None:
+    """Each version that differs is named with its kind, payers and dates."""
+    before = catalog_of(version(1, EARLY, 20), version(2, LATE, 12))
+    after = catalog_of(version(1, EARLY, 20), version(2, LATE, 15), version(3, LATE, 10))
+    changes = changes_between(before, after)
+    assert [(c.version, c.kind, c.start) for c in changes.documents] == [
+        (2, "changed", LATE),
+        (3, "added", LATE),
+    ]
+    assert [c.kind for c in changes_between(after, packaged()).documents] == ["removed"] * 3
+    assert changes.touch("invented-payer", LATE)
+    assert not changes.touch("invented-payer", date(2025, 12, 31))
+    assert not changes.touch("aetna", LATE)
+
+
+def test_change_of_words_or_codes_touches_everything() -> None:
+    """Without its state scope the catalog may answer anyone differently."""
+    bare = build_catalog(replace(packaged(), state_scope=type(packaged().state_scope)()))
+    assert changes_between(packaged(), bare).touch("anyone", EARLY)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from((EARLY, LATE)), st.integers(10, 12)), max_size=3),
+    st.lists(st.tuples(st.sampled_from((EARLY, LATE)), st.integers(10, 12)), max_size=3),
+    st.dates(date(2020, 6, 1), date(2026, 12, 31)),
+)
+def test_what_is_not_touched_answers_the_same(
+    old: list[tuple[date, int]], new: list[tuple[date, int]], on: date
+) -> None:
+    """Where the changes say that a service is not touched, both catalogs decide and claim alike."""
+    before, after = (
+        catalog_of(*(version(n, start, allowed) for n, (start, allowed) in enumerate(given, 1)))
+        for given in (old, new)
+    )
+    changes = changes_between(before, after)
+    for payer in ("invented-payer", "aetna"):
+        asked = invented(of=plan(payer), on=on)
+        if not changes.touch(payer, on):
+            one, other = ask(asked, before), ask(asked, after)
+            assert (one.decision, one.claims) == (other.decision, other.claims)
