@@ -1,6 +1,6 @@
 """Runs docker-compose.yml for real, breaks it in the ways that happen, and says what became of it.
 
-    make prove-compose                                     everything, about two minutes
+    make prove-compose                                     everything, some minutes
     .venv/bin/python -m deploy.prove_compose --no-build   with the images that are there
 
 Needs Docker with Compose. It works in a project of its own, with secrets and volumes of its own that are
@@ -115,7 +115,7 @@ def redis_is_flushed(stack: Stack) -> str:
     expect(comparable(check(stack, member)) == before, "the answer changed with FLUSHALL")
     send(stack, [visit(member, 2)])
     wait_for(lambda: stack.used(member) == 2, CATCH_UP_SECONDS_MAX, "nothing is counted after FLUSHALL")
-    return "FLUSHALL: the same answer, and the next visit counted"
+    return "all keys deleted; the same answer, and the next visit counted"
 
 
 def redis_is_stopped(stack: Stack) -> str:
@@ -129,7 +129,7 @@ def redis_is_stopped(stack: Stack) -> str:
     stack.compose("start", "redis")
     stack.await_health("redis", "worker", "beat")
     expect(stack.used(member) == 1, "the count changed when Redis came back")
-    return "stopped: answers right, a visit counted, readyz says degraded; started: as before"
+    return "answers right, a visit counted, readyz says degraded; started again: as before"
 
 
 def postgres_is_stopped(stack: Stack) -> str:
@@ -157,7 +157,7 @@ def postgres_is_stopped(stack: Stack) -> str:
     wait_for(lambda: stack.used(member) == 2, CATCH_UP_SECONDS_MAX, "nothing is counted afterwards")
     stack.await_health(*SERVICES)
     return (
-        f"stopped: 503 indeterminate in {seconds:.1f} s with Retry-After; started: answers after "
+        f"503 indeterminate in {seconds:.1f} s, with Retry-After; started again: answers after "
         f"{recovered:.1f} s, the count as before, the next visit counted"
     )
 
@@ -170,7 +170,7 @@ def survives_down_and_up(stack: Stack) -> str:
     stack.compose("up", "--detach", "--no-build")
     stack.await_health(*SERVICES)
     expect(stack.used(member) == 1, "the count is gone")
-    return "down and up: keys, members and counts are there"
+    return "keys, members and counts are there"
 
 
 def loses_nothing(stack: Stack) -> str:

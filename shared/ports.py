@@ -29,15 +29,15 @@ Clock = Callable[[], datetime]
 class Inbox(Protocol):
     """Accepted visit events on their way to the ledger, and afterwards."""
 
-    def claim_shard(self, shard: int) -> bool:
-        """Take the shard until the transaction ends; False when another drainer has it."""
+    def claim_shards(self, shards: Sequence[int]) -> list[int]:
+        """Take shards until the transaction ends; those that another drainer has are left out."""
         ...
 
-    def pending(self, shard: int, limit: int, now: datetime) -> list[PendingEvent]:
-        """The shard's oldest pending events that are due, in arrival order, at most `limit`."""
+    def pending(self, shards: Sequence[int], of_each: int, now: datetime) -> list[PendingEvent]:
+        """The oldest pending events that are due, at most `of_each` of each shard, in arrival order."""
         ...
 
-    def pending_among(self, shard: int, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:
+    def pending_among(self, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:
         """Those of the given events that are still pending and due."""
         ...
 
@@ -103,8 +103,8 @@ class MemberBooks(Protocol):
         """Keep these payers' plans and rules as they are until the transaction ends."""
         ...
 
-    def due_refolds(self, shard: int, limit: int) -> list[MemberRef]:
-        """Members of the shard to fold again, oldest request first."""
+    def due_refolds(self, shards: Sequence[int], limit: int) -> list[MemberRef]:
+        """Members of these shards to fold again, oldest request first."""
         ...
 
     def requested_refolds(self, refs: Iterable[MemberRef]) -> dict[MemberRef, str]:
@@ -127,8 +127,8 @@ class Holds(Protocol):
         """Store a granted hold."""
         ...
 
-    def due(self, now: datetime, limit: int) -> list[HoldRow]:
-        """Pending holds whose time is over, the oldest first."""
+    def due(self, now: datetime, limit: int, skip: int = 0) -> list[HoldRow]:
+        """Pending holds whose time is over, the oldest first, without the oldest `skip`."""
         ...
 
     def end(self, hold_id: str, end_state: str) -> int:

@@ -70,7 +70,9 @@ _states = st.builds(
     carried=_counts,
     visits=_counts,
     allowed=st.integers(min_value=-(2**31), max_value=2**31 - 1),
-    days=st.lists(st.builds(DayUse, on=_dates, shared=_counts, granted=_counts, visits=_counts), max_size=5).map(tuple),
+    days=st.lists(
+        st.builds(DayUse, on=_dates, shared=_counts, granted=_counts, visits=_counts), max_size=5
+    ).map(tuple),
     held_days=st.lists(st.tuples(_dates, _counts), max_size=5).map(tuple),
 )
 

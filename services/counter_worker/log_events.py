@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: Events of a shard were applied: shard, applied, failed, counters, seconds.
-SHARD_DRAINED = "shard_drained"
+SHARDS_DRAINED = "shards_drained"
 #: Counters could not be written; the sweep finds them: counters.
 PROJECTION_FAILED = "projection_failed"
 #: A wake flag could not be lowered, or a further wake-up sent; the sweep finds the work: shard.

@@ -117,8 +117,11 @@ class DisposableCounters(Counters, Protocol):
 class WakeFlags(Protocol):
     """Says of each shard whether a wake-up is on its way, so that no second one is sent."""
 
-    def lower(self, shard: int) -> None:
-        """From now on a wake-up is sent again. Raises CountersUnavailable."""
+    def lower_raised(self) -> list[int]:
+        """Lower every flag, so that wake-ups are sent again; the shards whose flag was up.
+
+        Raises CountersUnavailable.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from services.counter_worker import log_events
 from services.counter_worker.pulse import Pulse
+from shared.adapters.logs import described
 
 #: A few beats are missed before the thread steps in. Expiry must take effect within five seconds.
 SILENT_SECONDS = 2.5
@@ -62,7 +63,10 @@ class Standby:
 
     def _run(self) -> None:
         while not self._stopped.wait(STEP_SECONDS):
-            self.step()
+            try:
+                self.step()
+            except Exception as error:  # noqa: BLE001 - the thread's outermost loop
+                _log.error(log_events.JOB_FAILED, job="standby", **described(error))
 
     def step(self) -> None:
         """One look."""

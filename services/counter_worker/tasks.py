@@ -39,8 +39,8 @@ def register_tasks(app: Celery, tools: Callable[[], Tools], pulse: Pulse) -> Non
         with pulse.task(periodic=False), surviving(DRAIN_SHARD):
             if not 0 <= shard < SHARDS:
                 raise ValueError("no such shard")
-            if draining.drain_shard(tools(), shard):
-                _come_back(app, shard)
+            for left in draining.drain_shard(tools(), shard):
+                _come_back(app, left)
 
     def periodic(name: str, job: Callable[[Tools], object]) -> None:
         @app.task(name=name, **_OPTIONS)

@@ -9,7 +9,9 @@ from environs import Env, EnvError
 
 from shared.adapters.environment import Environment, SettingsError, load_environment
 
-CONNECTIONS_MAX = 16
+#: More than the threads that serve (32): reading a newly activated catalog takes a second connection,
+#: which must be there while every other thread holds one.
+CONNECTIONS_MAX = 36
 WAITERS_MAX = 12
 LOADERS_MAX = 4
 

@@ -1,7 +1,8 @@
-"""Draining a shard of the inbox: claim, load, adjudicate, post, commit.
+"""Draining shards of the inbox: claim, load, adjudicate, post, commit.
 
-One call is one transaction over at most `batch_max` events. A batch that fails is applied again event
-by event, so that a poison event is found and put aside without holding up its shard.
+One call is one transaction over about `batch_max` events of all the shards it could claim, so that a
+few events here and there cost no more than many in one place. A batch that fails is applied again
+event by event, so that a poison event is found and put aside without holding up its shard.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from shared.accounting.posting import Posting
 from shared.domain.errors import ConcurrentChange, StoreUnavailable
 from shared.domain.inbox import PendingEvent
 from shared.domain.records import CounterImage
-from shared.ports import Clock, Database, RulesSource, Transaction
+from shared.ports import Clock, Database, RulesSource
 
 #: A drainer sees every payer: the walls are at the API.
 EVERY_PAYER = ("*",)
@@ -25,10 +26,13 @@ ATTEMPTS_MAX = 5
 #: A batch may take longer than a request: many members are folded in it.
 DRAIN_SECONDS = 20.0
 
+#: Events taken of each shard, however many shards share a batch.
+_EVENTS_OF_A_SHARD_MIN = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainReport:
-    """What one call did. `more` says that the shard may have further work; `busy` that another has it."""
+    """What one call did. `more`: a shard may have further work; `busy`: others have all of them."""
 
     busy: bool = False
     applied: int = 0
@@ -40,27 +44,39 @@ class DrainReport:
 def drain_shard(
     database: Database, rules: RulesSource, clock: Clock, shard: int, batch_max: int
 ) -> DrainReport:
-    """Apply the shard's oldest pending events and refold requests, in one commit.
+    """Drain one shard; see `drain_shards`."""
+    return drain_shards(database, rules, clock, [shard], batch_max)
 
-    Raises StoreUnavailable; what was not committed is applied again later, once (I2).
+
+def drain_shards(
+    database: Database, rules: RulesSource, clock: Clock, shards: Sequence[int], batch_max: int
+) -> DrainReport:
+    """Apply the oldest pending events and refold requests of these shards, in one commit.
+
+    Shards that another drainer has are left to it. Raises StoreUnavailable; what was not committed is
+    applied again later, once (I2).
     """
     try:
-        return _drain(database, rules, clock, shard, batch_max)
+        return _drain(database, rules, clock, shards, batch_max)
     except ConcurrentChange:
         return DrainReport(more=True)
     except StoreUnavailable:
         raise
     except Exception:  # noqa: BLE001 - whatever an event breaks, the others of its shard go on
-        return _isolate(database, rules, clock, shard, batch_max)
+        return _isolate(database, rules, clock, shards, batch_max)
 
 
-def _drain(database: Database, rules: RulesSource, clock: Clock, shard: int, batch_max: int) -> DrainReport:
+def _drain(
+    database: Database, rules: RulesSource, clock: Clock, shards: Sequence[int], batch_max: int
+) -> DrainReport:
     now = clock()
+    of_each = max(batch_max // len(shards), min(batch_max, _EVENTS_OF_A_SHARD_MIN))
     with database.transaction(EVERY_PAYER, seconds=DRAIN_SECONDS) as tx:
-        if not tx.inbox.claim_shard(shard):
+        claimed = tx.inbox.claim_shards(shards)
+        if not claimed:
             return DrainReport(busy=True)
-        events = tx.inbox.pending(shard, batch_max, now)
-        refolds = tx.books.due_refolds(shard, batch_max)
+        events = tx.inbox.pending(claimed, of_each, now)
+        refolds = tx.books.due_refolds(claimed, batch_max)
         if not events and not refolds:
             return DrainReport()
         posting = Posting(tx, rules, now)
@@ -68,20 +84,22 @@ def _drain(database: Database, rules: RulesSource, clock: Clock, shard: int, bat
         tx.inbox.finish([posting.apply(event) for event in events], now)
         images = posting.save()
         tx.commit()
-    more = len(events) == batch_max or len(refolds) == batch_max
+    more = len(events) >= of_each or len(refolds) == batch_max
     return DrainReport(applied=len(events), more=more, images=tuple(images))
 
 
-def _isolate(database: Database, rules: RulesSource, clock: Clock, shard: int, batch_max: int) -> DrainReport:
+def _isolate(
+    database: Database, rules: RulesSource, clock: Clock, shards: Sequence[int], batch_max: int
+) -> DrainReport:
     """Apply each pending event in a transaction of its own; count a failed attempt where one fails."""
     now = clock()
     with database.transaction(EVERY_PAYER) as tx:
-        events: Sequence[PendingEvent] = tx.inbox.pending(shard, batch_max, now)
+        events: Sequence[PendingEvent] = tx.inbox.pending(shards, max(batch_max // len(shards), 1), now)
     applied, failed = 0, 0
     images: list[CounterImage] = []
     for event in events:
         try:
-            images += _apply_alone(database, rules, shard, event, now)
+            images += _apply_alone(database, rules, event, now)
             applied += 1
         except ConcurrentChange:
             continue
@@ -94,10 +112,11 @@ def _isolate(database: Database, rules: RulesSource, clock: Clock, shard: int, b
 
 
 def _apply_alone(
-    database: Database, rules: RulesSource, shard: int, event: PendingEvent, now: datetime
+    database: Database, rules: RulesSource, event: PendingEvent, now: datetime
 ) -> list[CounterImage]:
     with database.transaction(EVERY_PAYER) as tx:
-        if not tx.inbox.claim_shard(shard) or not _still_pending(tx, shard, event, now):
+        # Whether nobody applied it since it was read shows once the shard is ours.
+        if not tx.inbox.claim_shards([event.shard]) or not tx.inbox.pending_among([event.arrival], now):
             return []
         posting = Posting(tx, rules, now)
         posting.open_for([event])
@@ -105,13 +124,6 @@ def _apply_alone(
         images = posting.save()
         tx.commit()
     return images
-
-
-def _still_pending(tx: Transaction, shard: int, event: PendingEvent, now: datetime) -> bool:
-    """Whether nobody applied it since it was read, now that the shard is ours."""
-    return any(
-        found.arrival == event.arrival for found in tx.inbox.pending_among(shard, [event.arrival], now)
-    )
 
 
 def _count_failure(database: Database, event: PendingEvent, error: Exception, now: datetime) -> None:

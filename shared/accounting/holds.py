@@ -11,10 +11,11 @@ from shared.accounting.book import MemberBook
 from shared.accounting.codec import Json, hold_outcome_to, service_from
 from shared.accounting.determination_body import limit_standing_to
 from shared.accounting.settling import open_settled
+from shared.domain.adjudication import Fold
 from shared.domain.determination import Determination, MemberStanding, determine
 from shared.domain.errors import Conflict
 from shared.domain.evaluation import COVERING, Reason
-from shared.domain.history import Rules
+from shared.domain.history import History, Rules, VisitOutcome
 from shared.domain.hold import Hold, HoldState
 from shared.domain.hold_records import HoldRequest, HoldRow, NewHold
 from shared.domain.records import Cause, CounterImage
@@ -57,13 +58,11 @@ def place_hold(
     hold = Hold(
         hold_id=request.hold_id, arrival=tx.holds.next_arrival(), service=service, quantity=request.quantity
     )
-    before = book.history
-    cause = Cause(kind="hold", id=request.hold_id)
-    book.refold(replace(before, holds=(*before.holds, hold)), cause)
-    outcome = book.fold.hold(request.hold_id)
-    if not outcome.postings:
-        book.refold(before, cause)
+    held = replace(book.history, holds=(*book.history.holds, hold))
+    if not _has_room(current, book, held, hold, found):
         raise HoldRefused("limit_exhausted", found.reasons, posting.save())
+    book.refold(held, Cause(kind="hold", id=request.hold_id))
+    outcome = book.fold.hold(request.hold_id)
     answer = {
         "hold_id": request.hold_id,
         "state": outcome.state,
@@ -84,6 +83,26 @@ def place_hold(
     return answer, posting.save()
 
 
+def _has_room(rules: Rules, book: MemberBook, held: History, hold: Hold, found: Determination) -> bool:
+    """Whether the units that a hold asks for are free, all of them and in every limit it feeds.
+
+    A hold goes ahead of the order, so it must not be granted at the cost of visits that are counted.
+    Only where service dates make the order may it take the place of a later one, as its visit would.
+    """
+    if any(limit.room < hold.quantity for limit in found.limits):
+        return False
+    trial = Fold(held, rules)
+    if not trial.hold(hold.hold_id).postings:
+        return False
+    if any(limit.limit.ordering == "service_date" for limit in found.limits):
+        return True
+    return all(_units(trial.outcome(visit.key)) >= _units(book.outcome(visit.key)) for visit in held.visits)
+
+
+def _units(outcome: VisitOutcome | None) -> int:
+    return sum(posting.units for posting in outcome.postings) if outcome else 0
+
+
 def _refusal(found: Determination) -> str:
     exhausted = any(reason.code == "limit_exhausted" for reason in found.reasons)
     return "limit_exhausted" if exhausted else "not_covered"
@@ -97,13 +116,14 @@ def release_hold(
 
 
 def expire_due(
-    tx: Transaction, rules: RulesSource, now: datetime, limit: int
+    tx: Transaction, rules: RulesSource, now: datetime, limit: int, skip: int = 0
 ) -> tuple[int, list[CounterImage]]:
     """End up to `limit` pending holds whose time is over, each member's pending events applied first.
 
-    Returns how many expired, and the counters to show after the commit. Safe to run twice.
+    The oldest `skip` of them are left as they are. Returns how many expired, and the counters to show
+    after the commit. Safe to run twice.
     """
-    rows = tx.holds.due(now, limit)
+    rows = tx.holds.due(now, limit, skip)
     if not rows:
         return 0, []
     _, images = _end(tx, rules, now, rows, "expired")

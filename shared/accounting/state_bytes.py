@@ -37,6 +37,7 @@ class _Member:
 
 def stored_state(tx: OperatorTransaction, refs: Iterable[MemberRef]) -> bytes:
     """The stored state of these members; those merged into another are in that other's."""
+    members = {stored.ref: stored for stored in tx.books.read(refs).values()}
     return _bytes(
         _Member(
             ref=stored.ref,
@@ -47,7 +48,7 @@ def stored_state(tx: OperatorTransaction, refs: Iterable[MemberRef]) -> bytes:
             },
             holds={hold_id: (hold.state, hold.outcome) for hold_id, hold in stored.holds.items()},
         )
-        for stored in tx.books.read(refs).values()
+        for stored in members.values()
     )
 
 

@@ -26,13 +26,15 @@ class AccumulatorKey:
 class DayUse:
     """What was counted on one service date: `shared` units, `granted` ones of a visit's own override, visits.
 
-    `visits` may be more than the units: a second visit on a counted day adds none.
+    `ahead` is the part of the shared units that stands ahead of the order: brought by a posted hold or
+    an opening balance. `visits` may be more than the units: a second visit on a counted day adds none.
     """
 
     on: date
     shared: int
     granted: int
     visits: int
+    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ class Tally:
     granted_days: dict[date, int] = field(default_factory=dict)
     held_days: dict[date, int] = field(default_factory=dict)
     visit_days: dict[date, int] = field(default_factory=dict)
+    ahead_days: dict[date, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: Accumulator) -> Tally:
@@ -98,6 +101,7 @@ class Tally:
             granted_days={day.on: day.granted for day in state.days if day.granted},
             held_days=dict(state.held_days),
             visit_days={day.on: day.visits for day in state.days if day.visits},
+            ahead_days={day.on: day.ahead for day in state.days if day.ahead},
         )
 
     def counted_on(self, day: date) -> bool:
@@ -113,24 +117,34 @@ class Tally:
         """Units a service on `on` still finds, when `allowed` of them are shared by all; never negative.
 
         A rolling limit is as full as the fullest of the windows that contain `on`. With `up_to`,
-        only units of service dates up to it count: the place of a service in `service_date` order.
+        units of later service dates make way unless they stand ahead of the order: that is the place
+        of a service in `service_date` order.
         """
         if limit.basis == "rolling_days":
             return max(0, allowed - self.fullest_window(limit.rolling_days or 1, on, up_to=up_to))
         taken = self.used - self.granted
         if up_to is not None:
-            taken -= sum(units for day, units in self.shared_days.items() if day > up_to)
+            taken -= sum(units for day, units in self._making_way(up_to))
         return max(0, allowed - taken - self.held)
+
+    def _making_way(self, up_to: date) -> list[tuple[date, int]]:
+        """The shared units of dates after `up_to` that an earlier service may take the place of."""
+        return [
+            (day, units - self.ahead_days.get(day, 0))
+            for day, units in self.shared_days.items()
+            if day > up_to
+        ]
 
     def fullest_window(self, length: int, on: date, *, up_to: date | None = None) -> int:
         """The most shared and held units in any window of `length` dates that contains `on`."""
         taken: dict[date, int] = {}
         for days in (self.shared_days, self.held_days):
             for day, units in days.items():
-                if abs((day - on).days) < length and (
-                    up_to is None or days is self.held_days or day <= up_to
-                ):
+                if abs((day - on).days) < length:
                     taken[day] = taken.get(day, 0) + units
+        for day, units in self._making_way(up_to) if up_to is not None else ():
+            if day in taken:
+                taken[day] -= units
         last_days = [on, *(day for day in taken if day > on)]
         return max(self._in_window(taken, length, last) for last in last_days)
 
@@ -139,12 +153,16 @@ class Tally:
         start, end = rolling_window(length, last)
         return sum(units for day, units in taken.items() if start <= day < end)
 
-    def used_in_window(self, length: int, on: date) -> tuple[int, int]:
-        """Used and held units of the window of `length` dates that ends with `on`."""
-        start, end = rolling_window(length, on)
-        shared = self._in_window(self.shared_days, length, on)
-        granted = sum(units for day, units in self.granted_days.items() if start <= day < end)
-        return shared + granted, self._in_window(self.held_days, length, on)
+    def used_in_window(self, length: int, on: date) -> tuple[int, int, int]:
+        """Used, held and granted units of the window of `length` dates that ends with `on`.
+
+        The granted ones are part of the used ones.
+        """
+        shared, held, granted = (
+            self._in_window(days, length, on)
+            for days in (self.shared_days, self.held_days, self.granted_days)
+        )
+        return shared + granted, held, granted
 
     def allow(self, allowed: int) -> None:
         """Note that units were weighed against `allowed` shared ones; the most is what is kept."""
@@ -160,7 +178,8 @@ class Tally:
         if not limit.divisible:
             self.visits += units
         if units and limit.basis == "rolling_days":
-            self.shared_days[on] = self.shared_days.get(on, 0) + units
+            for days in (self.shared_days, self.ahead_days):
+                days[on] = days.get(on, 0) + units
 
     def carry(self, units: int, on: date) -> None:
         """Count one visit under another plan, as far as it fits here."""
@@ -174,15 +193,16 @@ class Tally:
         if not self.held_days[on]:
             del self.held_days[on]
 
-    def count(self, units: int, granted: int, on: date) -> None:
-        """Count one visit of `units`, of which `granted` come from its own override."""
+    def count(self, units: int, granted: int, on: date, *, ahead: int = 0) -> None:
+        """Count one visit of `units`, of which `granted` come from its own override, `ahead` from its hold."""
         self.used += units
         self.granted += granted
         self.visits += 1
         if not self.keeps_days:
             return
         self.visit_days[on] = self.visit_days.get(on, 0) + 1
-        for days, part in ((self.shared_days, units - granted), (self.granted_days, granted)):
+        parts = ((self.shared_days, units - granted), (self.granted_days, granted), (self.ahead_days, ahead))
+        for days, part in parts:
             if part:
                 days[on] = days.get(on, 0) + part
 
@@ -196,6 +216,7 @@ class Tally:
                     shared=self.shared_days.get(day, 0),
                     granted=self.granted_days.get(day, 0),
                     visits=self.visit_days.get(day, 0),
+                    ahead=self.ahead_days.get(day, 0),
                 )
                 for day in sorted(self.shared_days.keys() | self.visit_days.keys())
             )

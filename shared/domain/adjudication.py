@@ -303,7 +303,7 @@ class Fold:
             allowed=weighed.allowed + granted,
         )
         tally.allow(weighed.allowed)
-        tally.count(units, granted, on)
+        tally.count(units, granted, on, ahead=min(units - granted, weighed.reserved))
         return posting
 
     def _carry(self, candidate: Candidate, weighed: list[Weighed], postings: list[Posting]) -> list[Posting]:

@@ -38,7 +38,9 @@ class LimitStanding:
     """How one limit stands for a service date; all counts in the limit's measure.
 
     `period_start` and `period_end` bound what is counted, `[start, end)`; of a rolling limit it is
-    the window that ends with the service date. They are None where the basis has no dates.
+    the window that ends with the service date. They are None where the basis has no dates. `room` is
+    what a service of that date still finds in its place of the limit's order, `remaining` what is
+    left whatever the order.
     """
 
     limit: Limit
@@ -49,6 +51,7 @@ class LimitStanding:
     used: int
     held: int
     remaining: int
+    room: int
     version: int
     pending_events: int
     exhausted: bool
@@ -156,14 +159,14 @@ def limits_on(rules: Rules, standing: MemberStanding, on: date) -> tuple[LimitSt
 def _limit_standing(weighed: Weighed, standing: MemberStanding, on: date) -> LimitStanding:
     limit, tally, period = weighed.claim.limit, weighed.tally, weighed.key.period
     bounds: tuple[date | None, date | None] = (period.start, period.end)
-    used, held = tally.used, tally.held
+    used, held, granted = tally.used, tally.held, tally.granted
     if limit.basis == "rolling_days":
         length = limit.rolling_days or 1
         bounds = rolling_window(length, on)
-        used, held = tally.used_in_window(length, on)
+        used, held, granted = tally.used_in_window(length, on)
     elif period.start == UNBOUNDED_START:
         bounds = (None, None)
-    allowed = weighed.allowed + (tally.granted if limit.basis != "rolling_days" else 0)
+    allowed = weighed.allowed + granted
     return LimitStanding(
         limit=limit,
         key=weighed.key,
@@ -173,6 +176,7 @@ def _limit_standing(weighed: Weighed, standing: MemberStanding, on: date) -> Lim
         used=used,
         held=held,
         remaining=max(0, allowed - used - held),
+        room=weighed.room,
         version=standing.versions.get(weighed.key, 0),
         pending_events=standing.pending_events,
         exhausted=bool(weighed.quantity) and not weighed.fitting,

@@ -34,6 +34,7 @@ class PendingEvent:
     """A pending event as stored. `content` is the contract's JSON object, None for a void."""
 
     arrival: int
+    shard: int
     payer_id: str
     key: VisitKey
     event_id: str

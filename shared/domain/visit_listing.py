@@ -25,6 +25,8 @@ class VisitRow:
     """A visit as it stands, who reported it, what became of it, and the events behind it.
 
     `content` and `outcome` are the stored JSON objects; `events` are (event id, type, received at).
+    `override_ids` are the overrides granted to this visit alone, behind its `granted` units, and
+    `posted_hold_id` the hold whose units it took.
     """
 
     place: VisitPlace
@@ -34,3 +36,5 @@ class VisitRow:
     plan_id: str | None
     outcome: Mapping[str, Any]
     events: Sequence[tuple[str, EventType, datetime]]
+    override_ids: Sequence[str] = ()
+    posted_hold_id: str | None = None

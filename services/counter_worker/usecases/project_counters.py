@@ -13,7 +13,7 @@ from shared.domain.errors import CountersUnavailable
 from shared.domain.records import CounterImage
 
 #: Counters younger than this are left to the one who made them.
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = 0.2
 CHUNK = 500
 CHUNKS_MAX = 40
 

@@ -31,14 +31,14 @@ def sweep(tools: Tools, *, from_beat: bool = False) -> bool:
     """Drain every shard that has work, project every counter that waits, and leave a sign of life.
 
     One of beat's too, if it is `from_beat` that this comes. False if another worker is at it. Raises
-    StoreUnavailable, and an ExceptionGroup of what befell single shards after all had their turn.
+    StoreUnavailable, and an ExceptionGroup of what befell single parts after all had their turn.
     """
     with tools.store.transaction(EVERY_PAYER, seconds=GUARD_SECONDS) as guard:
         if not guard.jobs.claim(SWEEP):
             return False
         shards = guard.jobs.shards_with_work(tools.clock())
         applied, failures = _drain_in_turns(tools, shards)
-        projected = project_waiting(tools)
+        projected = _project(tools, failures)
         with tools.totals.taken() as counts:
             guard.jobs.add_totals(counts)
             guard.jobs.note_run(SWEEP)
@@ -48,8 +48,18 @@ def sweep(tools: Tools, *, from_beat: bool = False) -> bool:
     if applied or projected:
         _log.info(log_events.SWEPT, shards=len(shards), applied=applied, counters=projected)
     if failures:
-        raise ExceptionGroup("shards that could not be drained", failures)
+        raise ExceptionGroup("parts of a sweep that failed", failures)
     return True
+
+
+def _project(tools: Tools, failures: list[Exception]) -> int:
+    try:
+        return project_waiting(tools)
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - raised with its like after the sign of life
+        failures.append(error)
+        return 0
 
 
 def _drain_in_turns(tools: Tools, shards: Sequence[int]) -> tuple[int, list[Exception]]:
@@ -64,7 +74,7 @@ def _drain_in_turns(tools: Tools, shards: Sequence[int]) -> tuple[int, list[Exce
             if tools.monotonic() >= turn_ends:
                 return applied, failures
             try:
-                report = drain_batch(tools, shard)
+                report = drain_batch(tools, [shard])
             except StoreUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - raised with its like once all had their turn

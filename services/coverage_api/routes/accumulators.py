@@ -19,7 +19,8 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     def handle(call: Call) -> Answer:
         ref = MemberRef(payer_id=call.body["payer_id"], member_id=call.body["member_id"])
         on = date.fromisoformat(call.body["service_date"])
-        return Answer(status=200, body={"accumulators": search_accumulators(parts.tools, ref, on)})
+        found = search_accumulators(parts.tools, ref, on)
+        return Answer(status=200, body={"accumulators": found.accumulators, "reasons": found.reasons})
 
     return [
         Endpoint(

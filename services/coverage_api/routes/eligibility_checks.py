@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import orjson
 
-from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Reply, Roles
+from services.coverage_api.confirmation import ConfirmationPage
+from services.coverage_api.http import (
+    HTML_TYPE,
+    JSON_TYPE,
+    Answer,
+    Call,
+    Endpoint,
+    JsonBody,
+    Reply,
+    Roles,
+)
 from services.coverage_api.routes.parts import Json, Parts, judge_items, refused
 from services.coverage_api.schemas.answers import CheckBatchResultsSchema, DeterminationSchema
 from services.coverage_api.schemas.reading import Reader
 from services.coverage_api.schemas.service import EligibilityBatchSchema, EligibilityCheckSchema, said
 from services.coverage_api.usecases.check_eligibility import EligibilityCheck, check_eligibility
+from services.coverage_api.usecases.find_confirmation import find_confirmation
 from services.coverage_api.usecases.find_determination import find_determination
 from shared.domain.determination_record import DeterminationRecord
 
@@ -89,8 +100,21 @@ def _check_batch(parts: Parts) -> Endpoint:
 
 
 def _find(parts: Parts) -> Endpoint:
+    page = ConfirmationPage()
+    varies = ("Vary", "Accept")
+
     def handle(call: Call) -> Answer:
-        return Answer(status=200, body=find_determination(parts.tools, call.client, call.path["check_id"]))
+        check_id = call.path["check_id"]
+        if call.request.accept_mimetypes.best_match([JSON_TYPE, HTML_TYPE], JSON_TYPE) == HTML_TYPE:
+            confirmation = find_confirmation(parts.tools, call.client, check_id)
+            return Answer(
+                status=200,
+                body=page.render(confirmation),
+                headers=(varies, ("Content-Security-Policy", page.policy)),
+                media_type=f"{HTML_TYPE}; charset=utf-8",
+            )
+        found = find_determination(parts.tools, call.client, check_id)
+        return Answer(status=200, body=found, headers=(varies,))
 
     return Endpoint(
         name="findEligibilityCheck",
@@ -99,8 +123,15 @@ def _find(parts: Parts) -> Endpoint:
         roles=READING,
         tag=TAG,
         summary="The answer to a check, as it was given",
+        description="With `Accept: text/html`, as a written confirmation to be printed.",
         handler=handle,
-        replies={200: Reply(description="The same body as when it was made.", schema=DeterminationSchema)},
+        replies={
+            200: Reply(
+                description="The same body as when it was made.",
+                schema=DeterminationSchema,
+                also=(HTML_TYPE,),
+            )
+        },
         problems={404: "There is no such check of a payer that the client sees."},
     )
 

@@ -222,9 +222,10 @@ class BulkAnswerSchema(AnswerSchema):
 
 
 class AccumulatorsAnswerSchema(AnswerSchema):
-    """How a member's limits stand."""
+    """How a member's limits stand; where there is none, `reasons` say why."""
 
     accumulators = _many(AccumulatorSchema)
+    reasons = _many(ReasonSchema)
 
 
 class PayerAnswerSchema(AnswerSchema):

@@ -55,20 +55,20 @@ def find_confirmation(tools: Tools, client: Client, check_id: str) -> Confirmati
 def _titles(tx: ApiTransaction, answer: Json) -> dict[DocumentName, str]:
     """The titles of the answer's documents; sources that are no rule document have none."""
     titles = {}
-    for name in list(dict.fromkeys(documents_named(answer)))[:DOCUMENTS_MAX]:
+    for name in list(dict.fromkeys(_documents_named(answer)))[:DOCUMENTS_MAX]:
         row = tx.catalog.find(*name)
         if row is not None:
             titles[name] = str(orjson.loads(row.body)["title"])
     return titles
 
 
-def documents_named(value: Any) -> Iterator[DocumentName]:
+def _documents_named(value: Any) -> Iterator[DocumentName]:
     """Every document that a part of an answer names as a source, in order, as often as it does."""
     if isinstance(value, dict):
         if "document_id" in value and "version" in value:
             yield value["document_id"], value["version"]
         for inner in value.values():
-            yield from documents_named(inner)
+            yield from _documents_named(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from documents_named(inner)
+            yield from _documents_named(inner)

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from services.coverage_api.ports import Tools
-from shared.accounting.check import read_counters, search
+from shared.accounting.check import member_standings, read_counters
+from shared.accounting.codec import reason_to
 from shared.accounting.determination_body import limit_standing_to
+from shared.domain.determination import determine, limits_on
 from shared.domain.records import MemberRef
+from shared.domain.service import Service, ServiceLine
 
 Json = dict[str, Any]
 
+#: What is asked about where no limit is found, to say why: one dry needling session.
+_ASKED = (ServiceLine(procedure_code="20560"),)
 
-def search_accumulators(tools: Tools, ref: MemberRef, on: date) -> list[Json]:
-    """Every limit of the plan that covers the member on a date, as the contract shows an accumulator."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundAccumulators:
+    """Limits as the contract shows an accumulator. `reasons` say why there is none; else they are empty."""
+
+    accumulators: list[Json]
+    reasons: list[Json]
+
+
+def search_accumulators(tools: Tools, ref: MemberRef, on: date) -> FoundAccumulators:
+    """Every limit of the plan that covers the member on a date, unknown never shown as zero (I11)."""
     images = read_counters(tools.counters, [ref])
     with tools.store.transaction([ref.payer_id]) as tx:
-        standings = search(tx, tools.rules, images, ref, on)
-    return [limit_standing_to(standing) for standing in standings]
+        rules = tools.rules.current(tx)
+        standing = member_standings(tx, rules, images, [ref])[ref]
+    found = limits_on(rules, standing, on)
+    why = () if found else determine(rules, standing, Service(service_date=on, lines=_ASKED)).reasons
+    return FoundAccumulators(
+        accumulators=[limit_standing_to(limit) for limit in found],
+        reasons=[reason_to(reason) for reason in why],
+    )

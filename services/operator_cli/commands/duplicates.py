@@ -14,8 +14,8 @@ from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
 from services.operator_cli.settings import Settings
 from services.operator_cli.tables import print_table
-from shared.accounting.duplicates import NotPossibleDuplicate, VisitNotFound, decide_duplicate
 from shared.accounting.drain import DRAIN_SECONDS
+from shared.accounting.duplicates import NotPossibleDuplicate, VisitNotFound, decide_duplicate
 from shared.accounting.retrying import retrying
 from shared.adapters.postgres.database import ALL_PAYERS
 from shared.domain.operator_records import NewDecision, PossibleDuplicate

@@ -28,7 +28,7 @@ LINES_SHOWN_MAX = 1_000
 
 
 @load_group.command("opening-balances")
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
 @with_settings
 def opening_balances_command(*, settings: Settings, file: TextIO) -> None:
     """Load what members had used elsewhere (CSV with a header, or NDJSON; - is standard input).

@@ -48,7 +48,7 @@ _CHECK_IN_SHORT = fields(
     reasons=fields("code", "text", "carc", "rarc"),
     accumulators=_ACCUMULATOR,
 )
-_CHECK_REQUEST_IN_SHORT = fields("member_id", "service_date")
+_CHECK_REQUEST_IN_SHORT = fields("payer_id", "member_id", "service_date")
 _RECEIPT_IN_DETAIL = fields(
     "event_id",
     "status",
@@ -83,7 +83,7 @@ class Story:
 
     def member(self, payer_id: str) -> str:
         """The tour's member of a payer."""
-        return f"SAMPLE-TOUR-{self.run_id}-{payer_id.partition('-')[0].upper()}"
+        return f"SAMPLE-TOUR-{self.run_id}-{1 + list(PLANS).index(payer_id)}"
 
     def _enrolled(self, payer_id: str) -> Iterator[Step]:
         yield Step(

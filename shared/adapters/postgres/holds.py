@@ -80,13 +80,13 @@ class PostgresHolds:
             [client_id, idempotency_key],
         )
 
-    def due(self, now: datetime, limit: int) -> list[HoldRow]:
-        """Pending holds whose time is over, the oldest first."""
+    def due(self, now: datetime, limit: int, skip: int = 0) -> list[HoldRow]:
+        """Pending holds whose time is over, the oldest first, without the oldest `skip`."""
         rows = self._connection.execute(
             f"""select {_HOLD_COLUMNS} from hold
                  where state = 'pending' and ended_by is null and expires_at <= %s
-                 order by expires_at, hold_id limit %s""",
-            [now, limit],
+                 order by expires_at, hold_id limit %s offset %s""",
+            [now, limit, skip],
         )
         return [_hold_from(row) for row in rows]
 

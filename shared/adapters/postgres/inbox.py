@@ -65,15 +65,11 @@ _FAMILY = """
 """
 
 _PENDING_COLUMNS = """
-select e.arrival, e.payer_id, e.client_id, e.visit_id, e.event_id, e.type,
+select e.arrival, e.shard, e.payer_id, e.client_id, e.visit_id, e.event_id, e.type,
        (e.received_at at time zone 'UTC')::date, e.content, e.attempts
 """
 
-_PENDING = f"""
-{_PENDING_COLUMNS}
-  from visit_event e
- where shard = %(shard)s and status = 'pending' and (retry_at is null or retry_at <= %(now)s)
-"""
+_DUE = "e.status = 'pending' and (e.retry_at is null or e.retry_at <= %(now)s)"
 
 
 class PostgresInbox:
@@ -106,12 +102,14 @@ class PostgresInbox:
         )
         return {(client_id, event_id): shard for client_id, event_id, shard, _ in rows}
 
-    def claim_shard(self, shard: int) -> bool:
-        """Take the shard until the transaction ends; False when another drainer has it."""
-        row = self._connection.execute(
-            "select pg_try_advisory_xact_lock(%s, %s)", [_SHARD_LOCKS, shard]
-        ).fetchone()
-        return bool(row and row[0])
+    def claim_shards(self, shards: Sequence[int]) -> list[int]:
+        """Take shards until the transaction ends; those that another drainer has are left out."""
+        rows = self._connection.execute(
+            """select s.shard from unnest(%(shards)b::integer[]) as s (shard)
+                where pg_try_advisory_xact_lock(%(locks)s, s.shard)""",
+            {"shards": list(shards), "locks": _SHARD_LOCKS},
+        )
+        return [shard for (shard,) in rows]
 
     def wait_for_shards(self, shards: Sequence[int]) -> None:
         """Take shards until the transaction ends, waiting for their drainers.
@@ -161,18 +159,28 @@ class PostgresInbox:
         )
         return [_pending_from(row) for row in rows]
 
-    def pending(self, shard: int, limit: int, now: datetime) -> list[PendingEvent]:
-        """The shard's oldest pending events that are due, in arrival order, at most `limit`."""
+    def pending(self, shards: Sequence[int], of_each: int, now: datetime) -> list[PendingEvent]:
+        """The oldest pending events that are due, at most `of_each` of each shard, in arrival order."""
         rows = self._connection.execute(
-            f"{_PENDING} order by arrival limit %(limit)s", {"shard": shard, "limit": limit, "now": now}
+            f"""
+            select p.* from unnest(%(shards)b::smallint[]) as s (shard)
+             cross join lateral (
+                   {_PENDING_COLUMNS} from visit_event e
+                    where e.shard = s.shard and {_DUE}
+                    order by e.arrival limit %(of_each)s
+             ) p
+             order by p.arrival
+            """,
+            {"shards": list(shards), "of_each": of_each, "now": now},
         )
         return [_pending_from(row) for row in rows]
 
-    def pending_among(self, shard: int, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:
+    def pending_among(self, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:
         """Those of the given events that are still pending and due."""
         rows = self._connection.execute(
-            f"{_PENDING} and arrival = any (%(arrivals)s) order by arrival",
-            {"shard": shard, "arrivals": list(arrivals), "now": now},
+            f"""{_PENDING_COLUMNS} from visit_event e
+                 where e.arrival = any (%(arrivals)b::bigint[]) and {_DUE} order by e.arrival""",
+            {"arrivals": list(arrivals), "now": now},
         )
         return [_pending_from(row) for row in rows]
 
@@ -255,11 +263,12 @@ def _given(refs: Iterable[MemberRef]) -> dict[str, list[str]]:
 def _pending_from(row: Sequence[Any]) -> PendingEvent:
     return PendingEvent(
         arrival=row[0],
-        payer_id=row[1],
-        key=VisitKey(client_id=row[2], visit_id=row[3]),
-        event_id=row[4],
-        type=row[5],
-        received_on=row[6],
-        content=row[7],
-        attempts=row[8],
+        shard=row[1],
+        payer_id=row[2],
+        key=VisitKey(client_id=row[3], visit_id=row[4]),
+        event_id=row[5],
+        type=row[6],
+        received_on=row[7],
+        content=row[8],
+        attempts=row[9],
     )

@@ -63,11 +63,11 @@ class RowSet(Generic[T]):
 def _days_to(state: Accumulator) -> str | None:
     """The dated units of an accumulator: as an object.
 
-    `{"used": {date: [shared, granted, visits]}, "held": {date: units}}`
+    `{"used": {date: [shared, granted, visits, ahead]}, "held": {date: units}}`
     """
     if not state.days and not state.held_days:
         return None
-    used = {day.on.isoformat(): [day.shared, day.granted, day.visits] for day in state.days}
+    used = {day.on.isoformat(): [day.shared, day.granted, day.visits, day.ahead] for day in state.days}
     held = {day.isoformat(): units for day, units in state.held_days}
     return orjson.dumps({"used": used, "held": held}).decode()
 
@@ -112,7 +112,9 @@ def accumulator_from(values: Sequence[Any]) -> StoredAccumulator:
         visits=visits,
         allowed=allowed,
         days=tuple(
-            DayUse(on=date.fromisoformat(day), shared=units[0], granted=units[1], visits=units[2])
+            DayUse(
+                on=date.fromisoformat(day), shared=units[0], granted=units[1], visits=units[2], ahead=units[3]
+            )
             for day, units in sorted(dated["used"].items())
         ),
         held_days=tuple((date.fromisoformat(day), units) for day, units in sorted(dated["held"].items())),

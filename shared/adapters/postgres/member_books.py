@@ -492,12 +492,13 @@ class PostgresMemberBooks:
             "select from payer where payer_id = any (%s) order by payer_id for share", [sorted(payer_ids)]
         )
 
-    def due_refolds(self, shard: int, limit: int) -> list[MemberRef]:
-        """Members of the shard to fold again, oldest request first."""
+    def due_refolds(self, shards: Sequence[int], limit: int) -> list[MemberRef]:
+        """Members of these shards to fold again, oldest request first."""
         rows = self._connection.execute(
             """select payer_id, member_id from refold_request
-                where shard = %s order by requested_at, payer_id, member_id limit %s""",
-            [shard, limit],
+                where shard = any (%(shards)b::smallint[])
+                order by requested_at, payer_id, member_id limit %(limit)s""",
+            {"shards": list(shards), "limit": limit},
         )
         return [MemberRef(payer_id=payer, member_id=member) for payer, member in rows]
 

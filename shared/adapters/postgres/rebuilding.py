@@ -9,9 +9,8 @@ from typing import Any
 import psycopg
 
 from shared.accounting.codec import content_from
-from shared.domain.accumulator import AccumulatorKey
-from shared.domain.benefit_period import BenefitPeriod
-from shared.domain.member_rows import LedgerSums, MemberRow, PostedUnits
+from shared.adapters.postgres.ledger_sums import LEDGER_SUMS, sums_from
+from shared.domain.member_rows import LedgerSums, MemberRow
 from shared.domain.records import MemberRef
 from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey
 
@@ -21,8 +20,6 @@ _OF_MEMBERS = "unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, m
 
 _OF_VISITS = """unnest(%(payers)s::text[], %(clients)s::text[], %(visits)s::text[])
     as n (payer_id, client_id, visit_id)"""
-
-_KEY = "l.plan_id, l.limit_id, l.basis, l.period_start, l.period_end, l.subject"
 
 
 class PostgresRebuilding:
@@ -227,28 +224,13 @@ class PostgresRebuilding:
     def ledger_sums(self, refs: Iterable[MemberRef]) -> dict[MemberRef, LedgerSums]:
         """What the ledger entries of these members add up to; members without any are absent."""
         rows = self._connection.execute(
-            f"""
-            select l.payer_id, l.member_id, {_KEY}, l.service_date, l.client_id, l.visit_id, l.hold_id,
-                   sum(l.used_delta)::bigint, sum(l.held_delta)::bigint, max(l.version)
-              from ledger_entry l join {_OF_MEMBERS} on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)
-             group by l.payer_id, l.member_id, {_KEY}, l.service_date, l.client_id, l.visit_id, l.hold_id
-            """,
+            LEDGER_SUMS.format(
+                source=f"ledger_entry l join {_OF_MEMBERS}"
+                " on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)"
+            ),
             _members(refs),
         )
-        units: dict[MemberRef, list[PostedUnits]] = defaultdict(list)
-        versions: dict[MemberRef, dict[AccumulatorKey, int]] = defaultdict(dict)
-        for payer, member, plan, limit, basis, start, end, subject, *rest in rows:
-            on, client, visit, hold_id, used, held, version = rest
-            ref = MemberRef(payer_id=payer, member_id=member)
-            period = BenefitPeriod(basis=basis, start=start, end=end, subject=subject)
-            key = AccumulatorKey(plan_id=plan, limit_id=limit, period=period)
-            versions[ref][key] = max(version, versions[ref].get(key, 0))
-            if used or held:
-                name = VisitKey(client_id=client, visit_id=visit) if visit is not None else None
-                units[ref].append(
-                    PostedUnits(key=key, on=on, visit=name, hold_id=hold_id, used=used, held=held)
-                )
-        return {ref: LedgerSums(units=tuple(units[ref]), versions=found) for ref, found in versions.items()}
+        return sums_from(rows)
 
 
 def _members(refs: Iterable[MemberRef]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from shared.adapters.postgres.member_books import PostgresMemberBooks
 from shared.adapters.postgres.merges import PostgresMerges
 from shared.adapters.postgres.opening_balances import PostgresOpeningBalances
 from shared.adapters.postgres.outbox import PostgresOutbox
+from shared.adapters.postgres.past import PostgresPast
 from shared.adapters.postgres.payers import PostgresPayers
 from shared.adapters.postgres.plans import PostgresPlans
 from shared.adapters.postgres.rebuilding import PostgresRebuilding
@@ -151,3 +152,8 @@ class PostgresTransaction:
     def opening_balances(self) -> PostgresOpeningBalances:
         """What members had used elsewhere."""
         return PostgresOpeningBalances(self._connection)
+
+    @cached_property
+    def past(self) -> PostgresPast:
+        """What was known of members at a moment."""
+        return PostgresPast(self._connection)

@@ -96,6 +96,7 @@ def _write(writer: _Writer, stored: StoredAccumulator) -> None:
             writer.signed(day.shared)
             writer.signed(day.granted)
             writer.signed(day.visits)
+            writer.signed(day.ahead)
     if state.held_days:
         writer.number(len(state.held_days))
         for on, units in state.held_days:
@@ -115,7 +116,13 @@ def _read(reader: _Reader) -> StoredAccumulator:
     held, granted, opening, carried = (reader.signed() if there else 0 for there in rare)
     subject = reader.text() if has_subject else ""
     days = tuple(
-        DayUse(on=reader.day(), shared=reader.signed(), granted=reader.signed(), visits=reader.signed())
+        DayUse(
+            on=reader.day(),
+            shared=reader.signed(),
+            granted=reader.signed(),
+            visits=reader.signed(),
+            ahead=reader.signed(),
+        )
         for _ in range(reader.number() if has_days else 0)
     )
     held_days = tuple((reader.day(), reader.signed()) for _ in range(reader.number() if has_held_days else 0))

@@ -6,7 +6,7 @@ import redis
 from redis.exceptions import RedisError
 
 from shared.domain.errors import CountersUnavailable
-from shared.messages import wake_flag
+from shared.messages import SHARDS, wake_flag
 
 
 class RedisWakeFlags:
@@ -16,9 +16,15 @@ class RedisWakeFlags:
         """Use `client`."""
         self._client = client
 
-    def lower(self, shard: int) -> None:
-        """From now on a wake-up is sent again. Raises CountersUnavailable."""
+    def lower_raised(self) -> list[int]:
+        """Lower every flag; the shards whose flag was up. From now on their wake-ups are sent again.
+
+        Raises CountersUnavailable.
+        """
         try:
-            self._client.delete(wake_flag(shard))
+            pipeline = self._client.pipeline(transaction=False)
+            for shard in range(SHARDS):
+                pipeline.delete(wake_flag(shard))
+            return [shard for shard, lowered in enumerate(pipeline.execute()) if lowered]
         except RedisError as error:
             raise CountersUnavailable from error

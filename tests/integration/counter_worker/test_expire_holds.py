@@ -5,6 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import psycopg
+import pytest
+
 from services.counter_worker.ports import Tools
 from services.counter_worker.usecases.expire_holds import BATCH_MAX, expire_holds
 from shared.accounting.holds import place_hold
@@ -83,3 +86,16 @@ def test_many_holds_expire_in_one_run_once_however_many_workers(
     assert ended == len(refs)
     assert set(states(office)) == {"expired"}
     assert office.rows("select sum(held) from accumulator") == [(0,)]
+
+
+def test_hold_that_cannot_be_ended_keeps_no_other_waiting(office: Office, tools: Tools) -> None:
+    """One member's hold is unreadable: the others end, the failure is told, and it is tried again."""
+    refs = office.enroll(3)
+    for number, ref in enumerate(refs):
+        hold(tools, ref, datetime.now(UTC) - timedelta(seconds=10 - number))
+    with psycopg.connect(office.url) as connection:
+        connection.execute("update hold set content = '{}' where member_id = %s", [refs[0].member_id])
+    for _ in range(2):
+        with pytest.raises(ExceptionGroup):
+            expire_holds(tools)
+    assert states(office) == ["pending", "expired", "expired"]

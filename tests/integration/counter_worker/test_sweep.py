@@ -209,8 +209,10 @@ def test_shard_that_fails_does_not_keep_the_others_waiting(office: Office, make_
     refs = office.enroll(30)
     office.accept(refs)
     tools = make_tools()
-    with pytest.raises(ExceptionGroup):
-        sweep(make_tools(counters=BrokenForOne(tools.counters, refs[0])))
+    for _ in range(2):
+        with pytest.raises(ExceptionGroup):
+            sweep(make_tools(counters=BrokenForOne(tools.counters, refs[0])))
+        age_queue(office)
     assert office.used() == {ref.member_id: 1 for ref in refs}
     with office.database.transaction(("*",)) as tx:
         assert tx.jobs.seconds_since(SWEEP) is not None

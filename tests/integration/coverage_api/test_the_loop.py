@@ -89,6 +89,17 @@ def test_accumulators_can_be_searched(api: Api) -> None:
     assert [(f["limit_id"], f["used"], f["remaining"]) for f in found] == [("dry-needling", 1, 19)]
 
 
+def test_search_that_finds_no_limit_says_why(api: Api) -> None:
+    """No accumulators are not a count of zero (I11)."""
+    wanted = {"payer_id": PAYER, "member_id": "nobody we know", "service_date": "2026-03-04"}
+    found = api.post("/v1/accumulators/search", wanted).get_json()
+    assert found["accumulators"] == []
+    assert found["reasons"][0]["code"] == "not_enrolled"
+    earlier = {"payer_id": PAYER, "member_id": MEMBER, "service_date": "2019-12-31"}
+    found = api.post("/v1/accumulators/search", earlier).get_json()
+    assert found["reasons"][0]["code"] == "before_coverage"
+
+
 def test_visits_explain_the_count(api: Api) -> None:
     """Each unit of `used` has its visit and event behind it (I14)."""
     for number in (1, 2):

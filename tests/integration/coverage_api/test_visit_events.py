@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.api_service import Api, check, event
+from services.coverage_api.bootstrap import build
+from tests.api_service import Api, Installation, check, event, settings_for
 from tests.builders import PAYER
 
 
@@ -224,3 +226,26 @@ def test_stream_and_single_events_know_each_other(api: Api) -> None:
     api.post("/v1/visit-events", event(1))
     assert bulk(api, [json.dumps(event(1)), json.dumps(event(2))])["replayed"] == 1
     assert api.post("/v1/visit-events", event(2)).headers["Idempotent-Replay"] == "true"
+
+
+@pytest.fixture
+def crowded_api(installation: Installation, redis_url: str) -> Iterator[Api]:
+    """A service in which nobody may wait and no stream may come in."""
+    service = build(settings_for(installation.database_url, redis_url, waiters_max=0, loaders_max=0))
+    yield Api(service, installation)
+    service.close()
+
+
+def test_who_finds_no_place_to_wait_is_answered_at_once(crowded_api: Api) -> None:
+    """The event is accepted all the same, and the answer says that no wait was granted."""
+    answer = crowded_api.post("/v1/visit-events", event(1), headers={"Prefer": "wait=10"})
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=0")
+
+
+def test_stream_too_many_is_told_when_to_come_back(crowded_api: Api) -> None:
+    """429 with Retry-After, and nothing of it is taken in."""
+    data = json.dumps(event(1)).encode()
+    answer = crowded_api.post("/v1/visit-events/bulk", data=data, content_type="application/x-ndjson")
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) > 0
+    assert crowded_api.installation.rows("select count(*) from visit_event") == [(0,)]

@@ -141,13 +141,19 @@ def test_asks_the_broker_only_now_and_then(world: World, standby: Standby) -> No
     assert world.looks <= 12
 
 
-def test_thread_works_by_itself_and_stops_when_told(world: World) -> None:
-    """Started, it steps in without being asked; stopped, it is gone."""
+def test_thread_works_by_itself_survives_a_bug_and_stops_when_told(world: World) -> None:
+    """Started, it steps in without being asked, though a step fails; stopped, it is gone."""
     silent = Pulse(lambda: world.now)
     world.now += SILENT_SECONDS + 0.1
+
+    def work() -> None:
+        world.work()
+        if world.worked == 1:
+            raise LookupError("a bug")
+
     standby = Standby(
         pulse=silent,
-        work=world.work,
+        work=work,
         waiting=world.ask_broker,
         task_seconds_max=TASK_SECONDS_MAX,
         leave=world.left.append,

@@ -16,7 +16,13 @@ from services.coverage_api.errors import (
 )
 from shared.accounting.holds import HoldRefused
 from shared.adapters.catalog_files import CatalogFileInvalid
-from shared.domain.errors import CountersUnavailable, Invalid, NeedlecapError, StoreUnavailable
+from shared.domain.errors import (
+    ConcurrentChange,
+    CountersUnavailable,
+    Invalid,
+    NeedlecapError,
+    StoreUnavailable,
+)
 
 
 def every_error(root: type[NeedlecapError] = NeedlecapError) -> Iterator[type[NeedlecapError]]:
@@ -29,7 +35,7 @@ def every_error(root: type[NeedlecapError] = NeedlecapError) -> Iterator[type[Ne
 def test_each_error_is_answered_on_purpose() -> None:
     """No error falls through to 500 but those that no call lets out."""
     fallen = {cls for cls in every_error() if not any(base in PROBLEM_TYPES for base in cls.__mro__)}
-    assert fallen <= {CountersUnavailable, CatalogFileInvalid}
+    assert fallen <= {CountersUnavailable, CatalogFileInvalid, ConcurrentChange}
 
 
 def test_slugs_name_one_kind_of_problem_each() -> None:

@@ -7,10 +7,12 @@ from hypothesis import given
 from shared.domain.adjudication import adjudicate
 from tests.model.bridge import Row, asked_of, history_of, members_of, told_of
 from tests.model.reference import reference
+from tests.model.running import searching
 from tests.model.worlds import worlds
 from tests.rules import SimpleRules
 
 
+@searching(60)
 @given(worlds())
 def test_adjudication_says_what_the_reference_model_says(world: Row) -> None:
     """Dispositions, units, holds and accumulators are those of the independent model."""

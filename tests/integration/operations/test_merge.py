@@ -1,0 +1,204 @@
+"""Merging members: a union by event, whatever comes before and after."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+from click.testing import Result
+
+from shared.accounting.check import CheckRequest, decide, read_counters, search
+from shared.accounting.posting import MemberMerged, Posting
+from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.records import MemberRef
+from tests.builders import PAYER, service
+from tests.desk import NPI, Desk
+
+YEAR = date(2026, 1, 1)
+
+
+def _merge(desk: Desk, source: str, into: str, *more: str) -> Result:
+    named = ("--payer", PAYER, "--from", f"SAMPLE-{source}", "--into", f"SAMPLE-{into}")
+    return desk.needlecap("members", "merge", *named, *more)
+
+
+def _both(desk: Desk) -> tuple[MemberRef, MemberRef]:
+    """Old with 12 visits and New with 9, counted."""
+    old, new = desk.enroll("OLD"), desk.enroll("NEW")
+    desk.record_many(old, 12)
+    desk.record_many(new, 9)
+    desk.drain()
+    return old, new
+
+
+def _sound(desk: Desk, *refs: MemberRef) -> None:
+    """The stored state is the fold from nothing, a rebuild finds nothing, and the ledger is whole."""
+    stored, rebuilt = desk.states(*refs)
+    assert stored == rebuilt
+    assert desk.rebuild(*refs).differing == ()
+    verified = desk.needlecap("ledger", "verify")
+    assert verified.exit_code == 0, verified.output
+    assert desk.needlecap("reconcile").exit_code == 0
+
+
+def test_merge_is_a_union_by_event_under_one_limit(desk: Desk) -> None:
+    """12 and 9 become 20 counted and one over the limit (E31); the ledger says how they moved."""
+    old, new = _both(desk)
+    result = _merge(desk, "OLD", "NEW")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "merged, spans of enrollment brought along: 0\n"
+    assert desk.used(old) == []
+    assert desk.used(new) == [(YEAR, 20, 0)]
+    assert sorted(desk.dispositions().values()).count("over_limit") == 1
+    moved = dict(
+        desk.office.rows(
+            "select member_id, sum(used_delta)::int from ledger_entry where cause_kind = 'merge' group by 1"
+        )
+    )
+    assert moved == {"SAMPLE-OLD": -12, "SAMPLE-NEW": 11}
+    _sound(desk, old, new)
+
+
+def test_what_both_reported_is_a_possible_duplicate(desk: Desk) -> None:
+    """The same session told of under both ids is counted once, and an operator is asked."""
+    old, new = desk.enroll("OLD"), desk.enroll("NEW")
+    desk.record(old, "v1", provider={"npi": NPI})
+    desk.record(new, "v2", provider={"npi": NPI})
+    desk.drain()
+    assert _merge(desk, "OLD", "NEW").exit_code == 0
+    assert desk.dispositions() == {"v1": "counted", "v2": "possible_duplicate"}
+    listed = desk.needlecap("duplicates", "list").stdout
+    assert "possible duplicates: 1" in listed
+    assert "v1" in next(line for line in listed.splitlines() if "v2" in line)
+    _sound(desk, old, new)
+
+
+def test_later_events_of_both_names_count_for_one(desk: Desk) -> None:
+    """New visits, voids and corrections that name the old id, or move between both, reach the new one."""
+    old, new = desk.enroll("OLD"), desk.enroll("NEW")
+    first = desk.record_many(old, 3)
+    desk.drain()
+    assert _merge(desk, "OLD", "NEW").exit_code == 0
+    desk.record(old, "named-old")
+    desk.record(new, "named-new")
+    desk.void(first[0])
+    desk.correct(new, first[1])
+    desk.correct(old, first[2], on="2025-06-01")
+    desk.drain()
+    assert desk.used(new) == [(date(2025, 1, 1), 1, 0), (YEAR, 3, 0)]
+    assert desk.used(old) == []
+    _sound(desk, old, new)
+
+
+def test_events_that_waited_during_the_merge_count_for_one(desk: Desk) -> None:
+    """Events accepted before the merge and applied after it reach the member that stays."""
+    old, new = desk.enroll("OLD"), desk.enroll("NEW")
+    desk.record_many(old, 2)
+    desk.void(desk.record_many(old, 1)[0])
+    assert _merge(desk, "OLD", "NEW").exit_code == 0
+    desk.drain()
+    assert desk.used(new) == [(YEAR, 2, 0)]
+    _sound(desk, old, new)
+
+
+def test_checks_and_searches_of_both_names_answer_the_same(desk: Desk) -> None:
+    """From Postgres and with counters in Redis, also when the old name's counter was there before."""
+    old, new = _both(desk)
+    desk.counters().project(desk.drain())
+    assert desk.needlecap("rebuild").exit_code == 0
+    assert _merge(desk, "OLD", "NEW").exit_code == 0
+    desk.record(old, "pending")
+    for images in ({}, read_counters(desk.counters(), [old, new])):
+        with desk.database.transaction([PAYER]) as tx:
+            requests = [CheckRequest(ref=ref, service=service()) for ref in (old, new)]
+            by_old, by_new = decide(tx, desk.rules, images, requests)
+            searched = [search(tx, desk.rules, images, ref, date(2026, 5, 5)) for ref in (old, new)]
+        assert by_old.decision == by_new.decision == "not_covered"
+        assert by_old.limits == by_new.limits
+        assert [limit.used for limit in by_old.limits] == [20]
+        assert [limit.pending_events for limit in by_old.limits] == [1]
+        assert searched[0] == searched[1] != ()
+
+
+def test_merges_follow_one_another(desk: Desk) -> None:
+    """Who was merged into one that is merged itself leads to the last."""
+    refs = [desk.enroll(name) for name in ("A", "B", "C")]
+    for ref in refs:
+        desk.record_many(ref, 2)
+    desk.drain()
+    assert _merge(desk, "A", "B").exit_code == 0
+    assert _merge(desk, "B", "C").exit_code == 0
+    assert [desk.used(ref) for ref in refs] == [[], [], [(YEAR, 6, 0)]]
+    desk.record_many(refs[0], 1)
+    desk.drain()
+    assert desk.used(refs[2]) == [(YEAR, 7, 0)]
+    _sound(desk, *refs)
+
+
+def test_enrollment_of_the_old_name_is_brought_along(desk: Desk) -> None:
+    """A new member number after a change of subscriber keeps what was counted under the old (E32)."""
+    old = desk.enroll("OLD", start="2020-01-01", end="2026-07-01")
+    new = desk.enroll("NEW", start="2026-06-01")
+    desk.record_many(old, 4, on="2026-03-04")
+    desk.record_many(new, 2, on="2026-08-04")
+    desk.drain()
+    result = _merge(desk, "OLD", "NEW")
+    assert result.stdout == "merged, spans of enrollment brought along: 1\n"
+    spans = desk.office.rows(
+        "select starts_on, ends_on from enrollment where member_id = 'SAMPLE-NEW' order by 1"
+    )
+    assert spans == [(date(2020, 1, 1), date(2026, 6, 1)), (date(2026, 6, 1), None)]
+    assert desk.used(new) == [(YEAR, 6, 0)]
+    _sound(desk, old, new)
+
+
+def test_enrollment_may_be_left(desk: Desk) -> None:
+    """Where the old name's enrollment was a mistake, its visits are not covered by it any more."""
+    old = desk.enroll("OLD", end="2026-06-01")
+    new = desk.enroll("NEW", start="2026-06-01")
+    desk.record_many(old, 1)
+    desk.drain()
+    assert _merge(desk, "OLD", "NEW", "--leave-enrollment").exit_code == 0
+    assert set(desk.dispositions().values()) == {"not_covered"}
+    _sound(desk, old, new)
+
+
+def test_same_merge_again_is_nothing(desk: Desk) -> None:
+    """It can be run twice; neither version moves."""
+    old, new = _both(desk)
+    _merge(desk, "OLD", "NEW")
+    versions = desk.version(old), desk.version(new)
+    again = _merge(desk, "OLD", "NEW")
+    assert (again.exit_code, again.stdout) == (0, "merged before: nothing to do\n")
+    assert (desk.version(old), desk.version(new)) == versions
+
+
+@pytest.mark.parametrize(
+    ("source", "into", "why"),
+    [
+        ("OLD", "OLD", "into itself"),
+        ("OLD", "NOBODY", "told nobody of"),
+        ("NOBODY", "NEW", "told nobody of"),
+        ("OLD", "THIRD", "into another one before"),
+        ("NEW", "OLD", "was itself merged"),
+    ],
+)
+def test_merge_that_makes_no_sense_is_refused(desk: Desk, source: str, into: str, why: str) -> None:
+    """Nothing is changed, and no id is repeated."""
+    old, new = _both(desk)
+    desk.enroll("THIRD")
+    _merge(desk, "OLD", "NEW")
+    before = desk.states(old, new)
+    result = _merge(desk, source, into)
+    assert result.exit_code == 1
+    assert why in result.output
+    assert "SAMPLE" not in result.output
+    assert desk.states(old, new) == before
+
+
+def test_enrollment_of_a_merged_member_is_refused(desk: Desk) -> None:
+    """A change that names the old member must say the new one: its spans are not the new one's."""
+    old, _ = _both(desk)
+    _merge(desk, "OLD", "NEW")
+    with desk.database.transaction(ALL_PAYERS) as tx, pytest.raises(MemberMerged):
+        Posting(tx, desk.rules, datetime.now(UTC)).open([old])

@@ -1,0 +1,58 @@
+"""A check asks what counting asks: what it answers is what a visit recorded next would meet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from shared.domain.adjudication import adjudicate
+from shared.domain.determination import Determination, MemberStanding, determine
+from shared.domain.history import VisitOutcome
+from shared.domain.service import Provider
+from shared.domain.visit import Visit, VisitContent, VisitKey
+from tests.model.bridge import Row, history_of, service_of
+from tests.model.running import searching
+from tests.model.worlds import DATES, MEMBERS, service, worlds
+from tests.rules import SimpleRules
+
+
+@searching(100)
+@given(worlds(), service(st.sampled_from(DATES)))
+def test_a_check_says_what_the_next_visit_meets(world: Row, asked: Row) -> None:
+    """Covered is counted, a full limit is over the limit, and the rest is not counted for the same reason."""
+    rules, member = SimpleRules(world["rules"]), MEMBERS[0]
+    history = history_of(world, member)
+    # Two visits of one provider may be one, and what an operator makes of that no check can know.
+    wanted = replace(service_of(asked), provider=Provider())
+    state = adjudicate(history, rules)
+    # A check knows accumulators, not visits: of a date that would open a first-service year anew, before
+    # one that is open, it shows the new year alone.
+    opens = wanted.service_date
+    years = [key.period for key in state.accumulators if key.period.basis == "first_service_year"]
+    assume(not any(opens < year.start <= opens + timedelta(days=366) for year in years))
+    standing = MemberStanding(
+        history=replace(history, visits=(), holds=()), accumulators=tuple(state.accumulators.values())
+    )
+    said = determine(rules, standing, wanted)
+    last = max((visit.arrival or 0 for visit in history.visits), default=0)
+    new = Visit(
+        key=VisitKey(client_id="e", visit_id="asked"),
+        arrival=last + 1,
+        content=VisitContent(member_id=member, service=wanted),
+    )
+    recorded = adjudicate(replace(history, visits=(*history.visits, new)), rules)
+    assert _agree(said, recorded.visits[new.key])
+
+
+def _agree(said: Determination, met: VisitOutcome) -> bool:
+    """Whether an answer and an outcome tell the same."""
+    if not said.evaluation.claims:
+        return met.disposition in {"not_covered", "not_countable"}
+    if len(said.limits) < len(said.evaluation.claims):
+        return met.disposition == "not_countable"
+    if any(limit.exhausted for limit in said.limits):
+        return met.disposition == "over_limit"
+    return met.disposition in {"counted", "partially_counted"}
