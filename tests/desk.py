@@ -164,7 +164,7 @@ class Desk:
 
     def states(self, *refs: MemberRef) -> tuple[bytes, bytes]:
         """The members' state as stored, and as rebuilt from nothing."""
-        with self.database.transaction(ALL_PAYERS) as tx:
+        with self.database.transaction(ALL_PAYERS, seconds=60) as tx:
             return stored_state(tx, refs), rebuilt_state(tx, self.rules, refs)
 
     def used(self, ref: MemberRef) -> list[tuple[date, int, int]]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 
 import redis
@@ -16,6 +17,7 @@ from ulid import ULID
 
 from services.coverage_api.app import OpenRoute, create_app
 from services.coverage_api.deadline import BudgetedStore
+from services.coverage_api.gathering import Gathering
 from services.coverage_api.http import Endpoint
 from services.coverage_api.logs import WAKE_UP_FAILED
 from services.coverage_api.metrics import Metrics, StandingCollector
@@ -38,6 +40,8 @@ from services.coverage_api.routes import (
 from services.coverage_api.routes.parts import Parts
 from services.coverage_api.security import Doorkeeper
 from services.coverage_api.settings import Settings
+from services.coverage_api.usecases.check_eligibility import check_eligibility
+from services.coverage_api.usecases.record_visit_events import record_visit_events
 from services.coverage_api.waiting import WaitingRoom
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.celery_wakeups import CeleryWakeUps
@@ -51,6 +55,10 @@ from shared.ports import Counters
 
 #: A call waits this long for a connection; with CALL_SECONDS of deadline.py it stays below five seconds.
 CONNECTION_WAIT_SECONDS = 1.0
+
+#: Of different requests, put in one commit.
+CHECKS_AT_ONCE_MAX = 100
+EVENTS_AT_ONCE_MAX = 1_000
 
 _ROUTES = (
     eligibility_checks,
@@ -68,9 +76,10 @@ _ROUTES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """The built service: its application, and what must be closed at its end."""
+    """The built service: its application, what that is made of, and what must be closed at its end."""
 
     app: Flask
+    parts: Parts
     endpoints: Sequence[Endpoint]
     close: Callable[[], None]
 
@@ -126,16 +135,21 @@ def build(settings: Settings) -> Service:
         pause=time.sleep,
     )
     doorkeeper = Doorkeeper(store, utc_now, environment.hash_key)
-    endpoints = endpoints_of(
-        Parts(
-            tools=tools,
-            store=store,
-            doorkeeper=doorkeeper,
-            settings=settings,
-            waiting_room=WaitingRoom(settings.waiters_max),
-            loading_room=WaitingRoom(settings.loaders_max),
-        )
+    parts = Parts(
+        tools=tools,
+        store=store,
+        doorkeeper=doorkeeper,
+        settings=settings,
+        checks=Gathering(
+            partial(check_eligibility, tools), most=CHECKS_AT_ONCE_MAX, seconds_left=store.seconds_left
+        ),
+        reports=Gathering(
+            partial(record_visit_events, tools), most=EVENTS_AT_ONCE_MAX, seconds_left=store.seconds_left
+        ),
+        waiting_room=WaitingRoom(settings.waiters_max),
+        loading_room=WaitingRoom(settings.loaders_max),
     )
+    endpoints = endpoints_of(parts)
     metrics.add(StandingCollector(store, time.monotonic))
     readiness = health.Readiness(store, lambda: _answers(client), utc_now, settings.worker_behind_seconds)
     app = create_app(endpoints, _open_routes(endpoints, readiness, metrics), doorkeeper, store, metrics)
@@ -145,7 +159,7 @@ def build(settings: Settings) -> Service:
         client.close()
         database.close()
 
-    return Service(app=app, endpoints=endpoints, close=close)
+    return Service(app=app, parts=parts, endpoints=endpoints, close=close)
 
 
 def endpoints_of(parts: Parts) -> list[Endpoint]:

@@ -27,6 +27,11 @@ class BudgetedStore:
         """Start the time of the call that this thread now serves."""
         _deadline.set(self._monotonic() + CALL_SECONDS)
 
+    def seconds_left(self) -> float:
+        """What is left of the call's time; all of it in a thread that serves no call."""
+        deadline = _deadline.get()
+        return CALL_SECONDS if deadline is None else deadline - self._monotonic()
+
     def transaction(
         self, payers: Sequence[str], *, seconds: float | None = None
     ) -> AbstractContextManager[ApiTransaction]:

@@ -110,8 +110,12 @@ class Gathering(Generic[Q, A]):
             self._serve(parties)
         finally:
             self._hand_over()
-            for party in parties[1:]:
-                party.turn.release()
+            for party in parties:
+                if not party.is_answered:
+                    # This thread is being ended; nothing is known of what it did for the others.
+                    party.error = StoreUnavailable()
+                if party is not first:
+                    party.turn.release()
 
     def _join_waiting(self, parties: list[_Party[Q, A]]) -> None:
         room = self._most - len(parties[0].questions)
@@ -124,11 +128,11 @@ class Gathering(Generic[Q, A]):
     def _hand_over(self) -> None:
         """Call the first that waits to lead; with none, there is a leader less."""
         with self._lock:
-            successor = self._waiting.popleft() if self._waiting else None
-            if successor is None:
+            if self._waiting:
+                # Within the lock, so that whoever gives up waiting knows whether the lead is its own.
+                self._waiting.popleft().turn.release()
+            else:
                 self._leaders -= 1
-        if successor is not None:
-            successor.turn.release()
 
     def _serve(self, parties: Sequence[_Party[Q, A]]) -> None:
         """Answer all together; where that fails, each alone, so that nobody suffers for another."""
@@ -146,8 +150,8 @@ class Gathering(Generic[Q, A]):
             for party in parties:
                 self._serve([party])
             return
+        assert len(answers) == sum(len(party.questions) for party in parties), "an answer for each question"
         place = 0
         for party in parties:
             party.answers = answers[place : place + len(party.questions)]
             place += len(party.questions)
-        assert place == len(answers), "each question has one answer"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.errors import Forbidden, PayerNotFound, Unauthenticated
-from services.coverage_api.ports import Store
+from services.coverage_api.gathering import Gathering
 from services.coverage_api.schemas.fields import is_slug
-from shared.domain.client import Client, Role
+from shared.domain.client import Client, ClientRecord, Role
 from shared.domain.client_key import key_digest, key_prefix
 from shared.ports import Clock
 
 #: Payers are never deleted, so one that was seen once need not be looked for again.
 REMEMBERED_PAYERS_MAX = 100_000
+
+#: Keys of different requests that are looked up in one statement.
+KEYS_AT_ONCE_MAX = 100
 
 _NOBODY = bytes(32)
 
@@ -22,13 +26,17 @@ _NOBODY = bytes(32)
 class Doorkeeper:
     """Checks keys, roles and payers. Keys are looked up in Postgres for each call, so revoking is at once."""
 
-    def __init__(self, store: Store, clock: Clock, hash_key: bytes) -> None:
+    def __init__(self, store: BudgetedStore, clock: Clock, hash_key: bytes) -> None:
         """`hash_key` is the installation's secret under which key digests are made."""
         self._store = store
         self._clock = clock
         self._hash_key = hash_key
         self._payers: set[str] = set()
         self._lock = threading.Lock()
+        # A look-up begins after whoever asks for it came, so a revoked key is found to be revoked.
+        self._records: Gathering[str, ClientRecord | None] = Gathering(
+            self._find_records, most=KEYS_AT_ONCE_MAX, seconds_left=store.seconds_left
+        )
 
     def identify(self, authorization: str | None) -> Client:
         """The client that an Authorization header speaks for.
@@ -41,13 +49,17 @@ class Doorkeeper:
         prefix = key_prefix(key) if scheme.lower() == "bearer" else None
         if prefix is None:
             raise Unauthenticated
-        with self._store.transaction(()) as tx:
-            record = tx.clients.find([prefix]).get(prefix)
+        (record,) = self._records.ask([prefix])
         known = record.key_digest if record else _NOBODY
         genuine = hmac.compare_digest(known, key_digest(self._hash_key, key))
         if record is None or not genuine or not record.is_open(self._clock()):
             raise Unauthenticated
         return record.client
+
+    def _find_records(self, prefixes: Sequence[str]) -> list[ClientRecord | None]:
+        with self._store.transaction(()) as tx:
+            found = tx.clients.find(sorted(set(prefixes)))
+        return [found.get(prefix) for prefix in prefixes]
 
     def require_role(self, client: Client, roles: Iterable[Role]) -> None:
         """Raises Forbidden unless the client's role is one of `roles`."""

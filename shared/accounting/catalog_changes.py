@@ -8,8 +8,9 @@ from datetime import datetime
 
 from shared.domain.catalog import Catalog
 from shared.domain.catalog_records import CatalogParts, DocumentRow
-from shared.domain.errors import Conflict
+from shared.domain.errors import ConcurrentChange, Conflict
 from shared.domain.rule_document import RuleDocument
+from shared.domain.rule_effects import catalog_cause
 from shared.ports import CatalogStore
 
 
@@ -54,7 +55,7 @@ def load_packaged(store: CatalogStore, parts: CatalogParts, now: datetime) -> Ca
     if renewed:
         store.put_reference(version, parts.reference)
     store.raise_version(version)
-    members = store.request_refolds(None, "catalog_changed")
+    members = store.request_refolds(None, catalog_cause(version).id)
     return CatalogChange(catalog_version=version, created=True, activated=True, members=members)
 
 
@@ -70,11 +71,15 @@ def put_document(
     """Load a version of a rule document and, unless told not to, let it run.
 
     `catalog` is the running one: a document that contradicts it raises CatalogConflict and changes
-    nothing. The same version with the same content changes nothing; with other content it raises
-    DocumentExists. The caller commits, and wakes the shards of the members to be folded again.
+    nothing; where somebody else changed it meanwhile, ConcurrentChange is raised and the whole
+    transaction is to be tried again. The same version with the same content changes nothing; with other
+    content it raises DocumentExists. The caller commits, and wakes the shards of the members to be
+    folded again.
     """
     payers = payers_of(document)
     running = store.lock_for_change(payers)
+    if running != catalog.version:
+        raise ConcurrentChange
     known = store.find(document.document_id, document.version)
     if known is not None and known.body != document.body:
         raise DocumentExists
@@ -89,7 +94,7 @@ def put_document(
     if not activate:
         return CatalogChange(catalog_version=running, created=True, activated=False)
     store.raise_version(version)
-    members = store.request_refolds(payers, "rules_changed")
+    members = store.request_refolds(payers, catalog_cause(version).id)
     return CatalogChange(catalog_version=version, created=known is None, activated=True, members=members)
 
 

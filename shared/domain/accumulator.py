@@ -186,6 +186,15 @@ class Tally:
         self.carried += units
         self.count(units, 0, on)
 
+    def join(self, other: Tally) -> None:
+        """Take up all that another period counted."""
+        for name in ("used", "held", "granted", "opening", "carried", "visits"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("shared_days", "granted_days", "held_days", "visit_days", "ahead_days"):
+            days: dict[date, int] = getattr(self, name)
+            for day, units in getattr(other, name).items():
+                days[day] = days.get(day, 0) + units
+
     def hold(self, units: int, on: date) -> None:
         """Promise `units` to a service on `on`; negative takes the promise back."""
         self.held += units
@@ -194,7 +203,7 @@ class Tally:
             del self.held_days[on]
 
     def count(self, units: int, granted: int, on: date, *, ahead: int = 0) -> None:
-        """Count one visit of `units`, of which `granted` come from its own override, `ahead` from its hold."""
+        """Count one visit of `units`: `granted` of them from its own override, `ahead` from its hold."""
         self.used += units
         self.granted += granted
         self.visits += 1

@@ -12,11 +12,11 @@ shows it equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
-from shared.domain.accumulator import Accumulator, AccumulatorKey, Tally
+from shared.domain.accumulator import Accumulator, AccumulatorKey
 from shared.domain.enrollment import Plan
 from shared.domain.evaluation import Evaluation, LimitClaim, Source
 from shared.domain.history import (
@@ -40,31 +40,11 @@ from shared.domain.qualification import (
     settle,
     situation_of,
 )
-from shared.domain.reservations import Correction, Reservation, Reservations, years_held_open
+from shared.domain.reservations import Correction, Reservations, years_held_open
 from shared.domain.service import Service
 from shared.domain.tallies import Tallies, YearOpening
 from shared.domain.visit import Visit, VisitContent, VisitKey
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weighed:
-    """One claim of a visit on its turn: what it wants and what it finds."""
-
-    claim: LimitClaim
-    key: AccumulatorKey
-    tally: Tally
-    quantity: int
-    allowed: int
-    granted: int
-    reserved: int
-    room: int
-
-    @property
-    def fitting(self) -> int:
-        """How much of the quantity fits, all or nothing unless the measure is divisible."""
-        own = self.granted + self.reserved
-        fits = min(self.quantity, own + self.room)
-        return fits if self.claim.limit.divisible or fits == self.quantity else 0
+from shared.domain.weighing import Weighed, fitting_units, weigh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +144,7 @@ class Fold:
             )
             return
         waiting = self._reservations.waiting_for(candidate)
-        weighed = self._weigh(candidate, waiting)
+        weighed = weigh(self._tallies, candidate, waiting)
         if weighed:
             self._seen |= duplicate_keys(candidate)
             outcome = self._place(candidate, weighed, posts_hold=waiting is not None)
@@ -199,8 +179,8 @@ class Fold:
         numbers = []
         for claim, key in self._tallies.claims_of(candidate):
             up_to = on if asked_only and claim.limit.ordering == "service_date" else None
-            tally = self._tallies.find(key)
-            numbers.append((claim.limit.limit_id, tally.number_of_next(up_to=up_to) if tally else 1))
+            tally = self._tallies.asked(key, claim.limit)
+            numbers.append((claim.limit.limit_id, tally.number_of_next(up_to=up_to)))
         situation = replace(candidate.situation, visit_numbers=tuple(numbers))
         evaluation = self._rules.evaluate(situation)
         verdict = settle(evaluation)
@@ -211,49 +191,6 @@ class Fold:
             disposition=verdict[0] if verdict else None,
             reasons=verdict[1] if verdict else (),
         )
-
-    def _weigh(
-        self, candidate: Candidate, waiting: Reservation | None, *, asked_only: bool = False
-    ) -> list[Weighed]:
-        """Each claim against its accumulator; empty when one of its periods is not known.
-
-        `waiting` is the hold that the visit would post. A service that is `asked_only` has not had its
-        turn in the order of service dates: units of later dates would make way for it.
-        """
-        visit, evaluation = candidate.visit, candidate.evaluation
-        claims = self._tallies.claims_of(candidate)
-        if visit.content is None or evaluation is None or len(claims) < len(evaluation.claims):
-            return []
-        on = visit.content.service.service_date
-        weighed = []
-        for claim, key in claims:
-            limit, tally = claim.limit, self._tallies.tally(key, claim.limit)
-            quantity = 0 if limit.measure == "service_day" and tally.counted_on(on) else claim.quantity
-            granted = min(quantity, self._tallies.granted_to(visit, limit, key, on))
-            allowed = self._tallies.allowed_on(limit, key, on)
-            up_to = on if asked_only and limit.ordering == "service_date" else None
-            held = waiting.units.get(key, 0) if waiting is not None else 0
-            moved = limit.basis == "rolling_days" and waiting is not None and waiting.on != on
-            if moved and waiting is not None:
-                # A unit held in another window is no promise for this one: here it only makes way.
-                tally.hold(-held, waiting.on)
-                room = tally.room(limit, allowed, on, up_to=up_to)
-                tally.hold(held, waiting.on)
-            else:
-                room = tally.room(limit, allowed, on, up_to=up_to)
-            weighed.append(
-                Weighed(
-                    claim=claim,
-                    key=key,
-                    tally=tally,
-                    quantity=quantity,
-                    allowed=allowed,
-                    granted=granted,
-                    reserved=0 if moved else min(held, quantity - granted),
-                    room=room,
-                )
-            )
-        return weighed
 
     def _place(self, candidate: Candidate, weighed: list[Weighed], *, posts_hold: bool) -> VisitOutcome:
         """Count the visit, or part of it, or none of it."""
@@ -272,7 +209,7 @@ class Fold:
         units = [w.quantity for w in weighed]
         short = [w for w in weighed if w.fitting < w.quantity]
         if short:
-            units = _fitting_units(service, weighed)
+            units = fitting_units(service, weighed)
         if posts_hold:
             used = {
                 w.key: min(n - min(n, w.granted), w.reserved) for w, n in zip(weighed, units, strict=True)
@@ -338,7 +275,7 @@ class Fold:
         A limit's own `carry_over` goes before the plan's.
         """
         own, content, situation = candidate.plan, candidate.visit.content, candidate.situation
-        if own is None or content is None or situation is None:
+        if own is None or content is None or situation is None or len(self.history.spans) < 2:
             return []
         on = content.service.service_date
         later = {span.plan_id for span in self.history.spans if span.start > on} - {own.plan_id}
@@ -371,7 +308,7 @@ class Fold:
         numbered = asked.evaluation or evaluation
         if not numbered.claims and numbered.matching_limits:
             asked = replace(asked, evaluation=replace(numbered, claims=numbered.matching_limits))
-        weighed = tuple(self._weigh(asked, None, asked_only=True))
+        weighed = tuple(weigh(self._tallies, asked, None, asked_only=True))
         return Preview(evaluation=numbered, weighed=weighed, plan=situation.plan)
 
     def standing(self, plan: Plan, limit: Limit, source: Source, service: Service) -> list[Weighed]:
@@ -385,7 +322,7 @@ class Fold:
         on, claim = service.service_date, LimitClaim(limit=limit, quantity=0, lines=(), source=source)
         weighed = []
         for key in keys:
-            tally = self._tallies.tally(key, limit)
+            tally = self._tallies.asked(key, limit)
             allowed = self._tallies.allowed_on(limit, key, on)
             room = tally.room(limit, allowed, on)
             weighed.append(
@@ -440,24 +377,6 @@ class Fold:
         self._last_arrival = visit.arrival
         self._take_turn(candidate)
         return True
-
-
-def _fitting_units(service: Service, weighed: Sequence[Weighed]) -> list[int]:
-    """How many units of each claim count when not all of them fit, line by line and unit by unit.
-
-    A unit of a line counts where every divisible limit that the line feeds still has room for it, so
-    that none is used up in one limit for what another one refused.
-    """
-    units = [0 if w.claim.limit.divisible else w.quantity for w in weighed]
-    for number, line in enumerate(service.lines):
-        fed = [n for n, w in enumerate(weighed) if w.claim.limit.divisible and number in w.claim.lines]
-        for unit in range(line.quantity):
-            moved = [n for n in fed if unit == 0 or weighed[n].claim.limit.measure == "unit"]
-            if any(units[n] >= weighed[n].fitting for n in moved):
-                break
-            for n in moved:
-                units[n] += 1
-    return units
 
 
 def _arrival_of(visit: Visit) -> tuple[bool, int, VisitKey]:

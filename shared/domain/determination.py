@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey
-from shared.domain.adjudication import Fold, Preview, Weighed
+from shared.domain.adjudication import Fold, Preview
 from shared.domain.benefit_period import UNBOUNDED_START, rolling_window
 from shared.domain.evaluation import COVERING, Decision, Evaluation, LineEvaluation, Reason, Source, worst
 from shared.domain.history import History, Posting, Rules
@@ -15,6 +15,7 @@ from shared.domain.limit import Limit
 from shared.domain.limit_reasons import standing_reason
 from shared.domain.qualification import situation_of
 from shared.domain.service import Service
+from shared.domain.weighing import Weighed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

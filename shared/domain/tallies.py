@@ -128,6 +128,23 @@ class Tallies:
             tally = self._tallies[key] = Tally(key=key, keeps_days=keeps_days(limit))
         return tally
 
+    def asked(self, key: AccumulatorKey, limit: Limit) -> Tally:
+        """The tally of an accumulator as a service that is only asked about finds it; claims nothing.
+
+        A date before an open first-service year would open it sooner: it finds that year's units. They
+        all count as its own, though a few may come to lie after its end.
+        """
+        tally = self._tallies.get(key)
+        if tally is not None:
+            return tally
+        asked = Tally(key=key, keeps_days=keeps_days(limit))
+        if key.period.basis == "first_service_year":
+            for other, found in self._tallies.items():
+                same = (other.plan_id, other.limit_id) == (key.plan_id, key.limit_id)
+                if same and key.period.contains(other.period.start):
+                    asked.join(found)
+        return asked
+
     def room(self, key: AccumulatorKey, limit: Limit, on: date) -> int:
         """The units that a service finds on a date; claims nothing."""
         tally = self._tallies.get(key) or Tally(key=key)

@@ -19,7 +19,7 @@ from services.coverage_api.routes.parts import Json, Parts, judge_items, refused
 from services.coverage_api.schemas.answers import CheckBatchResultsSchema, DeterminationSchema
 from services.coverage_api.schemas.reading import Reader
 from services.coverage_api.schemas.service import EligibilityBatchSchema, EligibilityCheckSchema, said
-from services.coverage_api.usecases.check_eligibility import EligibilityCheck, check_eligibility
+from services.coverage_api.usecases.check_eligibility import EligibilityCheck
 from services.coverage_api.usecases.find_confirmation import find_confirmation
 from services.coverage_api.usecases.find_determination import find_determination
 from shared.domain.determination_record import DeterminationRecord
@@ -43,7 +43,7 @@ def read_check(value: object) -> Json:
 
 def _check(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
-        (record,) = check_eligibility(parts.tools, [EligibilityCheck(client=call.client, request=call.body)])
+        (record,) = parts.checks.ask([EligibilityCheck(client=call.client, request=call.body)])
         return Answer(status=201, body=record.body)
 
     return Endpoint(
@@ -72,7 +72,7 @@ def _check_batch(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         judged = judge_items(parts, call, call.body["checks"], read_check)
         checks = [EligibilityCheck(client=call.client, request=c) for c in judged if isinstance(c, dict)]
-        records = iter(check_eligibility(parts.tools, checks))
+        records = iter(parts.checks.ask(checks))
         results = [
             _result(next(records)) if isinstance(item, dict) else refused(item, call.request_id)
             for item in judged

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.coverage_api.deadline import BudgetedStore
-from services.coverage_api.errors import PayerNotFound, problem
+from services.coverage_api.errors import EventConflict, PayerNotFound, problem
+from services.coverage_api.gathering import Gathering
 from services.coverage_api.http import Call
 from services.coverage_api.ports import Tools
 from services.coverage_api.security import Doorkeeper
 from services.coverage_api.settings import Settings
+from services.coverage_api.usecases.check_eligibility import EligibilityCheck
+from services.coverage_api.usecases.incoming import VisitReport
+from services.coverage_api.usecases.record_visit_events import Acceptance
 from services.coverage_api.waiting import WaitingRoom
+from shared.domain.determination_record import DeterminationRecord
 from shared.domain.errors import Invalid, NeedlecapError
 
 Json = dict[str, Any]
@@ -23,12 +28,18 @@ REPLAY_HEADER = "Idempotent-Replay"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What every module of routes is handed."""
+    """What every module of routes is handed.
+
+    `checks` and `reports` answer eligibility checks and accept visit events, those of several requests
+    in one commit.
+    """
 
     tools: Tools
     store: BudgetedStore
     doorkeeper: Doorkeeper
     settings: Settings
+    checks: Gathering[EligibilityCheck, DeterminationRecord]
+    reports: Gathering[VisitReport, Acceptance | EventConflict]
     waiting_room: WaitingRoom
     loading_room: WaitingRoom
 

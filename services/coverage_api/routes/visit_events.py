@@ -15,7 +15,7 @@ from services.coverage_api.schemas.visit_event import (
 from services.coverage_api.schemas.visit_event_reading import read_visit_event, report_of
 from services.coverage_api.usecases.await_outcome import await_outcome
 from services.coverage_api.usecases.find_receipt import find_receipt
-from services.coverage_api.usecases.record_visit_events import Acceptance, record_visit_events
+from services.coverage_api.usecases.record_visit_events import Acceptance
 from services.coverage_api.waiting import preferred_wait
 from shared.domain.errors import Invalid, NeedlecapError, NotFound
 from shared.domain.receipt import Receipt
@@ -34,7 +34,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 def _record(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         report = report_of(call.client.client_id, call.body)
-        (accepted,) = record_visit_events(parts.tools, [report])
+        (accepted,) = parts.reports.ask([report])
         if isinstance(accepted, EventConflict):
             raise accepted
         receipt = accepted.receipt
@@ -87,7 +87,7 @@ def _record_batch(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         judged = judge_items(parts, call, call.body["events"], read_visit_event)
         reports = [report_of(call.client.client_id, event) for event in judged if isinstance(event, dict)]
-        accepted = iter(record_visit_events(parts.tools, reports))
+        accepted = iter(parts.reports.ask(reports))
         results = [
             _result(next(accepted) if isinstance(event, dict) else event, call.request_id) for event in judged
         ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.coverage_api.errors import Forbidden, PayerNotFound
 from services.coverage_api.ports import Tools
 from shared.accounting.catalog_changes import CatalogChange, payers_of, put_document
+from shared.accounting.retrying import retrying
 from shared.domain.client import Client
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_parsing import parse_rule_document
@@ -29,6 +30,16 @@ def put_rule_document(
     One that names a payer which the client may not see raises PayerNotFound; one that names none, or
     several payers, Forbidden unless the client sees every payer.
     """
+    loaded = retrying(lambda: _put(tools, client, document_id, version, body, activate=activate))
+    if loaded.change.members:
+        tools.wakeups.wake(range(SHARDS))
+    return loaded
+
+
+def _put(
+    tools: Tools, client: Client, document_id: str, version: int, body: object, *, activate: bool
+) -> LoadedDocument:
+    """One try, in one transaction."""
     with tools.store.transaction(client.payers) as tx:
         catalog = tools.rules.current(tx).catalog
         document = parse_rule_document(body, catalog.vocabulary, document_id=document_id, version=version)
@@ -41,6 +52,4 @@ def put_rule_document(
             tx.catalog, catalog, document, tools.clock(), loaded_by=client.name, activate=activate
         )
         tx.commit()
-    if change.members:
-        tools.wakeups.wake(range(SHARDS))
     return LoadedDocument(document=document, change=change)

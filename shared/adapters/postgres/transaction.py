@@ -26,6 +26,7 @@ from shared.adapters.postgres.payers import PostgresPayers
 from shared.adapters.postgres.plans import PostgresPlans
 from shared.adapters.postgres.rebuilding import PostgresRebuilding
 from shared.adapters.postgres.receipts import PostgresReceipts
+from shared.adapters.postgres.rule_effects import PostgresRuleEffects
 from shared.adapters.postgres.standing import PostgresStanding
 from shared.adapters.postgres.visit_listing import PostgresVisitListing
 from shared.adapters.postgres.worker_jobs import PostgresWorkerJobs
@@ -157,3 +158,8 @@ class PostgresTransaction:
     def past(self) -> PostgresPast:
         """What was known of members at a moment."""
         return PostgresPast(self._connection)
+
+    @cached_property
+    def rule_effects(self) -> PostgresRuleEffects:
+        """What changes of rules touch and changed."""
+        return PostgresRuleEffects(self._connection)

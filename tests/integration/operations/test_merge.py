@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from click.testing import Result
 
 from shared.accounting.check import CheckRequest, decide, read_counters, search
+from shared.accounting.holds import HoldRefused, place_hold, release_hold
+from shared.accounting.overrides import grant_override
 from shared.accounting.posting import MemberMerged, Posting
 from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.hold import Override
+from shared.domain.hold_records import HoldRequest, NewOverride
 from shared.domain.records import MemberRef
 from tests.builders import PAYER, service
-from tests.desk import NPI, Desk
+from tests.desk import CLIENT, NPI, Desk
 
 YEAR = date(2026, 1, 1)
 
@@ -202,3 +206,84 @@ def test_enrollment_of_a_merged_member_is_refused(desk: Desk) -> None:
     _merge(desk, "OLD", "NEW")
     with desk.database.transaction(ALL_PAYERS) as tx, pytest.raises(MemberMerged):
         Posting(tx, desk.rules, datetime.now(UTC)).open([old])
+
+
+def _hold(desk: Desk, ref: MemberRef, hold_id: str, on: str = "2026-06-01") -> None:
+    """A hold of one unit."""
+    request = HoldRequest(
+        hold_id=hold_id,
+        ref=ref,
+        client_id=CLIENT,
+        idempotency_key=hold_id,
+        payload_digest=b"d",
+        content={"service_date": on, "lines": [{"procedure_code": "20560"}]},
+        quantity=1,
+        expires_at=datetime.now(UTC) + timedelta(days=9),
+    )
+    with desk.database.transaction(ALL_PAYERS) as tx:
+        place_hold(tx, desk.rules, datetime.now(UTC), request)
+        tx.commit()
+
+
+def test_holds_come_along_and_are_posted_under_either_name(desk: Desk) -> None:
+    """What was held for the old name is held for the new, and a visit of either name takes it."""
+    old, new = desk.enroll("OLD"), desk.enroll("NEW")
+    desk.record_many(old, 2)
+    _hold(desk, old, "hld_1")
+    _hold(desk, old, "hld_2")
+    desk.drain()
+    assert desk.used(old) == [(YEAR, 2, 2)]
+    assert _merge(desk, "OLD", "NEW").exit_code == 0
+    assert (desk.used(old), desk.used(new)) == ([], [(YEAR, 2, 2)])
+    desk.record(old, "named-old", on="2026-06-01", hold_id="hld_1")
+    desk.record(new, "named-new", on="2026-06-01", hold_id="hld_2")
+    desk.drain()
+    assert desk.used(new) == [(YEAR, 4, 0)]
+    assert desk.office.rows("select state from hold") == [("posted",), ("posted",)]
+    _sound(desk, old, new)
+
+
+def test_hold_and_override_of_the_old_name_are_the_new_ones(desk: Desk) -> None:
+    """A client that still knows the old name holds, releases and is granted units of the new."""
+    old, new = desk.enroll("OLD"), desk.enroll("NEW")
+    desk.record_many(new, 19)
+    desk.drain()
+    assert _merge(desk, "OLD", "NEW").exit_code == 0
+    _hold(desk, old, "hld_1")
+    assert desk.used(new) == [(YEAR, 19, 1)]
+    with pytest.raises(HoldRefused):
+        _hold(desk, old, "hld_2")
+    grant = NewOverride(
+        override=Override(override_id="ovr_1", limit_id="dry-needling", service_date=YEAR, quantity=1),
+        ref=old,
+        client_id=CLIENT,
+        approver="pat",
+        reason="appeal",
+        created_at=datetime.now(UTC),
+    )
+    with desk.database.transaction(ALL_PAYERS) as tx:
+        grant_override(tx, desk.rules, grant.created_at, grant)
+        tx.commit()
+    _hold(desk, new, "hld_2")
+    assert desk.used(new) == [(YEAR, 19, 2)]
+    with desk.database.transaction(ALL_PAYERS) as tx:
+        held = tx.holds.find("hld_1")
+        assert held is not None
+        release_hold(tx, desk.rules, datetime.now(UTC), held)
+        tx.commit()
+    assert desk.used(new) == [(YEAR, 19, 1)]
+    _sound(desk, old, new)
+
+
+def test_hold_that_finds_no_room_after_the_merge_keeps_nothing(desk: Desk) -> None:
+    """Fifteen and five with a hold each fill the limit: no version of it is over (I3)."""
+    old, new = desk.enroll("OLD"), desk.enroll("NEW")
+    desk.record_many(old, 15)
+    desk.record_many(new, 5)
+    desk.drain()
+    _hold(desk, old, "hld_1")
+    _hold(desk, new, "hld_2")
+    assert _merge(desk, "OLD", "NEW").exit_code == 0
+    ((_, used, held),) = desk.used(new)
+    assert used + held == 20
+    _sound(desk, old, new)

@@ -7,13 +7,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+from click.testing import Result
+
 from shared.accounting.drain import DrainReport, drain_shard
 from shared.messages import SHARDS
 from tests.builders import PAYER
 from tests.desk import NPI, Desk, member
 
 MEMBERS = ("A", "B", "C", "D")
-EVENTS = 240
+EVENTS = 600
 VISITS = 60
 
 
@@ -59,8 +61,8 @@ def test_rebuilds_merges_and_decisions_run_beside_the_drain(desk: Desk) -> None:
     with ThreadPoolExecutor(4) as pool:
         drainers = [pool.submit(drain_on) for _ in range(2)]
         reporters = [pool.submit(report_all, seed) for seed in (1, 2)]
-        outcomes = []
-        while not all(reporter.done() for reporter in reporters):
+        outcomes: list[Result] = []
+        while len(outcomes) < 9 or not all(reporter.done() for reporter in reporters):
             outcomes += [
                 desk.needlecap("rebuild"),
                 desk.needlecap("reconcile"),

@@ -1,0 +1,188 @@
+"""Requests answered together: none waits for company, none suffers for another, none is forgotten."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from services.coverage_api.gathering import Gathering
+from shared.domain.errors import StoreUnavailable
+from tests.waiting import wait_for
+
+PATIENCE_SECONDS = 20.0
+
+
+class Bench:
+    """Answers each number with its double, once it is let; it remembers what was put together."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.open = threading.Event()
+        self.open.set()
+        self._running = 0
+        self.running_max = 0
+        self._lock = threading.Lock()
+
+    def answer_all(self, numbers: Sequence[int]) -> list[int]:
+        """Doubles. A negative number is a bug, zero a store that is away."""
+        with self._lock:
+            self.batches.append(list(numbers))
+            self._running += 1
+            self.running_max = max(self.running_max, self._running)
+        assert self.open.wait(PATIENCE_SECONDS)
+        with self._lock:
+            self._running -= 1
+        if 0 in numbers:
+            raise StoreUnavailable
+        if min(numbers) < 0:
+            raise ValueError(min(numbers))
+        return [2 * number for number in numbers]
+
+
+def gathering(bench: Bench, **changes: int | Callable[[], float]) -> Gathering[int, int]:
+    """One leader at a time and at most four questions together, unless said otherwise."""
+    options: dict[str, object] = {"most": 4, "leaders_max": 1, "seconds_left": lambda: PATIENCE_SECONDS}
+    return Gathering(bench.answer_all, **{**options, **changes})  # type: ignore[arg-type]
+
+
+def ask_while_busy(
+    pool: ThreadPoolExecutor, bench: Bench, asked: Gathering[int, int], *questions: list[int]
+) -> list[Future[Sequence[int]]]:
+    """Have `questions` come, in this order, while the answer to 100 is being found; then let it all go on."""
+    bench.open.clear()
+    first = pool.submit(asked.ask, [100])
+    wait_for(lambda: bench.batches == [[100]])
+    futures = [first]
+    for waiting, question in enumerate(questions, start=1):
+        futures.append(pool.submit(asked.ask, question))
+        wait_for(lambda waiting=waiting: len(asked._waiting) == waiting)
+    bench.open.set()
+    return futures
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A fresh bench."""
+    return Bench()
+
+
+def test_lone_caller_is_answered_at_once(bench: Bench) -> None:
+    """Nobody waits for company."""
+    assert gathering(bench).ask([1, 2]) == [2, 4]
+    assert bench.batches == [[1, 2]]
+
+
+def test_no_question_needs_no_answer(bench: Bench) -> None:
+    """An empty batch reaches nobody."""
+    assert gathering(bench).ask([]) == []
+    assert bench.batches == []
+
+
+def test_those_who_come_during_a_commit_share_the_next(bench: Bench) -> None:
+    """Each gets the answers to its own questions, in its own order."""
+    with ThreadPoolExecutor(4) as pool:
+        futures = ask_while_busy(pool, bench, gathering(bench), [1], [3, 2], [4])
+        assert [future.result(PATIENCE_SECONDS) for future in futures] == [[200], [2], [6, 4], [8]]
+    assert bench.batches == [[100], [1, 3, 2, 4]]
+
+
+def test_no_more_than_the_bound_is_put_together(bench: Bench) -> None:
+    """What does not fit waits for its turn; what is larger alone stays whole."""
+    with ThreadPoolExecutor(5) as pool:
+        futures = ask_while_busy(pool, bench, gathering(bench), [1, 2], [3, 4], [5, 6, 7, 8, 9], [10])
+        for future in futures:
+            future.result(PATIENCE_SECONDS)
+    assert bench.batches == [[100], [1, 2, 3, 4], [5, 6, 7, 8, 9], [10]]
+
+
+def test_failing_question_fails_its_own_caller_alone(bench: Bench) -> None:
+    """After a failed batch each caller is answered alone."""
+    with ThreadPoolExecutor(4) as pool:
+        before, good, bad, other = ask_while_busy(pool, bench, gathering(bench), [1], [-1], [2])
+        assert [future.result(PATIENCE_SECONDS) for future in (before, good, other)] == [[200], [2], [4]]
+        with pytest.raises(ValueError, match="-1"):
+            bad.result(PATIENCE_SECONDS)
+    assert bench.batches == [[100], [1, -1, 2], [1], [-1], [2]]
+
+
+def test_store_that_is_away_is_away_for_all_of_a_batch(bench: Bench) -> None:
+    """Nobody is asked for a second time, since that would only take longer (I13)."""
+    with ThreadPoolExecutor(3) as pool:
+        futures = ask_while_busy(pool, bench, gathering(bench), [1], [0])[1:]
+        for future in futures:
+            with pytest.raises(StoreUnavailable):
+                future.result(PATIENCE_SECONDS)
+    assert bench.batches == [[100], [1, 0]]
+
+
+def test_caller_whose_time_is_over_is_told_and_nobody_else(bench: Bench) -> None:
+    """It leaves the queue; those behind it are answered."""
+    patience = threading.local()
+    asked = gathering(bench, seconds_left=lambda: getattr(patience, "seconds", PATIENCE_SECONDS))
+
+    def hurried() -> Sequence[int]:
+        patience.seconds = 0.05
+        return asked.ask([1])
+
+    with ThreadPoolExecutor(3) as pool:
+        bench.open.clear()
+        first = pool.submit(asked.ask, [100])
+        wait_for(lambda: bench.batches == [[100]])
+        gone = pool.submit(hurried)
+        wait_for(lambda: asked._waiting)
+        behind = pool.submit(asked.ask, [2])
+        with pytest.raises(StoreUnavailable):
+            gone.result(PATIENCE_SECONDS)
+        bench.open.set()
+        assert first.result(PATIENCE_SECONDS) == [200]
+        assert behind.result(PATIENCE_SECONDS) == [4]
+    assert bench.batches == [[100], [2]]
+    assert asked.ask([3]) == [6]
+
+
+def test_leader_that_is_ended_leaves_nobody_waiting(bench: Bench) -> None:
+    """Those it took along hear that nothing is known, and the next caller leads."""
+    rounds: list[Sequence[int]] = []
+
+    def answer_all(numbers: Sequence[int]) -> list[int]:
+        rounds.append(numbers)
+        if len(rounds) == 2:
+            raise SystemExit
+        return bench.answer_all(numbers)
+
+    asked: Gathering[int, int] = Gathering(
+        answer_all, most=4, leaders_max=1, seconds_left=lambda: PATIENCE_SECONDS
+    )
+    with ThreadPoolExecutor(3) as pool:
+        _, leader, follower = ask_while_busy(pool, bench, asked, [1], [2])
+        with pytest.raises(SystemExit):
+            leader.result(PATIENCE_SECONDS)
+        with pytest.raises(StoreUnavailable):
+            follower.result(PATIENCE_SECONDS)
+    assert asked.ask([3]) == [6]
+
+
+def test_many_callers_at_once_each_get_their_own(bench: Bench) -> None:
+    """Whatever is put together with whatever; and never do more lead than may."""
+    asked = gathering(bench, most=8, leaders_max=2)
+
+    def call(seed: int) -> None:
+        draw = random.Random(seed)
+        for _ in range(50):
+            questions = [draw.randint(1, 1000) for _ in range(draw.randint(1, 5))]
+            if draw.random() < 0.1:
+                with pytest.raises(ValueError, match="-7"):
+                    asked.ask([*questions, -7])
+            else:
+                assert asked.ask(questions) == [2 * question for question in questions]
+
+    with ThreadPoolExecutor(16) as pool:
+        for future in [pool.submit(call, seed) for seed in range(16)]:
+            future.result(60)
+    assert bench.running_max <= 2
+    assert asked._leaders == 0
+    assert not asked._waiting
