@@ -196,7 +196,7 @@ class CatalogStore(Protocol):
         ...
 
     def request_refolds(self, payer_ids: Sequence[str] | None, reason: str) -> int:
-        """Have every member of these payers (None: of all) who has a visit or a hold folded again."""
+        """Have every member of these payers (None: of all) for whom something is counted folded again."""
         ...
 
 

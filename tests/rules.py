@@ -133,10 +133,8 @@ class SimpleRules:
         numbers: Mapping[str, int],
     ) -> tuple[Decision, str]:
         settings, service = self._settings, situation.service
-        filing_days = settings["filing_days"]
-        if filing_days is not None and situation.received_on is not None:
-            if situation.received_on > service.service_date + timedelta(days=filing_days):
-                return "not_covered", "timely_filing"
+        if _filed_late(situation, settings["filing_days"]):
+            return "not_covered", "timely_filing"
         if line.procedure_code in settings["unlisted_codes"]:
             return "unknown_verify_with_plan", "code_not_listed"
         if service.state in settings["unknown_states"]:
@@ -145,9 +143,9 @@ class SimpleRules:
             return "not_covered", "diagnosis_not_covered"
         for row in rows:
             needed = row["kx_from"]
-            if needed is not None and _feeds(row, service, line) and "KX" not in line.modifiers:
-                if numbers.get(row["limit_id"], 1) >= needed:
-                    return "not_covered", "documentation_needed"
+            asked = needed is not None and numbers.get(row["limit_id"], 1) >= needed
+            if asked and _feeds(row, service, line) and "KX" not in line.modifiers:
+                return "not_covered", "documentation_needed"
         return "covered", "within_limit"
 
     def _evaluation(
@@ -188,6 +186,12 @@ def _standing(situation: Situation) -> tuple[Decision, str] | None:
     if situation.enrollment != "enrolled":
         return "not_covered", situation.enrollment
     return None
+
+
+def _filed_late(situation: Situation, filing_days: int | None) -> bool:
+    if filing_days is None or situation.received_on is None:
+        return False
+    return situation.received_on > situation.service.service_date + timedelta(days=filing_days)
 
 
 def _feeds(row: Mapping[str, Any], service: Service, line: ServiceLine) -> bool:

@@ -92,9 +92,11 @@ class Postgres:
         target = sql.Identifier(name)
         with psycopg.connect(self.embedded.url("postgres"), autocommit=True) as admin:
             admin.execute(sql.SQL("create database {} template {}").format(target, sql.Identifier(TEMPLATE)))
-            try:
-                yield self.embedded.url(name)
-            finally:
+        try:
+            yield self.embedded.url(name)
+        finally:
+            # A connection of its own: the test may have restarted the server.
+            with psycopg.connect(self.embedded.url("postgres"), autocommit=True) as admin:
                 admin.execute(sql.SQL("drop database {} with (force)").format(target))
 
 

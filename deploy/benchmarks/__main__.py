@@ -24,7 +24,7 @@ def main() -> None:
     arguments = _arguments()
     plan = QUICK if arguments.quick else FULL
     if arguments.large is not None:
-        plan = replace(plan, large_members=arguments.large, rebuilt_visits=arguments.large)
+        plan = replace(plan, large_members=arguments.large)
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -55,7 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="under a minute, one run of each, nothing written"
     )
-    parser.add_argument("--large", type=int, help="members and visits of the large database")
+    parser.add_argument("--large", type=int, help="members of the large database")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts alone; nothing is written")
     return parser.parse_args()
 

@@ -13,7 +13,6 @@ from deploy.benchmarks.figures import Figure, Goal, Row
 from deploy.benchmarks.stack import Site, redis_client
 
 COUNTERS = b"needlecap:c:*"
-IDLE_SECONDS = 5.0
 
 
 class NoCounters(Exception):
@@ -63,18 +62,18 @@ class Idle:
     core_percent: float
 
 
-def measure_idle(pids: Mapping[str, int]) -> list[Idle]:
+def measure_idle(pids: Mapping[str, int], seconds: float) -> list[Idle]:
     """Each part's processes, memory (its share of shared pages counted, PSS) and use of a core."""
     trees = {name: _tree(pid) for name, pid in pids.items()}
     before = {name: _cpu_seconds(tree) for name, tree in trees.items()}
-    time.sleep(IDLE_SECONDS)
+    time.sleep(seconds)
     return [
         Idle(
             name=name,
             processes=len(tree),
             threads=sum(process.num_threads() for process in tree),
             memory_mib=sum(process.memory_full_info().pss for process in tree) / 2**20,
-            core_percent=(_cpu_seconds(tree) - before[name]) * 100 / IDLE_SECONDS,
+            core_percent=(_cpu_seconds(tree) - before[name]) * 100 / seconds,
         )
         for name, tree in trees.items()
     ]

@@ -11,7 +11,6 @@ class Plan:
 
     members: int
     large_members: int
-    rebuilt_visits: int
     rounds: int
     run_seconds: float
     warm_up_seconds: float
@@ -21,12 +20,12 @@ class Plan:
     pgbench_seconds: int
     paced_seconds: float
     paced_rounds: int
+    idle_seconds: float
 
 
 FULL = Plan(
     members=10_000,
     large_members=1_000_000,
-    rebuilt_visits=1_000_000,
     rounds=5,
     run_seconds=4.0,
     warm_up_seconds=3.0,
@@ -36,19 +35,20 @@ FULL = Plan(
     pgbench_seconds=4,
     paced_seconds=6.0,
     paced_rounds=3,
+    idle_seconds=5.0,
 )
 
 QUICK = Plan(
     members=10_000,
-    large_members=100_000,
-    rebuilt_visits=20_000,
+    large_members=50_000,
     rounds=1,
-    run_seconds=1.5,
-    warm_up_seconds=1.0,
-    bulk_events=5_000,
+    run_seconds=1.0,
+    warm_up_seconds=0.5,
+    bulk_events=2_000,
     backlog_rounds=1,
-    textbook_events=600,
+    textbook_events=300,
     pgbench_seconds=1,
-    paced_seconds=2.0,
+    paced_seconds=1.0,
     paced_rounds=1,
+    idle_seconds=1.0,
 )

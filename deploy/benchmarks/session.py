@@ -14,13 +14,18 @@ from deploy.benchmarks.inbox_rows import bulk_row, copy_peers, drain_rows, measu
 from deploy.benchmarks.peer_rows import best_of, measure_counter_reads, measure_pgbench, measure_textbook
 from deploy.benchmarks.plan import Plan
 from deploy.benchmarks.report import machine_lines
-from deploy.benchmarks.size_rows import measure_checks_by_size, measure_drains_by_size, size_rows
+from deploy.benchmarks.size_rows import (
+    measure_checks_by_size,
+    measure_drains_by_size,
+    measure_rebuild,
+    size_rows,
+)
 from deploy.benchmarks.stack import Site, Stack, await_true, stop
 from deploy.benchmarks.visible_rows import measure_visible, visible_row
 from services.operator_cli.runner.child import Child
 
 #: In this order. "inbox" comes first: it fills the database that the others ask.
-PARTS = ("inbox", "http", "footprint", "visible", "size")
+PARTS = ("inbox", "http", "awake", "rebuild", "size")
 CATCH_UP_SECONDS_MAX = 300.0
 
 
@@ -45,8 +50,8 @@ class Session:
         jobs: dict[str, Callable[[], None]] = {
             "inbox": self._inbox,
             "http": self._http,
-            "footprint": self._footprint,
-            "visible": self._visible,
+            "awake": self._awake,
+            "rebuild": self._rebuild,
             "size": self._size,
         }
         for part in PARTS:
@@ -75,20 +80,15 @@ class Session:
         self.rows = [*http_rows(found), *self.rows]
         self.peers = [*http_peers(found), *self.peers]
 
-    def _footprint(self) -> None:
+    def _awake(self) -> None:
+        """What needs worker and beat."""
         worker, beat = self._catch_up()
-        self._say("memory of counters, reads of counters, idle processes")
+        self._say("idle processes, memory of counters, reads of counters")
+        pids = {"api": self._api.pid, "worker": worker.pid, "beat": beat.pid, **self._stack.server_pids()}
+        self.idle = measure_idle(pids, self._plan.idle_seconds)
         keys = counter_keys(self._small)
         self.peers.append(measure_counter_reads(self._stack, self._small, keys[:5000], self._plan))
-        counter_bytes = measure_counter_bytes(self._small)
-        pids = {"api": self._api.pid, "worker": worker.pid, "beat": beat.pid, **self._stack.server_pids()}
-        self.idle = measure_idle(pids)
-        self.rows += [counter_bytes, idle_row(self.idle)]
-        stop(worker)
-        stop(beat)
-
-    def _visible(self) -> None:
-        worker, beat = self._catch_up()
+        self.rows += [measure_counter_bytes(self._small), idle_row(self.idle)]
         self._say("accepted to visible")
         self.rows.append(visible_row(*measure_visible(self._stack, self._small, self._plan, self._visits)))
         stop(worker)
@@ -102,6 +102,11 @@ class Session:
         with psycopg.connect(self._small.database_url, autocommit=True) as looker:
             await_true(lambda: none_waits(looker), CATCH_UP_SECONDS_MAX, "catching up")
         return worker, beat
+
+    def _rebuild(self) -> None:
+        self._say("rebuild")
+        self._stack.servers_on(self._stack.cores.both)
+        self.rows.append(measure_rebuild(self._stack, self._small))
 
     def _size(self) -> None:
         plan, stack = self._plan, self._stack

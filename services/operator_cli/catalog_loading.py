@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from datetime import datetime
 
 from shared.accounting.catalog_changes import CatalogChange, load_packaged
-from shared.adapters.catalog_source import packaged_parts
+from shared.adapters.catalog_source import assemble, packaged_parts
 from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.transaction import PostgresTransaction
 
 # A change of the catalog asks for every member of the database to be folded again, at once.
 SECONDS_MAX = 600.0
@@ -17,12 +19,22 @@ def load(database_url: str, now: datetime) -> CatalogChange:
     """Load the packaged catalog; nothing changes if it is there already.
 
     Raises CatalogFileInvalid if a file of it is wrong, DocumentExists if a document was changed
-    without a new version, StoreUnavailable if the database cannot be reached. The running catalog
-    then stays as it was.
+    without a new version, CatalogConflict or RuleDocumentInvalid if documents loaded before do not go
+    together with it, StoreUnavailable if the database cannot be reached. The running catalog then
+    stays as it was.
     """
     parts = packaged_parts()
     database = PostgresDatabase(database_url, connections_max=1, transaction_seconds=SECONDS_MAX)
     with contextlib.closing(database), database.transaction(ALL_PAYERS) as tx:
         change = load_packaged(tx.catalog, parts, now)
+        if change.created:
+            _check_whole(tx, change.catalog_version)
         tx.commit()
     return change
+
+
+def _check_whole(tx: PostgresTransaction, version: int) -> None:
+    """Put the catalog together as every service will: with what operators loaded beside the packaged."""
+    reference = tx.catalog.reference(version)
+    assert reference is not None, "a loaded catalog has its reference"
+    assemble(json.loads(reference), [json.loads(body) for body in tx.catalog.documents(version)], version)

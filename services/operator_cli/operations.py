@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import getpass
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
 
+import psycopg
 from ulid import ULID
 
 from services.operator_cli.errors import OperatorError, ServerError
@@ -90,16 +89,11 @@ def open_operations(settings: Settings) -> Iterator[Operations]:
         ) from error
     except NeedlecapError as error:
         raise OperatorError(str(error)) from error
+    except psycopg.Error as error:
+        # What the driver says may hold a row, and with it a person (I8).
+        raise OperatorError(f"The database refused: {type(error).__name__}.") from error
     finally:
         operations.close()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operator:
-    """Who does something, and why, as it is recorded."""
-
-    name: str
-    reason: str
 
 
 def current_operator() -> str:
@@ -108,6 +102,3 @@ def current_operator() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "operator"
-
-
-Json = dict[str, Any]

@@ -73,7 +73,8 @@ class MemberBook:
         self._entries: list[LedgerEntry] = []
         self._head = stored.ledger_head
         self._touched: dict[AccumulatorKey, None] = {}
-        self._touched_visits: dict[VisitKey, None] = {}
+        # With what changed each, where that was something else than an event: that is listed by itself.
+        self._touched_visits: dict[VisitKey, Cause | None] = {}
         self._touched_holds: dict[str, None] = {}
 
     @property
@@ -153,8 +154,9 @@ class MemberBook:
                     last_event=self._last_events[key],
                     outcome=outcome,
                     revision=self._revisions[key],
+                    cause=cause,
                 )
-                for key in self._touched_visits
+                for key, cause in self._touched_visits.items()
                 if (outcome := self._fold.outcome(key)) is not None
             ),
             holds={hold_id: self._holds[hold_id] for hold_id in self._touched_holds},
@@ -189,7 +191,7 @@ class MemberBook:
             visits = dict.fromkeys((*self._visits, *state.visits))
         touched: dict[AccumulatorKey, None] = {}
         for visit in visits:
-            movements += self._visit_movements(visit, touched)
+            movements += self._visit_movements(visit, touched, None if cause.is_event else cause)
         if state is not None:
             movements += self._hold_movements()
             movements += self._opening_movements(state.accumulators)
@@ -200,7 +202,9 @@ class MemberBook:
         for key, accumulator in fresh.items():
             self._keep(key, accumulator)
 
-    def _visit_movements(self, key: VisitKey, touched: dict[AccumulatorKey, None]) -> list[Movement]:
+    def _visit_movements(
+        self, key: VisitKey, touched: dict[AccumulatorKey, None], cause: Cause | None
+    ) -> list[Movement]:
         old = self._visits.get(key)
         outcome = self._fold.outcome(key)
         encoded = visit_outcome_to(outcome) if outcome else None
@@ -215,7 +219,7 @@ class MemberBook:
             self._visits.pop(key, None)
         else:
             self._visits[key] = new
-            self._touched_visits[key] = None
+            self._touched_visits.setdefault(key, cause)
         return [
             Movement(key=name, on=on, used=moved, visit=key) for (name, on), moved in units.items() if moved
         ]

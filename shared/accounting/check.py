@@ -44,10 +44,22 @@ def decide(
     requests: Sequence[CheckRequest],
 ) -> list[Determination]:
     """Decide each check, in order, on one snapshot of rules and members."""
+    return [determination for determination, _ in decide_on_record(tx, rules, images, requests)]
+
+
+def decide_on_record(
+    tx: Transaction,
+    rules: RulesSource,
+    images: Mapping[MemberRef, CounterImage],
+    requests: Sequence[CheckRequest],
+) -> list[tuple[Determination, MemberStanding]]:
+    """As `decide`, each with the standing that it was decided from, which is kept with it."""
     current = rules.current(tx)
     standings = member_standings(tx, current, images, [request.ref for request in requests])
     return [
-        determine(current, standings[request.ref], request.service, request.hold_id) for request in requests
+        (determine(current, standing, request.service, request.hold_id), standing)
+        for request in requests
+        for standing in [standings[request.ref]]
     ]
 
 
@@ -97,6 +109,7 @@ def _standing(base: MemberBase, accumulators: Sequence[StoredAccumulator]) -> Me
         versions={stored.state.key: stored.version for stored in in_use},
         pending_events=base.pending_events,
         hold_postings=base.hold_postings,
+        ahead_of_ledger=base.refold_requested,
     )
 
 

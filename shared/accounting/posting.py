@@ -95,7 +95,19 @@ class Posting:
         for event in events:
             if event.content is not None:
                 refs[MemberRef(payer_id=event.payer_id, member_id=event.content["member_id"])] = None
+            stored_visit = found.get((event.payer_id, event.key))
+            if stored_visit is not None and event.arrival < stored_visit.last_event:
+                refs.update(dict.fromkeys(self._ever_named(event)))
         self._open(refs)
+
+    def _ever_named(self, late: PendingEvent) -> list[MemberRef]:
+        """The members that events of a visit name, to any of whom one that is applied late may bring it."""
+        earlier = self._tx.inbox.applied_events(late.payer_id, late.key)
+        return [
+            MemberRef(payer_id=late.payer_id, member_id=event.content.member_id)
+            for event in earlier
+            if event.content is not None
+        ]
 
     def book(self, ref: MemberRef) -> MemberBook:
         """An open member's book, or that of the member it was merged into."""

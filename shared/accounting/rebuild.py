@@ -11,6 +11,7 @@ and begun again.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -161,6 +162,10 @@ class _Workshop:
         homes = [row.ref for row in self._rows.values() if row.merged_into is None]
         self._stored = tx.books.read(homes)
         self._visits = self._find_visits()
+        self._by_home: dict[MemberRef, dict[VisitKey, _Found]] = defaultdict(dict)
+        for (_, key), found in self._visits.items():
+            if found.home is not None:
+                self._by_home[found.home][key] = found
 
     # The visits
 
@@ -256,8 +261,8 @@ class _Workshop:
         """The rows that are right of the visits in this member's book."""
         return {
             key: found.row
-            for (_, key), found in self._visits.items()
-            if found.row is not None and found.is_right and found.home == ref
+            for key, found in self._by_home[ref].items()
+            if found.row is not None and found.is_right
         }
 
     def _history(self, row: MemberRow) -> tuple[History, dict[VisitKey, FoldedVisit]]:
@@ -266,7 +271,7 @@ class _Workshop:
             # Everything of a merged member is its new home's.
             payer_id, member_id = row.ref.payer_id, row.ref.member_id
             return History(payer_id=payer_id, member_id=member_id, spans=(), plans={}), {}
-        folded = {key: found.folded for (_, key), found in self._visits.items() if found.home == row.ref}
+        folded = {key: found.folded for key, found in self._by_home[row.ref].items()}
         return replace(stored.history, visits=tuple(one.visit for one in folded.values())), folded
 
     def _rebuild_member(

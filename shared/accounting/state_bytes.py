@@ -6,6 +6,7 @@ Versions, ledger order, hashes, times and receipts are history and not in it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,7 +64,7 @@ def rebuilt_state(tx: OperatorTransaction, rules: RulesSource, refs: Iterable[Me
     visits = _fold_visits(tx, members)
     folded = []
     for ref, stored in members.items():
-        own = {key: visit for (home, key), visit in visits.items() if home == ref}
+        own = visits[ref]
         history: History = replace(stored.history, visits=tuple(own.values()))
         state = adjudicate(history, running)
         folded.append(
@@ -85,21 +86,21 @@ def rebuilt_state(tx: OperatorTransaction, rules: RulesSource, refs: Iterable[Me
 
 def _fold_visits(
     tx: OperatorTransaction, members: Mapping[MemberRef, Any]
-) -> dict[tuple[MemberRef, VisitKey], Visit]:
+) -> defaultdict[MemberRef, dict[VisitKey, Visit]]:
     """Every visit whose events lead to one of these members, by member and name."""
     merged = tx.rebuilding.merged_into(members)
     names = tx.rebuilding.visits_named([*members, *merged])
     events = tx.rebuilding.events_of(names)
     decided = tx.rebuilding.decisions_on(names)
     rows = tx.books.find_visits(names)
-    visits = {}
+    visits: defaultdict[MemberRef, dict[VisitKey, Visit]] = defaultdict(dict)
     for name in names:
         row = rows.get(name)
         decision = decided.get(name, row.visit.duplicate_decision if row else None)
         visit = fold_visit(name[1], events[name], decision, revision=0).visit
         if visit.member_id is not None:
             named = MemberRef(payer_id=name[0], member_id=visit.member_id)
-            visits[merged.get(named, named), name[1]] = visit
+            visits[merged.get(named, named)][name[1]] = visit
     return visits
 
 

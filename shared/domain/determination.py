@@ -24,7 +24,8 @@ class MemberStanding:
 
     `history` carries no visits and no holds: `accumulators` contains them. `versions` counts the
     ledger entries behind each accumulator, `pending_events` the accepted events not yet applied.
-    `hold_postings` are the units that each pending hold keeps.
+    `hold_postings` are the units that each pending hold keeps. `ahead_of_ledger`: a change of rules or
+    plans is in the accumulators already and in the ledger not yet.
     """
 
     history: History
@@ -32,6 +33,7 @@ class MemberStanding:
     versions: Mapping[AccumulatorKey, int] = field(default_factory=dict)
     pending_events: int = 0
     hold_postings: Mapping[str, tuple[Posting, ...]] = field(default_factory=dict)
+    ahead_of_ledger: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.client import Role
+from shared.domain.evaluation import Audience
+
+
+def audience_of(role: Role) -> Audience:
+    """Whom an answer to a client of this role is for: an EHR's provider, or a portal's member."""
+    return "member" if role == "portal" else "provider"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeterminationRecord:
-    """An answered eligibility check. `request` and `body` are JSON texts in UTF-8, kept as they were."""
+    """An answered eligibility check. `request` and `body` are JSON texts in UTF-8, kept as they were.
+
+    `standing` is what it was decided from, for deciding it again; None where that was not kept.
+    """
 
     check_id: str
     payer_id: str
@@ -19,6 +28,7 @@ class DeterminationRecord:
     catalog_version: int
     request: bytes
     body: bytes
+    standing: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +39,8 @@ class AnsweredCheck:
     client_name: str
     client_role: Role
     payer_name: str
+
+    @property
+    def audience(self) -> Audience:
+        """Whom the answer was for."""
+        return audience_of(self.client_role)

@@ -10,7 +10,7 @@ from typing import Any
 from shared.domain.accumulator import Accumulator, AccumulatorKey
 from shared.domain.history import History, Posting, VisitOutcome
 from shared.domain.hold import HoldState
-from shared.domain.visit import Disposition, Visit, VisitKey
+from shared.domain.visit import EVENT_TYPES, Disposition, Visit, VisitKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -89,6 +89,11 @@ class Cause:
     kind: str
     id: str
 
+    @property
+    def is_event(self) -> bool:
+        """Whether it is a visit event, whose receipt tells what it did."""
+        return self.kind in EVENT_TYPES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
@@ -116,12 +121,16 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedVisit:
-    """A visit to be saved with what became of it; `revision` is that of the row read, 0 if it is new."""
+    """A visit to be saved with what became of it; `revision` is that of the row read, 0 if it is new.
+
+    `cause` is what changed it, where that was no event: the change is then listed.
+    """
 
     visit: Visit
     last_event: int
     outcome: VisitOutcome
     revision: int
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

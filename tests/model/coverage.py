@@ -56,24 +56,28 @@ def period_of(row: Row, plan: Row, span: Row | None, service: Row, years: list[P
         return found[0] if found else first_service_year(on)
     if basis in {"lifetime", "rolling_days"}:
         return date.min, date.max, ""
-    if basis == "injury":
-        return (date.min, date.max, service["injury"]) if service.get("injury") else None
-    if basis == "authorization":
-        held = service.get("authorization")
-        if held is None:
-            return None
-        valid = (held["start"] is None or held["start"] <= on) and (held["end"] is None or on < held["end"])
-        return (date.min, date.max, held["number"]) if valid else None
-    if basis == "enrollment_year":
-        return None if span is None else anchored_year(span["start"].strftime("%m-%d"), on)
+    if basis in {"injury", "authorization"}:
+        subject = service.get("injury") if basis == "injury" else _authorization_on(service)
+        return (date.min, date.max, subject) if subject else None
+    contract = plan["contract_start"]
     anchors = {
         "plan_year": plan["plan_year_start"],
         "calendar_year": "01-01",
-        "contract_year": plan["contract_start"].strftime("%m-%d") if plan["contract_start"] else None,
+        "contract_year": contract.strftime("%m-%d") if contract else None,
+        "enrollment_year": span["start"].strftime("%m-%d") if span else None,
     }
-    if anchors[basis] is None:
+    anchor = anchors[basis]
+    return anchored_year(anchor, on) if anchor else None
+
+
+def _authorization_on(service: Row) -> str | None:
+    """The number of the authorization that a service has, if it is valid on its date."""
+    held = service.get("authorization")
+    if held is None:
         return None
-    return anchored_year(anchors[basis], on)
+    on, start, end = service["date"], held["start"], held["end"]
+    valid = (start is None or start <= on) and (end is None or on < end)
+    return str(held["number"]) if valid else None
 
 
 def limits_for(rules: Row, plan_id: str, on: date) -> list[Row]:
@@ -122,9 +126,9 @@ def evaluate(
             for i, line in enumerate(lines):
                 if said[i] == "covered" and _feeds(row, service, line) and "KX" not in line["modifiers"]:
                     said[i] = "not_covered"
-    if received_on is not None and rules["filing_days"] is not None:
-        if received_on - service["date"] > timedelta(days=rules["filing_days"]):
-            said = ["not_covered" for _ in lines]
+    limit_days = rules["filing_days"]
+    if None not in {received_on, limit_days} and received_on > service["date"] + timedelta(days=limit_days):
+        said = ["not_covered" for _ in lines]
     claims = []
     for row in rows:
         matching = [i for i, line in enumerate(lines) if said[i] == "covered" and _feeds(row, service, line)]

@@ -258,9 +258,18 @@ class Member:
     def _place(self, visit: Row) -> tuple[Any, ...]:
         if visit["arrival"] is None:
             return (0,)
-        if self.rules["ordering"] == "service_date":
-            return (1, visit["content"]["date"], visit["arrival"])
+        if self._ordering(visit) == "service_date":
+            return (2, visit["content"]["date"], visit["arrival"])
         return (1, visit["arrival"])
+
+    def _ordering(self, visit: Row) -> str:
+        """The ordering that the limits a visit can feed share."""
+        default: str = self.rules["ordering"]
+        if self._before_the_rules(visit) is not None:
+            return default
+        plan_id, content = self._plan_id(visit["content"]["date"]), visit["content"]
+        said = evaluate(self.rules, plan_id, content, received_on=visit["received_on"])
+        return next((claim["row"].get("ordering", default) for claim in said["claims"]), default)
 
     def _open(self, result: Row) -> None:
         """Post what was used elsewhere: of each source and period the newest statement."""

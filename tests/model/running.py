@@ -14,11 +14,20 @@ _TIMES = int(os.environ.get(SEARCH, "1"))
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 
 
+def thoroughly() -> bool:
+    """Whether the long run was asked for."""
+    return _TIMES > 1
+
+
 def searching(examples: int) -> settings:
     """Settings for a test that tries so many examples in an everyday run."""
     return settings(
         max_examples=examples * _TIMES,
         deadline=None,
         phases=_PHASES,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.large_base_example,
+        ],
     )

@@ -56,14 +56,18 @@ def _limits(draw: st.DrawFn, number: int, bases: tuple[str, ...]) -> list[Row]:
 
 @st.composite
 def rules(draw: st.DrawFn) -> Row:
-    """Up to three limits that share one ordering."""
+    """Up to three limits that share one ordering, or one in each plan."""
     bases = draw(st.sampled_from([CALENDAR_BASES, CALENDAR_BASES, BASES]))
     limits = [row for number in range(1, draw(st.integers(1, 3)) + 1) for row in draw(_limits(number, bases))]
-    return plain_rules(
-        *limits,
-        ordering=draw(st.sampled_from(["received", "service_date"])),
-        filing_days=draw(often(None, 30)),
-    )
+    orderings = st.sampled_from(["received", "service_date"])
+    if draw(often(False, True, True)):
+        # Each plan its own ordering: the limits that one visit can feed still share theirs.
+        limits = [
+            {**row, "plans": [plan], "ordering": ordering}
+            for plan, ordering in (("plan-a", draw(orderings)), ("plan-b", draw(orderings)))
+            for row in limits
+        ]
+    return plain_rules(*limits, ordering=draw(orderings), filing_days=draw(often(None, 30)))
 
 
 @st.composite

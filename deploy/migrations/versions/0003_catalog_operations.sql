@@ -9,10 +9,10 @@ create table visit_change (
     service_date date,
     disposition_before text not null,
     plan_before text,
-    reasons_before text[] not null,
+    reasons_before jsonb not null,
     disposition_after text not null,
     plan_after text,
-    reasons_after text[] not null,
+    reasons_after jsonb not null,
     cause_kind text not null,
     cause_id text not null,
     recorded_at timestamptz not null

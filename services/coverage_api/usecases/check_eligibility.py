@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 
 from services.coverage_api.ports import Tools
-from shared.accounting.check import CheckRequest, decide, read_counters
+from shared.accounting.check import CheckRequest, decide_on_record, read_counters
 from shared.accounting.codec import service_from
 from shared.accounting.determination_body import determination_body
+from shared.accounting.standing_codec import standing_to
 from shared.domain.client import Client
-from shared.domain.determination_record import DeterminationRecord
+from shared.domain.determination_record import DeterminationRecord, audience_of
 from shared.domain.evaluation import Audience
 from shared.domain.records import MemberRef
 
@@ -32,8 +33,8 @@ class EligibilityCheck:
 
     @property
     def audience(self) -> Audience:
-        """Whom the answer is for: an EHR's provider, or a portal's member."""
-        return "member" if self.client.role == "portal" else "provider"
+        """Whom the answer is for."""
+        return audience_of(self.client.role)
 
 
 def check_eligibility(tools: Tools, checks: Sequence[EligibilityCheck]) -> list[DeterminationRecord]:
@@ -49,10 +50,10 @@ def check_eligibility(tools: Tools, checks: Sequence[EligibilityCheck]) -> list[
     ]
     images = read_counters(tools.counters, [request.ref for request in requests])
     with tools.store.transaction(sorted({request.ref.payer_id for request in requests})) as tx:
-        decided = decide(tx, tools.rules, images, requests)
+        decided = decide_on_record(tx, tools.rules, images, requests)
         now = tools.clock()
         records = []
-        for check, determination in zip(checks, decided, strict=True):
+        for check, (determination, standing) in zip(checks, decided, strict=True):
             check_id = tools.new_id("chk")
             body = determination_body(determination, check.audience)
             records.append(
@@ -66,6 +67,7 @@ def check_eligibility(tools: Tools, checks: Sequence[EligibilityCheck]) -> list[
                     body=orjson.dumps(
                         {"check_id": check_id, "decided_at": now, **body}, option=orjson.OPT_UTC_Z
                     ),
+                    standing=standing_to(standing, check.request.get("hold_id")),
                 )
             )
         tx.determinations.record(records)

@@ -42,6 +42,8 @@ from shared.domain.differences import differences
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_effects import catalog_cause
 
+PAYERS_SHOWN_MAX = 2
+
 rule_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -277,7 +279,7 @@ def _cells(row: DocumentRow) -> tuple[str, ...]:
         str(row.version),
         str(body["authority"]),
         _span(effective.get("from"), effective.get("until")),
-        " ".join(sorted(payers)),
+        " ".join(sorted(payers)) if len(payers) <= PAYERS_SHOWN_MAX else f"{len(payers)} payers",
         _state(row),
     )
 

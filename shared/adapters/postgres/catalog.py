@@ -17,6 +17,16 @@ _CHUNK = 10_000
 _COLUMNS = "document_id, version, payer_id, body::text, loaded_at, loaded_by, activated_in, retired_in"
 
 
+#: Members with a visit, a hold or an opening balance, theirs or of a member who was merged into them.
+_COUNTED = """exists (
+    select from member f
+     where f.payer_id = k.payer_id and (f.member_id = k.member_id or f.merged_into = k.member_id)
+       and (exists (select from visit v where v.payer_id = f.payer_id and v.member_id = f.member_id)
+            or exists (select from hold h where h.payer_id = f.payer_id and h.member_id = f.member_id)
+            or exists (select from opening_balance b
+                        where b.payer_id = f.payer_id and b.member_id = f.member_id)))"""
+
+
 class PostgresCatalog:
     """The catalog in one transaction."""
 
@@ -118,7 +128,7 @@ class PostgresCatalog:
         )
 
     def request_refolds(self, payer_ids: Sequence[str] | None, reason: str) -> int:
-        """Have every member of these payers (None: of all) who has a visit or a hold folded again."""
+        """Have every member of these payers (None: of all) for whom something is counted folded again."""
         requested = 0
         for members in self._members(payer_ids):
             self._connection.execute(
@@ -142,14 +152,12 @@ class PostgresCatalog:
         after: tuple[str, str] = ("", "")
         while True:
             rows = self._connection.execute(
-                """select m.payer_id, m.member_id from member m
-                    where (m.payer_id, m.member_id) > (%(payer)s, %(member)s)
-                      and (%(all)s or m.payer_id = any (%(payers)s))
-                      and (exists (select from visit v
-                                    where v.payer_id = m.payer_id and v.member_id = m.member_id)
-                           or exists (select from hold h
-                                       where h.payer_id = m.payer_id and h.member_id = m.member_id))
-                    order by m.payer_id, m.member_id limit %(chunk)s""",
+                f"""select k.payer_id, k.member_id from member k
+                     where k.merged_into is null
+                       and (k.payer_id, k.member_id) > (%(payer)s, %(member)s)
+                       and (%(all)s or k.payer_id = any (%(payers)s))
+                       and {_COUNTED}
+                     order by k.payer_id, k.member_id limit %(chunk)s""",
                 {
                     "payer": after[0],
                     "member": after[1],

@@ -7,6 +7,7 @@ Driver errors are translated here and nowhere else: what means "Postgres cannot 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,10 @@ APPLICATION_ROLE = "needlecap_app"
 
 #: Every payer there is, later ones included.
 ALL_PAYERS: tuple[str, ...] = ("*",)
+
+
+#: A connection to a server that went away fails within this; a stuck server takes longer.
+_STALE_SECONDS_MAX = 0.5
 
 
 class PostgresDatabase:
@@ -68,26 +73,45 @@ class PostgresDatabase:
         find what is already there.
         """
         bound = self._transaction_seconds if seconds is None else seconds
+        with contextlib.ExitStack() as stack:
+            connection = self._begin(stack, payers, bound)
+            try:
+                yield PostgresTransaction(connection, payers=tuple(payers))
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                raise StoreUnavailable from error
+            finally:
+                with contextlib.suppress(psycopg.Error):
+                    connection.rollback()
+
+    def _begin(
+        self, stack: contextlib.ExitStack, payers: Sequence[str], bound: float
+    ) -> psycopg.Connection[Any]:
+        """A connection in a transaction that sees `payers`, given back when `stack` closes.
+
+        After a restart of Postgres the pool still holds connections to the one that went: each of them
+        says so at once, and the next is tried. One that takes its time to fail is not tried again.
+        """
+        for left in range(self._pool.max_size, -1, -1):
+            with contextlib.ExitStack() as attempt:
+                connection = self._take()
+                began = time.monotonic()
+                attempt.callback(self._pool.putconn, connection)
+                attempt.enter_context(self._watchdog.guard(connection, bound))
+                try:
+                    connection.execute("select set_config('needlecap.payers', %s, true)", [",".join(payers)])
+                except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                    if not left or time.monotonic() - began > _STALE_SECONDS_MAX:
+                        raise StoreUnavailable from error
+                    continue
+                stack.enter_context(attempt.pop_all())
+                return connection
+        raise StoreUnavailable
+
+    def _take(self) -> psycopg.Connection[Any]:
         try:
-            connection = self._pool.getconn()
+            return self._pool.getconn()
         except (PoolTimeout, PoolClosed, TooManyRequests, psycopg.OperationalError) as error:
             raise StoreUnavailable from error
-        try:
-            with self._watchdog.guard(connection, bound):
-                yield from self._within(connection, payers)
-        finally:
-            self._pool.putconn(connection)
-
-    @staticmethod
-    def _within(connection: psycopg.Connection[Any], payers: Sequence[str]) -> Iterator[PostgresTransaction]:
-        try:
-            connection.execute("select set_config('needlecap.payers', %s, true)", [",".join(payers)])
-            yield PostgresTransaction(connection, payers=tuple(payers))
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise StoreUnavailable from error
-        finally:
-            with contextlib.suppress(psycopg.Error):
-                connection.rollback()
 
     def close(self) -> None:
         """Give up all connections."""

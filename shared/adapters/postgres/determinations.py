@@ -10,11 +10,12 @@ import psycopg
 from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
 
 _INSERT = """
-insert into determination (check_id, payer_id, client_id, decided_at, catalog_version, request, body)
-select check_id, payer_id, client_id, decided_at, catalog_version, request::json, body::json
+insert into determination
+       (check_id, payer_id, client_id, decided_at, catalog_version, request, body, standing)
+select check_id, payer_id, client_id, decided_at, catalog_version, request::json, body::json, standing::json
   from unnest(%(check_ids)b::text[], %(payers)b::text[], %(clients)b::text[], %(decided)b::timestamptz[],
-              %(catalogs)b::bigint[], %(requests)b::text[], %(bodies)b::text[])
-       as given (check_id, payer_id, client_id, decided_at, catalog_version, request, body)
+              %(catalogs)b::bigint[], %(requests)b::text[], %(bodies)b::text[], %(standings)b::text[])
+       as given (check_id, payer_id, client_id, decided_at, catalog_version, request, body, standing)
 """
 
 
@@ -37,6 +38,7 @@ class PostgresDeterminations:
                 "catalogs": [r.catalog_version for r in records],
                 "requests": [r.request.decode() for r in records],
                 "bodies": [r.body.decode() for r in records],
+                "standings": [r.standing.decode() if r.standing is not None else None for r in records],
             },
         )
 
@@ -52,7 +54,7 @@ class PostgresDeterminations:
         row = self._connection.execute(
             """
             select d.check_id, d.payer_id, d.client_id, d.decided_at, d.catalog_version,
-                   d.request::text, d.body::text, c.name, c.role, p.name
+                   d.request::text, d.body::text, d.standing::text, c.name, c.role, p.name
               from determination d
               join client c on c.client_id = d.client_id
               join payer p on p.payer_id = d.payer_id
@@ -70,5 +72,6 @@ class PostgresDeterminations:
             catalog_version=row[4],
             request=row[5].encode(),
             body=row[6].encode(),
+            standing=row[7].encode() if row[7] is not None else None,
         )
-        return AnsweredCheck(record=record, client_name=row[7], client_role=row[8], payer_name=row[9])
+        return AnsweredCheck(record=record, client_name=row[8], client_role=row[9], payer_name=row[10])

@@ -11,7 +11,7 @@ import orjson
 import psycopg
 
 from shared.accounting.codec import posting_from, service_from
-from shared.adapters.postgres import visit_rows
+from shared.adapters.postgres import visit_changes, visit_rows
 from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from, ledger_columns
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.errors import ConcurrentChange
@@ -456,6 +456,9 @@ class PostgresMemberBooks:
     def _save_visits(self, rows: Sequence[tuple[MemberRef, SavedVisit]]) -> None:
         if not rows:
             return
+        listed = [(ref, visit) for ref, visit in rows if visit.cause is not None]
+        if listed:
+            self._connection.execute(visit_changes.RECORD, visit_changes.values(listed))
         saved = self._connection.execute(visit_rows.SAVE, visit_rows.values(rows))
         if saved.rowcount != len(rows):
             raise ConcurrentChange

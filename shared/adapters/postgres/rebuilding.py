@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -13,6 +13,7 @@ from shared.adapters.postgres.ledger_sums import LEDGER_SUMS, sums_from
 from shared.domain.member_rows import LedgerSums, MemberRow
 from shared.domain.records import MemberRef
 from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey
+from shared.messages import shard_of
 
 VisitName = tuple[str, VisitKey]
 
@@ -114,6 +115,29 @@ class PostgresRebuilding:
             MemberRef(payer_id=payer, member_id=member): MemberRef(payer_id=payer, member_id=into)
             for payer, member, into in rows
         }
+
+    def changed(self, refs: Sequence[MemberRef], reason: str) -> None:
+        """Raise the versions of members whose accumulators were set, and have them folded again."""
+        given = {**_members(refs), "reason": reason}
+        given["shards"] = [shard_of(ref.payer_id, ref.member_id) for ref in refs]
+        self._connection.execute(
+            f"""
+            update member k set version = k.version + 1
+              from {_OF_MEMBERS} where (k.payer_id, k.member_id) = (m.payer_id, m.member_id)
+            """,
+            given,
+        )
+        self._connection.execute(
+            """
+            insert into refold_request (payer_id, member_id, shard, reason)
+            select m.payer_id, m.member_id, m.shard, %(reason)s
+              from unnest(%(payers)s::text[], %(members)s::text[], %(shards)s::smallint[])
+                   as m (payer_id, member_id, shard)
+             order by 1, 2
+            on conflict do nothing
+            """,
+            given,
+        )
 
     # Visits
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -11,15 +11,15 @@ import psycopg
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.api_service import Api, check, event
+from tests.api_service import Api, Json, check, event
 from tests.builders import MEMBER, PAYER
 from tests.waiting import wait_for
 
 ANSWER_SECONDS_MAX = 30.0
 CALLERS = 12
 #: Where each kind of request is stored, the path it goes to and what it is.
-KINDS = {
-    "check": ("determination", "/v1/eligibility-checks", lambda number, **changes: check(**changes)),
+KINDS: dict[str, tuple[str, str, Callable[..., Json]]] = {
+    "check": ("determination", "/v1/eligibility-checks", lambda _, **changes: check(**changes)),
     "event": ("visit_event", "/v1/visit-events", event),
 }
 
@@ -38,23 +38,24 @@ def blocked(connection: psycopg.Connection[Any]) -> list[int]:
     return [pid for (pid,) in rows]
 
 
-def end(connection: psycopg.Connection[Any], backends: list[int]) -> None:
-    """End these of the database's processes, and the transactions in them."""
-    connection.execute("select pg_terminate_backend(pid) from unnest(%s::int[]) as pid", [backends])
+def all_ended(connection: psycopg.Connection[Any], futures: list[Future[TestResponse]]) -> bool:
+    """Whether every request is over, having ended whatever transaction of theirs waits now."""
+    connection.execute(
+        "select pg_terminate_backend(pid) from unnest(%s::int[]) as pid", [blocked(connection)]
+    )
+    return all(future.done() for future in futures)
 
 
 def pile_up(
-    api: Api, pool: ThreadPoolExecutor, kind: str, requests: list[dict[str, Any]]
+    api: Api, pool: ThreadPoolExecutor, kind: str, requests: list[Json]
 ) -> list[Future[TestResponse]]:
     """Have these requests come while nothing can be stored; the first of them are already trying."""
     table, path, _ = KINDS[kind]
+    api.installation.key("ehr")
     with held_back(api, table) as connection:
         futures = [pool.submit(api.post, path, **request) for request in requests]
         gathering = _gathering(api, kind)
-        import time as _t; t0=_t.monotonic()
-        def cond():
-            b,w=len(blocked(connection)),len(gathering._waiting); print(round(_t.monotonic()-t0,2),b,w,gathering._leaders, [f.done() for f in futures].count(True)); return b+w==len(requests)
-        wait_for(cond)
+        wait_for(lambda: len(blocked(connection)) + len(gathering._waiting) == len(requests))
         connection.rollback()
     return futures
 
@@ -85,7 +86,7 @@ def test_requests_that_come_together_share_a_commit_and_are_stored_before_they_a
         assert len(found) == 1
 
     with ThreadPoolExecutor(2 * CALLERS) as pool:
-        requests = [{"body": body(number)} for number in range(CALLERS)]
+        requests: list[Json] = [{"body": body(number)} for number in range(CALLERS)]
         futures = pile_up(api, pool, kind, requests)
         for checked in [pool.submit(answered, future) for future in futures]:
             checked.result(ANSWER_SECONDS_MAX)
@@ -97,12 +98,13 @@ def test_requests_that_come_together_share_a_commit_and_are_stored_before_they_a
 def test_commit_that_fails_answers_nobody(api: Api, kind: str) -> None:
     """No caller of a lost transaction gets a 2xx, and nothing of it is stored."""
     table, path, body = KINDS[kind]
+    api.installation.key("ehr")
     with ThreadPoolExecutor(CALLERS) as pool:
         with held_back(api, table) as connection:
             futures = [pool.submit(api.post, path, body(number)) for number in range(CALLERS)]
             gathering = _gathering(api, kind)
             wait_for(lambda: len(blocked(connection)) + len(gathering._waiting) == CALLERS)
-            wait_for(lambda: end(connection, blocked(connection)) or all(f.done() for f in futures))
+            wait_for(lambda: all_ended(connection, futures))
         answers = [future.result(ANSWER_SECONDS_MAX) for future in futures]
     assert {answer.status_code for answer in answers} == {503}
     assert api.installation.rows(f"select count(*) from {table}") == [(0,)]
@@ -115,7 +117,7 @@ def test_request_that_breaks_a_commit_breaks_its_own_alone(api: Api, kind: str) 
     column = "request ->> 'state'" if kind == "check" else "content ->> 'state'"
     api.installation.write(f"alter table {table} add constraint breaks check ({column} <> 'MN')")
     with ThreadPoolExecutor(CALLERS) as pool:
-        requests = [
+        requests: list[Json] = [
             {"body": body(number, state="MN" if number == CALLERS // 2 else "WI")}
             for number in range(CALLERS)
         ]
@@ -131,7 +133,7 @@ def test_walls_stand_between_requests_that_share_a_commit(api: Api, kind: str) -
     """Each row is its own client's and payer's; who names a payer it was not granted gets 404 (I9)."""
     table, _, body = KINDS[kind]
     ours, theirs = (api.installation.key("ehr", payer, name=payer) for payer in (PAYER, "medicare"))
-    requests = []
+    requests: list[Json] = []
     for number in range(CALLERS // 2):
         requests.append({"body": body(2 * number), "key": ours})
         requests.append({"body": body(2 * number + 1, payer_id="medicare"), "key": theirs})
@@ -154,7 +156,7 @@ def test_shared_commit_shows_nobody_what_another_may_see(api: Api) -> None:
     key = api.installation.key("ehr", PAYER, "medicare", name="two-payers")
     assert api.post("/v1/visit-events", event(0), key=key).status_code == 202
     api.installation.write("update client set payers = %s where name = 'two-payers'", ["medicare"])
-    requests: list[dict[str, Any]] = [{"body": event(number)} for number in range(1, CALLERS)]
+    requests: list[Json] = [{"body": event(number)} for number in range(1, CALLERS)]
     requests.insert(CALLERS // 2, {"body": event(0, payer_id="medicare"), "key": key})
     with ThreadPoolExecutor(CALLERS) as pool:
         futures = pile_up(api, pool, "event", requests)
@@ -168,7 +170,7 @@ def test_shared_commit_shows_nobody_what_another_may_see(api: Api) -> None:
 
 def test_same_event_from_two_callers_of_one_commit_is_accepted_once(api: Api) -> None:
     """One of them is the replay (I2)."""
-    requests: list[dict[str, Any]] = [{"body": event(number // 2)} for number in range(CALLERS)]
+    requests: list[Json] = [{"body": event(number // 2)} for number in range(CALLERS)]
     with ThreadPoolExecutor(CALLERS) as pool:
         answers = [future.result(ANSWER_SECONDS_MAX) for future in pile_up(api, pool, "event", requests)]
     assert {answer.status_code for answer in answers} == {202}

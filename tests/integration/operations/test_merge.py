@@ -167,6 +167,22 @@ def test_enrollment_may_be_left(desk: Desk) -> None:
     _sound(desk, old, new)
 
 
+def test_plan_change_that_names_the_old_member_folds_the_new(desk: Desk) -> None:
+    """A request to fold the old name again, which is enrolled still, is worked off in the new one's book."""
+    old, new = _both(desk)
+    _merge(desk, "OLD", "NEW")
+    desk.office.change("update plan set plan_year_start = '07-01'")
+    desk.office.change(
+        "insert into refold_request (payer_id, member_id, shard, reason)"
+        " values (%s, 'SAMPLE-OLD', 3, 'plan')",
+        PAYER,
+    )
+    desk.drain()
+    assert desk.office.rows("select count(*) from refold_request") == [(0,)]
+    assert desk.used(new) == [(date(2025, 7, 1), 20, 0)]
+    _sound(desk, old, new)
+
+
 def test_same_merge_again_is_nothing(desk: Desk) -> None:
     """It can be run twice; neither version moves."""
     old, new = _both(desk)

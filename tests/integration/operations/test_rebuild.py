@@ -181,3 +181,52 @@ def test_requested_refold_is_done_and_is_no_difference(desk: Desk) -> None:
     assert found.differing == ()
     assert desk.used(member("ANN"))[-1][0] == date(2025, 7, 1)
     assert desk.office.rows("select count(*) from refold_request") == [(0,)]
+
+
+def test_one_member_that_cannot_be_rebuilt_keeps_none_other_waiting(desk: Desk) -> None:
+    """A fault is said by its kind alone; everybody else is put right, and the exit code is 1."""
+    _lived(desk)
+    desk.office.change(DAMAGE["used"])
+    desk.office.change("update visit_event set content = content - 'lines' where visit_id = 'o1'")
+    result = desk.needlecap("rebuild")
+    assert result.exit_code == 1
+    assert "not rebuilt: 1 (KeyError)" in result.stderr
+    assert "differing members: 1," in result.stdout
+    assert desk.rebuild(member("ANN"), keep=False).differing == ()
+
+
+def test_many_years_of_one_member_are_rebuilt_from_their_events_alone(desk: Desk) -> None:
+    """With every counted visit and every accumulator gone, each year's count is there again."""
+    ann = desk.enroll("ANN")
+    for year in range(2000, 2026):
+        desk.record_many(ann, 2, on=f"{year}-05-05")
+    desk.drain()
+    desk.office.change("delete from visit where disposition = 'counted'")
+    desk.office.change("delete from accumulator")
+    assert desk.needlecap("rebuild").exit_code == 0
+    stored, rebuilt = desk.states(ann)
+    assert stored == rebuilt
+    assert desk.needlecap("ledger", "verify").exit_code == 0
+
+
+@pytest.mark.parametrize("damage", ["used", "in_use", "accumulator_version", "accumulator_lost", "unposted"])
+def test_ledger_alone_restores_counts_and_counters(desk: Desk, damage: str) -> None:
+    """What the ledger adds up to is set at once and shown in Redis; the worker folds the rest again."""
+    _lived(desk)
+    refs = [member("ANN"), member("OTHER")]
+    right, _ = desk.states(*refs)
+    more = {
+        "accumulator_lost": "delete from accumulator",
+        "unposted": "update accumulator set limit_id = 'another', allowed = 40 where used = 20",
+    }
+    desk.office.change({**DAMAGE, **more}[damage])
+    result = desk.needlecap("rebuild", "--from-ledger")
+    assert result.exit_code == 0, result.output
+    assert desk.needlecap("ledger", "verify").exit_code == 0
+    desk.drain()
+    assert desk.states(*refs) == (right, right)
+    assert desk.needlecap("rebuild", "--from-ledger").stdout == (
+        "members: 2, set to what the ledger says: 0\n"
+    )
+    assert desk.counters().read(refs).keys() == set(refs)
+    assert "wrong and written anew: 0" in desk.needlecap("reconcile").stdout

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -43,10 +44,10 @@ class Bench:
         return [2 * number for number in numbers]
 
 
-def gathering(bench: Bench, **changes: int | Callable[[], float]) -> Gathering[int, int]:
+def gathering(bench: Bench, **changes: Any) -> Gathering[int, int]:
     """One leader at a time and at most four questions together, unless said otherwise."""
-    options: dict[str, object] = {"most": 4, "leaders_max": 1, "seconds_left": lambda: PATIENCE_SECONDS}
-    return Gathering(bench.answer_all, **{**options, **changes})  # type: ignore[arg-type]
+    options: dict[str, Any] = {"most": 4, "leaders_max": 1, "seconds_left": lambda: PATIENCE_SECONDS}
+    return Gathering(bench.answer_all, **{**options, **changes})
 
 
 def ask_while_busy(
@@ -57,9 +58,9 @@ def ask_while_busy(
     first = pool.submit(asked.ask, [100])
     wait_for(lambda: bench.batches == [[100]])
     futures = [first]
-    for waiting, question in enumerate(questions, start=1):
+    for question in questions:
         futures.append(pool.submit(asked.ask, question))
-        wait_for(lambda waiting=waiting: len(asked._waiting) == waiting)
+        wait_for(lambda: len(asked._waiting) == len(futures) - 1)
     bench.open.set()
     return futures
 

@@ -1,0 +1,114 @@
+"""A member's standing as it is kept beside an answer, so that the answer can be decided again.
+
+It is written on the way of every check, so that it is written as the values are; reading takes more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import orjson
+
+from shared.accounting.codec import period_from, posting_from, posting_to
+from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse
+from shared.domain.determination import MemberStanding
+from shared.domain.enrollment import EnrollmentSpan, Plan
+from shared.domain.history import History
+from shared.domain.hold import OpeningBalance, Override
+
+Json = dict[str, Any]
+
+
+def standing_to(standing: MemberStanding, hold_id: str | None) -> bytes:
+    """What a check was decided from, as JSON in UTF-8. `hold_id` is the hold whose units counted as free."""
+    history = standing.history
+    named = {span.plan_id for span in history.spans}
+    named |= {balance.plan_id for balance in history.opening_balances}
+    named |= {accumulator.key.plan_id for accumulator in standing.accumulators}
+    freed = standing.hold_postings.get(hold_id, ()) if hold_id is not None else ()
+    return orjson.dumps(
+        {
+            "payer_id": history.payer_id,
+            "member_id": history.member_id,
+            "spans": history.spans,
+            "plans": [plan for plan_id, plan in history.plans.items() if plan_id in named],
+            "overrides": history.overrides,
+            "opening_balances": history.opening_balances,
+            "accumulators": standing.accumulators,
+            "versions": [standing.versions.get(a.key, 0) for a in standing.accumulators],
+            "ahead_of_ledger": standing.ahead_of_ledger,
+            "pending_events": standing.pending_events,
+            "freed": [posting_to(posting) for posting in freed],
+        }
+    )
+
+
+def standing_from(fields: Mapping[str, Any], hold_id: str | None) -> MemberStanding:
+    """The inverse of `standing_to`. A fault is a bug and raises KeyError, TypeError or ValueError."""
+    accumulators = tuple(_accumulator_from(part) for part in fields["accumulators"])
+    freed = tuple(posting_from(posting) for posting in fields["freed"])
+    return MemberStanding(
+        history=History(
+            payer_id=fields["payer_id"],
+            member_id=fields["member_id"],
+            spans=tuple(_span_from(part) for part in fields["spans"]),
+            plans={part["plan_id"]: _plan_from(part) for part in fields["plans"]},
+            overrides=tuple(_override_from(part) for part in fields["overrides"]),
+            opening_balances=tuple(_balance_from(part) for part in fields["opening_balances"]),
+        ),
+        accumulators=accumulators,
+        versions={
+            accumulator.key: version
+            for accumulator, version in zip(accumulators, fields["versions"], strict=True)
+        },
+        pending_events=fields["pending_events"],
+        hold_postings={hold_id: freed} if hold_id is not None else {},
+        ahead_of_ledger=fields["ahead_of_ledger"],
+    )
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text is not None else None
+
+
+def _span_from(fields: Json) -> EnrollmentSpan:
+    return EnrollmentSpan(
+        **{
+            **fields,
+            "start": date.fromisoformat(fields["start"]),
+            "end": _day(fields["end"]),
+            "attributes": tuple(fields["attributes"]),
+        }
+    )
+
+
+def _plan_from(fields: Json) -> Plan:
+    return Plan(**{**fields, "contract_start": _day(fields["contract_start"])})
+
+
+def _override_from(fields: Json) -> Override:
+    dates = {
+        "service_date": date.fromisoformat(fields["service_date"]),
+        "expires_on": _day(fields["expires_on"]),
+    }
+    return Override(**{**fields, **dates})
+
+
+def _balance_from(fields: Json) -> OpeningBalance:
+    return OpeningBalance(**{**fields, "service_date": date.fromisoformat(fields["service_date"])})
+
+
+def _accumulator_from(fields: Json) -> Accumulator:
+    key = fields["key"]
+    return Accumulator(
+        **{
+            **fields,
+            "key": AccumulatorKey(
+                plan_id=key["plan_id"], limit_id=key["limit_id"], period=period_from(key["period"])
+            ),
+            "days": tuple(DayUse(**{**day, "on": date.fromisoformat(day["on"])}) for day in fields["days"]),
+            "held_days": tuple((date.fromisoformat(on), units) for on, units in fields["held_days"]),
+        }
+    )

@@ -1,0 +1,101 @@
+"""Transactions on a Postgres that comes and goes."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.domain.errors import StoreUnavailable
+from tests.builders import PAYER
+from tests.servers import Postgres
+from tests.waiting import wait_for
+
+
+def version(database: PostgresDatabase) -> int:
+    """The number of the running catalog, whatever it is."""
+    with database.transaction(ALL_PAYERS) as tx:
+        return tx.catalog.version()
+
+
+def pid_of(postgres: Postgres) -> int:
+    """The server's process."""
+    pid = postgres.server.pid
+    assert pid is not None
+    return pid
+
+
+def test_restarted_postgres_costs_no_call(own_postgres: Postgres) -> None:
+    """Connections that died with the server are passed over, so the first call after it succeeds."""
+    with own_postgres.database("restarted") as url:
+        database = PostgresDatabase(url, connections_max=4)
+        with contextlib.ExitStack() as held:
+            for _ in range(4):
+                held.enter_context(database.transaction(ALL_PAYERS))
+        own_postgres.server.stop()
+        own_postgres.server.start()
+        wait_for(lambda: _connects(url))
+        assert version(database) == 0
+        database.close()
+
+
+def _connects(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_stuck_postgres_is_given_up_in_time(own_postgres: Postgres) -> None:
+    """A server that does not answer at all fails the transaction at its bound."""
+    with own_postgres.database("stuck") as url:
+        database = PostgresDatabase(url, connections_max=2, transaction_seconds=1.0)
+        assert version(database) == 0
+        server = psutil.Process(pid_of(own_postgres))
+        family = [server, *server.children(recursive=True)]
+        for process in family:
+            process.suspend()
+        began = time.monotonic()
+        try:
+            with pytest.raises(StoreUnavailable):
+                version(database)
+            assert time.monotonic() - began < 4.5
+        finally:
+            for process in family:
+                process.resume()
+        wait_for(lambda: _answers(database))
+        database.close()
+
+
+def _answers(database: PostgresDatabase) -> bool:
+    try:
+        return version(database) == 0
+    except StoreUnavailable:
+        return False
+
+
+def test_leaving_without_commit_takes_everything_back(database_url: str) -> None:
+    """A transaction that is not committed leaves nothing, and neither does one that fails."""
+    database = PostgresDatabase(database_url, connections_max=2)
+    with database.transaction(ALL_PAYERS) as tx:
+        tx.catalog.add_payers({PAYER: "Plan"})
+    with contextlib.suppress(ZeroDivisionError), database.transaction(ALL_PAYERS) as tx:
+        tx.catalog.add_payers({PAYER: "Plan"})
+        _ = 1 / 0
+    assert _payers(database_url) == []
+    with database.transaction(ALL_PAYERS) as tx:
+        tx.catalog.add_payers({PAYER: "Plan"})
+        tx.commit()
+    assert _payers(database_url) == [(PAYER,)]
+    database.close()
+
+
+def _payers(url: str) -> list[Any]:
+    with psycopg.connect(url) as connection:
+        return connection.execute("select payer_id from payer").fetchall()
