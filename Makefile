@@ -81,3 +81,9 @@ bench: setup ## measure against floors and peers, in under ten minutes, and writ
 
 bench-quick: setup ## the same in under a minute, a run of each; nothing is written
 	$(BIN)/python -m deploy.benchmarks --quick
+
+.PHONY: properties
+
+properties: setup ## search forty times as long as `make test` for a history that is counted wrong; an hour or so
+	NEEDLECAP_PROPERTY_SEARCH=40 $(BIN)/python -m pytest --timeout 7200 \
+		tests/unit/domain tests/unit/accounting tests/integration/accounting

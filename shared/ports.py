@@ -131,6 +131,10 @@ class Holds(Protocol):
         """Pending holds whose time is over, the oldest first, without the oldest `skip`."""
         ...
 
+    def ending(self, hold_ids: Iterable[str]) -> None:
+        """Wait for visits on their way that name these holds; later ones arrive after the end."""
+        ...
+
     def end(self, hold_id: str, end_state: str) -> int:
         """Mark a hold as ended; the arrival of its end."""
         ...

@@ -18,9 +18,9 @@ class Figure:
         """The run in the middle."""
         return statistics.median(self.runs)
 
-    def over(self, floor: Figure) -> Figure:
-        """The ratio to another measurement: run by run if they were made side by side, else to its median."""
-        if len(self.runs) == len(floor.runs):
+    def over(self, floor: Figure, *, in_turns: bool) -> Figure:
+        """The ratio to another measurement: turn by turn if they were made so, else to its median."""
+        if in_turns:
             return Figure(tuple(run / other for run, other in zip(self.runs, floor.runs, strict=True)))
         return Figure(tuple(run / floor.median for run in self.runs))
 
@@ -56,20 +56,24 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table. Without a `floor` the goal is for the figure itself."""
+    """One line of the table. Without a `floor` the goal is for the figure itself.
+
+    `in_turns` says that the runs of figure and floor were made by turns, so that each has its partner.
+    """
 
     what: str
     unit: str
     figure: Figure
     floor: Figure | None = None
     floor_name: str = ""
+    in_turns: bool = True
     goal: Goal | None = None
     note: str = ""
 
     @property
     def judged(self) -> Figure:
         """What the goal is for."""
-        return self.figure if self.floor is None else self.figure.over(self.floor)
+        return self.figure if self.floor is None else self.figure.over(self.floor, in_turns=self.in_turns)
 
     def cells(self) -> Sequence[str]:
         """The line's cells: what, measured, against, ratio, target, stretch, met."""

@@ -136,6 +136,7 @@ def drain_rows(found: InboxFigures, textbook: Figure, naive: Figure) -> list[Row
             figure=found.drained,
             floor=textbook,
             floor_name="textbook Celery",
+            in_turns=False,
             goal=Goal(target=10, stretch=25, at_least=True, unit="x"),
         ),
         Row(
@@ -144,6 +145,7 @@ def drain_rows(found: InboxFigures, textbook: Figure, naive: Figure) -> list[Row
             figure=found.drained,
             floor=naive,
             floor_name="pgbench, best",
+            in_turns=False,
             goal=Goal(target=1, stretch=3, at_least=True, unit="x"),
         ),
     ]

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from ulid import ULID
 
 from services.coverage_api.app import OpenRoute, create_app
+from services.coverage_api.backlog import Backlog, oldest_due
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.gathering import Gathering
 from services.coverage_api.http import Endpoint
@@ -145,6 +146,9 @@ def build(settings: Settings) -> Service:
         ),
         reports=Gathering(
             partial(record_visit_events, tools), most=EVENTS_AT_ONCE_MAX, seconds_left=store.seconds_left
+        ),
+        backlog=Backlog(
+            partial(oldest_due, store), utc_now, time.monotonic, seconds_max=settings.backlog_seconds_max
         ),
         waiting_room=WaitingRoom(settings.waiters_max),
         loading_room=WaitingRoom(settings.loaders_max),

@@ -18,7 +18,6 @@ from markupsafe import Markup
 from services.coverage_api import confirmation_words as words
 from services.coverage_api.routes.documentation import PAGES
 from services.coverage_api.usecases.find_confirmation import Confirmation
-from shared.domain.limit import UNCAPPED
 
 Json = dict[str, Any]
 
@@ -66,6 +65,7 @@ def facts(confirmation: Confirmation) -> Json:
         "decided_on": moment_in_words(check.record.decided_at),
         "asked_by": check.client_name,
         "payer": check.payer_name,
+        "plan": confirmation.plan_name,
         "request": confirmation.request,
         "circumstances": list(_circumstances(confirmation.request)),
         "answer": answer,
@@ -117,11 +117,11 @@ def _said(path: str, value: Any) -> str:
 def _count(accumulator: Mapping[str, Any]) -> Json:
     """One limit's count; a limit without a maximum only numbers the visits."""
     period = accumulator["period"]
-    capped = accumulator["allowed"] < UNCAPPED
     basis = words.BASES[period["basis"]]
     return {
         **accumulator,
-        "capped": capped,
+        "label": accumulator["label"] or accumulator["limit_id"],
+        "capped": accumulator["allowed"] is not None,
         "measure": words.MEASURES[accumulator["measure"]],
         "basis": f"{basis} of {period['days']} days" if "days" in period else basis,
         "first": period["start"],
@@ -158,8 +158,8 @@ def _unknown(answer: Mapping[str, Any]) -> Iterator[str]:
     for accumulator in answer["accumulators"]:
         for name in accumulator["assumptions"]:
             yield (
-                f"The source does not say the {words.spaced(name)} of the limit {accumulator['limit_id']}; "
-                "the count rests on an assumption."
+                f"The source does not say the {words.spaced(name)} of the limit "
+                f"{accumulator['label'] or accumulator['limit_id']}; the count rests on an assumption."
             )
     waiting = max((accumulator["pending_events"] for accumulator in answer["accumulators"]), default=0)
     if waiting:

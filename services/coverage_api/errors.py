@@ -60,12 +60,16 @@ class IdempotencyConflict(Conflict):
 
 
 class TooBusy(NeedlecapError):
-    """More is waiting to be applied than should be; send it again later."""
+    """As many of these calls as may be are being served; try again later."""
 
     def __init__(self, retry_after_seconds: int) -> None:
         """Say after how many whole seconds to try again."""
         super().__init__()
         self.retry_after_seconds = retry_after_seconds
+
+
+class Backlogged(TooBusy):
+    """Accepted events have waited too long to be applied, so no more are taken now; send these again later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,7 @@ PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
     DocumentExists: ProblemType(slug="document_exists", title="This version exists", status=409),
     CatalogConflict: ProblemType(slug="catalog_conflict", title="Contradicts the catalog", status=409),
     TooBusy: ProblemType(slug="too_busy", title="Too busy", status=429),
+    Backlogged: ProblemType(slug="backlog", title="Too much waits to be applied", status=429),
     StoreUnavailable: ProblemType(
         slug="indeterminate",
         title="No answer can be given at the moment",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
 
+from shared.accounting.as_of import Past
 from shared.accounting.rules import CatalogRules
 from shared.domain.client import ClientRecord
 from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
@@ -236,6 +237,11 @@ class ApiTransaction(Transaction, Protocol):
     @property
     def determinations(self) -> Determinations:
         """Recorded answers."""
+        ...
+
+    @property
+    def past(self) -> Past:
+        """The past of members."""
         ...
 
     @property

@@ -14,6 +14,7 @@ from shared.adapters.environment import Environment, SettingsError, load_environ
 CONNECTIONS_MAX = 36
 WAITERS_MAX = 12
 LOADERS_MAX = 4
+BACKLOG_SECONDS_MAX = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class Settings:
 
     `connections_max` bounds the Postgres connections of one process, `waiters_max` the requests that
     may wait for an outcome (`Prefer: wait`) at the same time, `loaders_max` the streams of events.
+    No more events are taken while the oldest that could be applied has waited longer than
+    `backlog_seconds_max`; 0 takes them always.
     With `metrics_dir` several processes add up their metrics there.
     """
 
@@ -29,6 +32,7 @@ class Settings:
     connections_max: int = CONNECTIONS_MAX
     waiters_max: int = WAITERS_MAX
     loaders_max: int = LOADERS_MAX
+    backlog_seconds_max: int = BACKLOG_SECONDS_MAX
     single_body_bytes_max: int = 256 * 1024
     batch_body_bytes_max: int = 4 * 1024 * 1024
     worker_behind_seconds: int = 30
@@ -40,13 +44,18 @@ def load_settings() -> Settings:
     env = Env()
     try:
         metrics_dir = env.str("PROMETHEUS_MULTIPROC_DIR", "")
+        backlog_seconds_max = env.int("NEEDLECAP_BACKLOG_SECONDS_MAX", BACKLOG_SECONDS_MAX)
+        if backlog_seconds_max < 0:
+            raise SettingsError("NEEDLECAP_BACKLOG_SECONDS_MAX must not be negative; 0 switches it off.")
         return Settings(
             environment=load_environment(env),
             connections_max=env.int("NEEDLECAP_API_CONNECTIONS", CONNECTIONS_MAX),
             waiters_max=env.int("NEEDLECAP_API_WAITERS", WAITERS_MAX),
+            backlog_seconds_max=backlog_seconds_max,
             metrics_dir=Path(metrics_dir) if metrics_dir else None,
         )
     except EnvError:
         raise SettingsError(
-            "NEEDLECAP_API_CONNECTIONS and NEEDLECAP_API_WAITERS must be whole numbers."
+            "NEEDLECAP_API_CONNECTIONS, NEEDLECAP_API_WAITERS and NEEDLECAP_BACKLOG_SECONDS_MAX must be"
+            " whole numbers."
         ) from None

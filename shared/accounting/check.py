@@ -109,6 +109,7 @@ def _standing(base: MemberBase, accumulators: Sequence[StoredAccumulator]) -> Me
         versions={stored.state.key: stored.version for stored in in_use},
         pending_events=base.pending_events,
         hold_postings=base.hold_postings,
+        service_dates=base.service_dates,
         ahead_of_ledger=base.refold_requested,
     )
 

@@ -64,6 +64,7 @@ def limit_standing_to(standing: LimitStanding) -> Json:
     limit = standing.limit
     return {
         "limit_id": limit.limit_id,
+        "label": limit.label,
         "plan_id": standing.key.plan_id,
         "measure": limit.measure,
         "pool": list(limit.pool),

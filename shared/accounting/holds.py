@@ -137,6 +137,7 @@ def _end(
     rows: Sequence[HoldRow],
     end_state: Literal["released", "expired"],
 ) -> tuple[HoldState, list[CounterImage]]:
+    tx.holds.ending(row.hold_id for row in rows)
     posting = open_settled(tx, rules, now, [row.ref for row in rows])
     state: HoldState = end_state
     for row in rows:

@@ -40,6 +40,7 @@ def standing_to(standing: MemberStanding, hold_id: str | None) -> bytes:
             "versions": [standing.versions.get(a.key, 0) for a in standing.accumulators],
             "ahead_of_ledger": standing.ahead_of_ledger,
             "pending_events": standing.pending_events,
+            "service_dates": standing.service_dates,
             "freed": [posting_to(posting) for posting in freed],
         }
     )
@@ -64,6 +65,7 @@ def standing_from(fields: Mapping[str, Any], hold_id: str | None) -> MemberStand
             for accumulator, version in zip(accumulators, fields["versions"], strict=True)
         },
         pending_events=fields["pending_events"],
+        service_dates=tuple(date.fromisoformat(day) for day in fields["service_dates"]),
         hold_postings={hold_id: freed} if hold_id is not None else {},
         ahead_of_ledger=fields["ahead_of_ledger"],
     )

@@ -289,13 +289,13 @@ class Fold:
 
     # A service that is only asked about
 
-    def preview(self, service: Service) -> Preview:
+    def preview(self, service: Service, recent_service_dates: tuple[date, ...] = ()) -> Preview:
         """What a visit with this service would find if it were recorded now; changes no count.
 
         Where nothing is claimed, because it is not covered or not known to be, the limits it would
-        feed if it were are weighed instead, for show.
+        feed if it were are weighed instead, for show. `recent_service_dates` are for advice only.
         """
-        situation = situation_of(self.history, service)
+        situation = replace(situation_of(self.history, service), recent_service_dates=recent_service_dates)
         evaluation = self._rules.evaluate(situation)
         content = VisitContent(member_id=self.history.member_id, service=service)
         asked = Candidate(

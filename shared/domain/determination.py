@@ -33,6 +33,7 @@ class MemberStanding:
     versions: Mapping[AccumulatorKey, int] = field(default_factory=dict)
     pending_events: int = 0
     hold_postings: Mapping[str, tuple[Posting, ...]] = field(default_factory=dict)
+    service_dates: tuple[date, ...] = ()
     ahead_of_ledger: bool = False
 
 
@@ -50,10 +51,10 @@ class LimitStanding:
     key: AccumulatorKey
     period_start: date | None
     period_end: date | None
-    allowed: int
+    allowed: int | None
     used: int
     held: int
-    remaining: int
+    remaining: int | None
     room: int
     version: int
     pending_events: int
@@ -77,6 +78,10 @@ class Determination:
     plan_id: str | None
 
 
+#: How near to a service another one is recent, in days: what advice on frequency may look at.
+RECENT_DAYS = 31
+
+
 def determine(
     rules: Rules, standing: MemberStanding, service: Service, hold_id: str | None = None
 ) -> Determination:
@@ -88,8 +93,10 @@ def determine(
     fold = Fold(standing.history, rules, standing.accumulators)
     if hold_id is not None:
         fold.release(standing.hold_postings.get(hold_id, ()))
-    preview = fold.preview(service)
-    limits = tuple(_limit_standing(weighed, standing, service.service_date) for weighed in preview.weighed)
+    on = service.service_date
+    recent = tuple(day for day in standing.service_dates if abs((day - on).days) <= RECENT_DAYS)
+    preview = fold.preview(service, recent_service_dates=recent)
+    limits = tuple(_limit_standing(weighed, standing, on) for weighed in preview.weighed)
     if not preview.evaluation.claims:
         evaluation = preview.evaluation
         return Determination(
@@ -113,14 +120,16 @@ def _with_limits(preview: Preview, limits: tuple[LimitStanding, ...]) -> Determi
         )
         for weighed, standing in zip(preview.weighed, limits, strict=True)
     )
-    # The reasons that decide come first: with a limit exhausted, those of the exhausted ones.
-    first = [reason for reason in counted if (reason.code == "limit_exhausted") == bool(full)]
-    rest = [reason for reason in counted if reason not in first]
+    # The reasons that decide come first: of a limit that is exhausted, or of one that has room where
+    # nothing else speaks against it.
+    exhausted = tuple(reason for reason in counted if reason.code == "limit_exhausted")
+    decides = exhausted or (counted if evaluation.decision in COVERING else ())
+    rest = tuple(reason for reason in counted if reason not in decides)
     lines = tuple(_line_with_limits(line, counted, preview, full) for line in evaluation.lines)
-    governing = [line.decision for line in lines if line.needling] or [line.decision for line in lines]
+    governing = [line.decision for line in lines if line.governs]
     return Determination(
-        decision=worst(*governing) if full else evaluation.decision,
-        reasons=(*first, *evaluation.reasons, *rest),
+        decision=worst(*governing) if full and governing else evaluation.decision,
+        reasons=(*decides, *evaluation.reasons, *rest),
         lines=lines,
         limits=limits,
         evaluation=evaluation,
@@ -175,10 +184,10 @@ def _limit_standing(weighed: Weighed, standing: MemberStanding, on: date) -> Lim
         key=weighed.key,
         period_start=bounds[0],
         period_end=bounds[1],
-        allowed=allowed,
+        allowed=allowed if limit.capped else None,
         used=used,
         held=held,
-        remaining=max(0, allowed - used - held),
+        remaining=max(0, allowed - used - held) if limit.capped else None,
         room=weighed.room,
         version=standing.versions.get(weighed.key, 0),
         pending_events=standing.pending_events,

@@ -36,9 +36,10 @@ def limit_reached(claim: LimitClaim, allowed: int) -> Reason:
     return Reason(code="limit_exhausted", text=text, carc="119", rarc="N362", source=claim.source)
 
 
-def standing_reason(claim: LimitClaim, used: int, allowed: int, *, exhausted: bool) -> Reason:
+def standing_reason(claim: LimitClaim, used: int, allowed: int | None, *, exhausted: bool) -> Reason:
     """How a service that is only asked about stands to a limit, with the counts it rests on."""
-    text = f"{used} of {allowed} used {period_words(claim.limit)}"
+    of = "" if allowed is None else f" of {allowed}"
+    text = f"{used}{of} used {period_words(claim.limit)}"
     if exhausted:
         return Reason(code="limit_exhausted", text=text, carc="119", rarc="N362", source=claim.source)
     return Reason(code="within_limit", text=text, source=claim.source)

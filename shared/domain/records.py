@@ -71,7 +71,8 @@ class StoredMember:
 class MemberBase:
     """A member without visits: what a check needs besides the accumulators.
 
-    `history` carries spans, plans, overrides and opening balances only.
+    `history` carries spans, plans, overrides and opening balances only; `service_dates` are those of
+    the needling visits that took place, counted or not.
     """
 
     ref: MemberRef
@@ -80,6 +81,7 @@ class MemberBase:
     pending_events: int
     refold_requested: bool
     hold_postings: Mapping[str, tuple[Posting, ...]]
+    service_dates: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,12 @@ def test_figure_shows_its_median_and_spread() -> None:
 
 def test_ratio_is_taken_turn_by_turn() -> None:
     """A machine that was slow for one turn was slow for both sides of it."""
-    assert Figure((10.0, 20.0)).over(Figure((100.0, 200.0))).runs == (0.1, 0.1)
+    assert Figure((10.0, 20.0)).over(Figure((100.0, 200.0)), in_turns=True).runs == (0.1, 0.1)
 
 
-def test_ratio_of_unequal_runs_is_to_the_median() -> None:
-    """What was not measured in turns has no pairs."""
-    assert Figure((10.0, 30.0)).over(Figure((1.0, 2.0, 9.0))).runs == (5.0, 15.0)
+def test_ratio_of_runs_made_one_after_the_other_is_to_the_median() -> None:
+    """What was not measured in turns has no pairs, however many runs there are."""
+    assert Figure((10.0, 30.0, 20.0)).over(Figure((1.0, 2.0, 9.0)), in_turns=False).runs == (5.0, 15.0, 10.0)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from shared.accounting.catalog_changes import CatalogChange, DocumentExists, load_packaged, put_document
 from shared.adapters.catalog_source import CatalogSource, packaged_parts
 from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.domain.errors import ConcurrentChange
 from shared.domain.rule_parsing import parse_rule_document
 from tests.builders import NOW, PAYER
 
@@ -89,6 +90,26 @@ def test_same_version_with_other_content_is_refused(database: PostgresDatabase) 
     changed = [replace(d, body=d.body + " ") for d in PARTS.documents[:1]]
     with database.transaction(ALL_PAYERS) as tx, pytest.raises(DocumentExists):
         load_packaged(tx.catalog, replace(PARTS, documents=(*changed, *PARTS.documents[1:])), NOW)
+
+
+def test_document_checked_against_a_catalog_that_was_changed_meanwhile_is_tried_again(
+    database: PostgresDatabase,
+) -> None:
+    """Two changes at once might contradict each other, so the second is held against the first's catalog."""
+    load(database)
+    source = CatalogSource(database)
+    with database.transaction(ALL_PAYERS) as slow:
+        seen = source.current(slow).catalog
+        old = seen.documents[0]
+        documents = [
+            parse_rule_document({**_body(old.body), "version": old.version + n}, seen.vocabulary)
+            for n in (1, 2)
+        ]
+        with database.transaction(ALL_PAYERS) as quick:
+            put_document(quick.catalog, seen, documents[0], NOW, loaded_by="tests", activate=True)
+            quick.commit()
+        with pytest.raises(ConcurrentChange):
+            put_document(slow.catalog, seen, documents[1], NOW, loaded_by="tests", activate=True)
 
 
 def _body(text: str) -> dict[str, object]:

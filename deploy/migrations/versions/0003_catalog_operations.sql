@@ -24,8 +24,9 @@ create policy payer_wall on visit_change
     using (payer_id = any ((select needlecap_payers())::text[]) or (select needlecap_payers()) = array['*']);
 grant select, insert on visit_change to needlecap_app;
 
-create index ledger_entry_by_refold on ledger_entry (cause_id, payer_id, member_id)
-    where cause_kind = 'refold';
+-- What such a cause moved. Entries of visit events, by far the most, are not in it.
+create index ledger_entry_by_cause on ledger_entry (cause_kind, cause_id, payer_id, member_id)
+    where cause_kind not in ('visit.recorded', 'visit.corrected', 'visit.voided');
 
 -- The member's standing that an answer was decided from, so that it can be decided again. Answers made
 -- before this version have none.

@@ -19,7 +19,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     def handle(call: Call) -> Answer:
         ref = MemberRef(payer_id=call.body["payer_id"], member_id=call.body["member_id"])
         on = date.fromisoformat(call.body["service_date"])
-        found = search_accumulators(parts.tools, ref, on)
+        found = search_accumulators(parts.tools, ref, on, call.body.get("known_at"))
         return Answer(status=200, body={"accumulators": found.accumulators, "reasons": found.reasons})
 
     return [
@@ -30,6 +30,11 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             roles=("ehr", "portal"),
             tag="Accumulators",
             summary="How a member's limits stand on a service date",
+            description=(
+                "With `known_at`, a date-time with its UTC offset: as they stood by what had been counted, "
+                "held and granted at that moment; one that lies ahead answers for now. What is allowed "
+                "follows from the rules and the enrollment of the service date as they are known today."
+            ),
             handler=handle,
             body=JsonBody(
                 read=Reader(AccumulatorSearchSchema).read,

@@ -58,6 +58,8 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         with parts.loading_room.place() as may_load:
             if not may_load:
                 raise TooBusy(RETRY_SECONDS)
+            # Asked once: a stream that was let in is taken in to its end, however long it is.
+            parts.backlog.require_room()
             return _load(parts, call)
 
     return [
@@ -77,7 +79,12 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             replies={
                 200: Reply(description="Counts, and the rejected lines.", schema=BulkAnswerSchema),
             },
-            problems={429: "As many streams as may be are being taken in; try again later."},
+            problems={
+                429: (
+                    "As many streams as may be are being taken in (`too_busy`), or accepted events have "
+                    "waited too long to be applied (`backlog`): nothing was taken in, try later."
+                )
+            },
         )
     ]
 

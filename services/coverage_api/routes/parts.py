@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.coverage_api.backlog import Backlog
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.errors import EventConflict, PayerNotFound, problem
 from services.coverage_api.gathering import Gathering
@@ -31,7 +32,7 @@ class Parts:
     """What every module of routes is handed.
 
     `checks` and `reports` answer eligibility checks and accept visit events, those of several requests
-    in one commit.
+    in one commit. `backlog` says whether more events may come.
     """
 
     tools: Tools
@@ -40,6 +41,7 @@ class Parts:
     settings: Settings
     checks: Gathering[EligibilityCheck, DeterminationRecord]
     reports: Gathering[VisitReport, Acceptance | EventConflict]
+    backlog: Backlog
     waiting_room: WaitingRoom
     loading_room: WaitingRoom
 

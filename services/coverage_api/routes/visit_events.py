@@ -24,6 +24,9 @@ TAG = "Visit events"
 EHR: Roles = ("ehr",)
 _REPLAYED = {REPLAY_HEADER: "`true` if this event had been accepted before."}
 _CONFLICT = {409: "The event id was used before with another payload."}
+BACKLOG = {
+    429: "Accepted events have waited too long to be applied (`backlog`): nothing was looked at, try later."
+}
 
 
 def endpoints(parts: Parts) -> list[Endpoint]:
@@ -33,6 +36,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
 def _record(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
+        parts.backlog.require_room()
         report = report_of(call.client.client_id, call.body)
         (accepted,) = parts.reports.ask([report])
         if isinstance(accepted, EventConflict):
@@ -59,7 +63,8 @@ def _record(parts: Parts) -> Endpoint:
         summary="Report a visit, a correction or a void",
         description=(
             "Accepted means durable. A repeat with the same payload answers with the receipt as it stands. "
-            "With `Prefer: wait=N` the answer is 200 with the outcome if it is there within N seconds."
+            "With `Prefer: wait=N` the answer is 200 with the outcome if it is there within N seconds. "
+            "A 429 says nothing of the event: a repeat of one that was accepted may get it too."
         ),
         handler=handle,
         body=JsonBody(
@@ -79,12 +84,13 @@ def _record(parts: Parts) -> Endpoint:
             200: Reply(description="The receipt with its outcome.", schema=ReceiptSchema, headers=applied),
             202: Reply(description="The receipt.", schema=ReceiptSchema, headers=applied),
         },
-        problems=_CONFLICT,
+        problems={**_CONFLICT, **BACKLOG},
     )
 
 
 def _record_batch(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
+        parts.backlog.require_room()
         judged = judge_items(parts, call, call.body["events"], read_visit_event)
         reports = [report_of(call.client.client_id, event) for event in judged if isinstance(event, dict)]
         accepted = iter(parts.reports.ask(reports))
@@ -110,6 +116,7 @@ def _record_batch(parts: Parts) -> Endpoint:
             items_shown=(VisitReportSchema, VisitVoidSchema),
         ),
         replies={200: Reply(description="One result for each event.", schema=EventBatchResultsSchema)},
+        problems=BACKLOG,
     )
 
 

@@ -44,6 +44,10 @@ def _count() -> fields.Integer:
     return fields.Integer(required=True, validate=validate.Range(min=0))
 
 
+def _maybe_count() -> fields.Integer:
+    return fields.Integer(required=True, allow_none=True, validate=validate.Range(min=0))
+
+
 def _many(schema: type[Schema]) -> fields.List[Any]:
     return fields.List(fields.Nested(schema), required=True)
 
@@ -105,10 +109,10 @@ class AccumulatorSchema(AnswerSchema):
     measure = _word(MEASURES)
     pool = _texts()
     period = fields.Nested(PeriodSchema, required=True)
-    allowed = _count()
+    allowed = _maybe_count()
     used = _count()
     held = _count()
-    remaining = _count()
+    remaining = _maybe_count()
     assumptions = _texts()
     version = _count()
     pending_events = _count()

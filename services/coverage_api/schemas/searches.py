@@ -7,16 +7,17 @@ from typing import Any
 from marshmallow import validates_schema
 
 from services.coverage_api.paging import CURSOR_LENGTH_MAX
-from services.coverage_api.schemas.fields import LAST_END, Day, Slug, StrictSchema, Text, identifier
+from services.coverage_api.schemas.fields import LAST_END, Day, Instant, Slug, StrictSchema, Text, identifier
 from services.coverage_api.schemas.service import refuse_empty_span
 
 
 class AccumulatorSearchSchema(StrictSchema):
-    """How a member's limits stand on a service date."""
+    """How a member's limits stand on a service date, as known now or, with `known_at`, at a moment."""
 
     payer_id = Slug(required=True)
     member_id = identifier(required=True)
     service_date = Day(required=True)
+    known_at = Instant(allow_none=True)
 
 
 class VisitSearchSchema(StrictSchema):

@@ -39,6 +39,13 @@ class Confirmation:
         """What was said."""
         return dict(orjson.loads(self.check.record.body))
 
+    @property
+    def plan_name(self) -> str | None:
+        """What the plan that covered the member was called; None without a plan."""
+        standing = orjson.loads(self.check.record.standing or b'{"plans": []}')
+        plan_id = self.answer["plan_id"]
+        return next((plan["name"] for plan in standing["plans"] if plan["plan_id"] == plan_id), None)
+
 
 def find_confirmation(tools: Tools, client: Client, check_id: str) -> Confirmation:
     """A recorded answer with what its page shows beside it.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from services.coverage_api.ports import Tools
+from shared.accounting.as_of import limits_as_of
 from shared.accounting.check import member_standings, read_counters
 from shared.accounting.codec import reason_to
 from shared.accounting.determination_body import limit_standing_to
@@ -28,13 +29,22 @@ class FoundAccumulators:
     reasons: list[Json]
 
 
-def search_accumulators(tools: Tools, ref: MemberRef, on: date) -> FoundAccumulators:
-    """Every limit of the plan that covers the member on a date, unknown never shown as zero (I11)."""
-    images = read_counters(tools.counters, [ref])
+def search_accumulators(
+    tools: Tools, ref: MemberRef, on: date, known_at: datetime | None = None
+) -> FoundAccumulators:
+    """Every limit of the plan that covers the member on a date, unknown never shown as zero (I11).
+
+    With `known_at`, an aware UTC instant, as they stood by what was known then (I14); one in the
+    future answers for now.
+    """
+    past = known_at if known_at is not None and known_at < tools.clock() else None
+    images = read_counters(tools.counters, [ref]) if past is None else {}
     with tools.store.transaction([ref.payer_id]) as tx:
         rules = tools.rules.current(tx)
         standing = member_standings(tx, rules, images, [ref])[ref]
-    found = limits_on(rules, standing, on)
+        found = (
+            limits_on(rules, standing, on) if past is None else limits_as_of(tx, tools.rules, ref, on, past)
+        )
     why = () if found else determine(rules, standing, Service(service_date=on, lines=_ASKED)).reasons
     return FoundAccumulators(
         accumulators=[limit_standing_to(limit) for limit in found],

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import psycopg
 
+from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.domain.inbox import NewEvent
 from shared.domain.intake import Intake
 
@@ -71,6 +72,7 @@ class PostgresBulkInbox:
 
     def take_in(self, events: Sequence[NewEvent]) -> Intake:
         """Store events that are not there yet, in order; an event may be among them more than once."""
+        name_holds(self._connection, holds_named_by(events))
         self._connection.execute(_ARRIVING)
         with self._connection.cursor().copy(_COPY) as copy:
             for place, event in enumerate(events):

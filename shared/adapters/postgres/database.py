@@ -27,6 +27,9 @@ APPLICATION_ROLE = "needlecap_app"
 ALL_PAYERS: tuple[str, ...] = ("*",)
 
 
+#: Connections kept open for a burst: making one takes longer than most calls.
+_CONNECTIONS_KEPT = 8
+
 #: A connection to a server that went away fails within this; a stuck server takes longer.
 _STALE_SECONDS_MAX = 0.5
 
@@ -52,7 +55,7 @@ class PostgresDatabase:
         self._transaction_seconds = transaction_seconds
         self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             url,
-            min_size=1,
+            min_size=min(connections_max, _CONNECTIONS_KEPT),
             max_size=connections_max,
             timeout=wait_seconds,
             reconnect_timeout=10,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 import psycopg
 from psycopg.types.json import Jsonb
 
+from shared.adapters.postgres.hold_locks import end_holds
 from shared.domain.hold import Override
 from shared.domain.hold_records import HoldRow, NewHold, NewOverride, OverrideRow
 from shared.domain.records import MemberRef
@@ -89,6 +90,10 @@ class PostgresHolds:
             [now, limit, skip],
         )
         return [_hold_from(row) for row in rows]
+
+    def ending(self, hold_ids: Iterable[str]) -> None:
+        """Wait for visits on their way that name these holds; later ones arrive after the end."""
+        end_holds(self._connection, hold_ids)
 
     def end(self, hold_id: str, end_state: str) -> int:
         """Mark a hold as ended; the arrival of its end."""

@@ -10,6 +10,7 @@ import orjson
 import psycopg
 
 from shared.accounting.codec import content_from
+from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.domain.inbox import ApplyResult, NewEvent, PendingEvent
 from shared.domain.records import MemberRef
 from shared.domain.visit import VisitEvent, VisitKey
@@ -85,6 +86,7 @@ class PostgresInbox:
         Events of one visit always share a shard, so that they are applied in the order they came: a
         void or correction follows the event before it. Those missing from the answer were there.
         """
+        name_holds(self._connection, holds_named_by(events))
         rows = self._connection.execute(
             _ACCEPT,
             {

@@ -187,7 +187,12 @@ class PostgresMemberBooks:
                    (select json_object_agg(h.hold_id, h.outcome)
                       from unnest(f.merged || k.member_id) as n (member_id)
                       join hold h on h.payer_id = k.payer_id and h.member_id = n.member_id
-                                 and h.state = 'pending')
+                                 and h.state = 'pending'),
+                   (select array_agg(v.service_date)
+                      from unnest(f.merged || k.member_id) as n (member_id)
+                      join visit v on v.payer_id = k.payer_id and v.member_id = n.member_id
+                                  and v.disposition in ('counted', 'partially_counted', 'over_limit',
+                                                        'not_covered'))
               from member k {_OF_MEMBERS.format("k")}
              cross join lateral (
                    select array_agg(a.member_id) as merged from member a
@@ -218,7 +223,7 @@ class PostgresMemberBooks:
         spans, overrides = self._spans(family), self._overrides(family)
         balances, plans = self._opening_balances(family), self._plans({ref.payer_id for ref in members})
         bases = {}
-        for payer_id, member_id, version, _, _, pending, refold, holds in rows:
+        for payer_id, member_id, version, _, _, pending, refold, holds, dates in rows:
             ref = MemberRef(payer_id=payer_id, member_id=member_id)
             history = History(
                 payer_id=payer_id,
@@ -238,6 +243,7 @@ class PostgresMemberBooks:
                     hold_id: tuple(posting_from(posting) for posting in outcome["postings"])
                     for hold_id, outcome in (holds or {}).items()
                 },
+                service_dates=tuple(sorted(dates or ())),
             )
         return bases
 

@@ -68,13 +68,15 @@ class PostgresPlans:
         self._connection.execute(
             """
             insert into refold_request (payer_id, member_id, shard, reason, requested_at)
-            select %(payer_id)s, m.member_id, m.shard, 'plan_changed', clock_timestamp()
+            select p.payer_id, m.member_id, m.shard, 'plan-' || p.plan_id || '-' || p.version,
+                   clock_timestamp()
               from unnest(%(members)b::text[], %(shards)b::smallint[]) as m (member_id, shard)
+              join plan p on p.payer_id = %(payer_id)s and p.plan_id = %(plan_id)s
              order by m.member_id
             on conflict (payer_id, member_id) do update
                set reason = excluded.reason, requested_at = excluded.requested_at, attempts = 0
             """,
-            {"payer_id": payer_id, "members": members, "shards": shards},
+            {"payer_id": payer_id, "plan_id": plan_id, "members": members, "shards": shards},
         )
         return set(shards)
 

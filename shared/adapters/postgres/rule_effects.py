@@ -97,9 +97,10 @@ class PostgresRuleEffects:
                 select payer_id, member_id from visit_change
                  where cause_kind = %(kind)s and cause_id = %(id)s
                 union
-                -- Only of refolds the ledger has an index; of other causes the visits tell.
+                -- As its index says it: what a single event did is in the event's receipt.
                 select payer_id, member_id from ledger_entry
-                 where cause_kind = 'refold' and cause_kind = %(kind)s and cause_id = %(id)s
+                 where cause_kind not in ('visit.recorded', 'visit.corrected', 'visit.voided')
+                   and cause_kind = %(kind)s and cause_id = %(id)s
             ) as changed
              where (payer_id, member_id) > (%(after_payer)s, %(after_member)s)
              order by payer_id, member_id limit %(limit)s

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from shared.domain.standing import EventCounts
+from shared.messages import SHARDS
 
 
 class PostgresStanding:
@@ -45,13 +46,23 @@ class PostgresStanding:
         }
 
     def oldest_due_at(self, now: datetime) -> datetime | None:
-        """When the oldest event that a worker could apply now was received; None if none waits."""
+        """When the oldest event that a worker could apply now was received; None if none waits.
+
+        Of each shard the event that came first is looked at, so the answer takes as long however many
+        wait.
+        """
         row = self._connection.execute(
             """
-            select min(received_at) from visit_event
-             where status = 'pending' and (retry_at is null or retry_at <= %(now)s)
+            select min(event.received_at)
+              from generate_series(0, %(last)s) as s (shard)
+             cross join lateral (
+                   select e.received_at from visit_event e
+                    where e.shard = s.shard::smallint and e.status = 'pending'
+                      and (e.retry_at is null or e.retry_at <= %(now)s)
+                    order by e.arrival limit 1
+             ) event
             """,
-            {"now": now},
+            {"last": SHARDS - 1, "now": now},
         ).fetchone()
         return row[0] if row else None
 

@@ -35,6 +35,7 @@ def test_page_says_who_asked_what_and_what_was_answered(api: Api) -> None:
         "Asked by ehr-all",
         "Payer Security Health Plan",
         f"Member {MEMBER}",
+        "Plan on that date Employer plan",
         "Service date March 4, 2026",
         "Type of provider physical therapist",
         "Place of service 11",

@@ -142,3 +142,15 @@ def test_visits_can_be_searched_by_span(api: Api) -> None:
     wanted = {"payer_id": PAYER, "member_id": MEMBER, "start": "2026-03-02", "end": "2026-03-04"}
     page = api.post("/v1/visits/search", wanted, role="portal").get_json()
     assert [visit["visit_id"] for visit in page["visits"]] == ["v2", "v3"]
+
+
+def test_third_visit_in_a_week_is_advised_against_and_changes_no_decision(api: Api) -> None:
+    """A general article's advice on frequency stands beside the answer (seed fact F56)."""
+    for number, day in ((1, "2026-03-02"), (2, "2026-03-03")):
+        api.post("/v1/visit-events", event(number, service_date=day))
+    api.installation.drain()
+    close = api.post("/v1/eligibility-checks", check(service_date="2026-03-05")).get_json()
+    later = api.post("/v1/eligibility-checks", check(service_date="2026-04-05")).get_json()
+    advised = [{advice["code"] for advice in answer["advisories"]} for answer in (close, later)]
+    assert len(advised[0] - advised[1]) == 1
+    assert close["decision"] == later["decision"] == "covered_with_conditions"

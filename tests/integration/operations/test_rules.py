@@ -9,6 +9,8 @@ from datetime import date
 from typing import Any
 
 from shared.adapters.catalog_files import packaged_catalog
+from shared.adapters.postgres.database import ALL_PAYERS
+from tests.builders import PAYER
 from tests.desk import Desk, member
 
 PACKAGED = (packaged_catalog() / "documents" / "security-health-plan.yaml").read_text(encoding="utf-8")
@@ -217,6 +219,46 @@ def test_change_that_moves_no_unit_is_listed(desk: Desk) -> None:
     assert "  counted -> not_covered: visits 20" in listed
     assert "  over_limit -> not_covered: visits 1" in listed
     assert "used 20 -> 0" in listed
+
+
+def test_members_for_whom_something_is_counted_are_folded_again(desk: Desk) -> None:
+    """Who has only an opening balance, or only visits under an id that was given up, is counted again too."""
+    ann, old, _ = desk.enroll("ANN"), desk.enroll("OLD"), desk.enroll("NOTHING")
+    desk.record_many(old, 3)
+    desk.drain()
+    desk.needlecap("members", "merge", "--payer", PAYER, "--from", "SAMPLE-OLD", "--into", "SAMPLE-ANN")
+    ben = desk.enroll("BEN")
+    desk.office.change(
+        "insert into opening_balance values"
+        " (%s, %s, 'employer', 'dry-needling', '2026-01-01', 15, 'elsewhere', 1, now())",
+        PAYER,
+        ben.member_id,
+    )
+    desk.refold(ben)
+    said = needlecap(desk, "load", "FILE", "--activate", "--no-wait", text=LOWERED)
+    assert "2 members to fold again" in said
+    waiting = desk.office.rows("select member_id from refold_request order by 1")
+    assert waiting == [(ann.member_id,), (ben.member_id,)]
+    desk.drain()
+    assert desk.used(ben) == [(date(2026, 1, 1), 12, 0)]
+
+
+def test_other_changes_are_listed_by_their_cause(desk: Desk) -> None:
+    """A plan whose year starts elsewhere, and a merge, each with what it changed."""
+    fourteen_visits(desk)
+    desk.office.change("update plan set plan_year_start = '03-05', version = 2")
+    with desk.database.transaction(ALL_PAYERS) as tx:
+        tx.plans.request_refolds(PAYER, "employer")
+        tx.commit()
+    desk.drain()
+    listed = desk.needlecap("changes", "refold", "plan-employer-2").output
+    assert "changed by refold plan-employer-2: members 2" in listed
+    assert "plan_year from 2025-03-05: used 0 -> 4" in listed
+    merge = ("members", "merge", "--payer", PAYER, "--from", "SAMPLE-BEN", "--into", "SAMPLE-ANN")
+    assert desk.needlecap(*merge).exit_code == 0
+    ((merge_id,),) = desk.office.rows("select merge_id from member_merge")
+    assert "used 4 -> 5" in desk.needlecap("changes", "merge", merge_id).output
+    assert "members 0" in desk.needlecap("changes", "merge", "mrg_none").output
 
 
 def test_broken_file_changes_nothing(desk: Desk) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
+import pytest
 from click.testing import CliRunner
 
 from services.operator_cli.catalog_loading import load
 from services.operator_cli.main import main
 from services.operator_cli.runner.ports import choose
+from shared.domain.catalog import CatalogConflict
 
 
 def test_catalog_is_loaded_once(database_url: str) -> None:
@@ -27,6 +30,40 @@ def test_catalog_is_loaded_once(database_url: str) -> None:
     second = load(database_url, now)
     assert not second.created
     assert second.catalog_version == first.catalog_version
+
+
+def test_packaged_catalog_that_contradicts_what_is_loaded_is_refused(database_url: str) -> None:
+    """A catalog that no service could put together never runs: the running one stays as it was."""
+    other = {
+        "document_id": "shp-own",
+        "version": 1,
+        "title": "loaded by an operator",
+        "authority": "payer_policy",
+        "source": {"citation": "invented"},
+        "effective": {"from": "2024-01-01"},
+        "applies_to": [{"payers": ["security-health-plan"]}],
+        "limits": [
+            {
+                "limit_id": "more",
+                "codes": ["20560"],
+                "allowed": 3,
+                "measure": "visit",
+                "period": {"basis": "plan_year"},
+                "ordering": "service_date",
+            }
+        ],
+    }
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "insert into rule_document (document_id, version, body, loaded_at, loaded_by, activated_in)"
+            " values ('shp-own', 1, %s, now(), 'tests', 1)",
+            [json.dumps(other)],
+        )
+    with pytest.raises(CatalogConflict):
+        load(database_url, datetime(2026, 1, 1, tzinfo=UTC))
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("select version from catalog").fetchone() == (0,)
+        assert connection.execute("select count(*) from rule_document").fetchone() == (1,)
 
 
 def test_domain_error_ends_in_a_message(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.model.worlds import worlds
 from tests.rules import SimpleRules
 
 
-@searching(60)
+@searching(40)
 @given(worlds())
 def test_adjudication_says_what_the_reference_model_says(world: Row) -> None:
     """Dispositions, units, holds and accumulators are those of the independent model."""

@@ -35,7 +35,7 @@ def canonical(state: MemberState) -> bytes:
     return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
 
 
-@searching(80)
+@searching(50)
 @given(worlds(), st.integers(0, 8))
 def test_appending_visits_after_any_history_equals_folding_it_whole(world: Row, known: int) -> None:
     """Wherever `append` takes a visit, the state is byte-equal to that of a full fold."""
@@ -51,7 +51,7 @@ def test_appending_visits_after_any_history_equals_folding_it_whole(world: Row, 
             assert canonical(fold.state()) == canonical(adjudicate(so_far, rules))
 
 
-@searching(40)
+@searching(30)
 @given(worlds())
 def test_a_refused_append_changes_nothing(world: Row) -> None:
     """Where `append` says no, the fold is as it was before."""

@@ -39,7 +39,7 @@ def period(basis: Basis, on: date, **about: object) -> BenefitPeriod | None:
     return period_for(limit, plans, span, asked)
 
 
-@searching(200)
+@searching(100)
 @given(_anchors, _dates)
 def test_every_date_lies_in_exactly_one_anchored_year(anchor: tuple[int, int], on: date) -> None:
     """The year holds its date, the next begins where it ends, and one before it ends where it begins."""
@@ -98,7 +98,7 @@ def test_first_service_year_ends_after_eleven_full_months() -> None:
     assert first_service_year(date(2024, 2, 29)) == (date(2024, 2, 29), date(2025, 2, 1))
 
 
-@searching(200)
+@searching(100)
 @given(st.lists(_dates, max_size=12))
 def test_first_service_years_chain_without_overlap(days: list[date]) -> None:
     """Each date lies in exactly one of the years that the dates open, and a date opens each of them."""
@@ -110,7 +110,7 @@ def test_first_service_years_chain_without_overlap(days: list[date]) -> None:
         assert end <= start
 
 
-@searching(200)
+@searching(100)
 @given(st.integers(1, 400), _dates, _dates)
 def test_rolling_window_is_the_dates_that_end_with_its_own(days: int, on: date, other: date) -> None:
     """The window of N dates holds its last date and the N - 1 before it."""

@@ -51,7 +51,7 @@ def test_a_late_visit_finds_room_only_if_every_window_with_its_date_has_some() -
     assert ask(history(visits=filled), rules, START + timedelta(days=3)).decision == "not_covered"
 
 
-@searching(150)
+@searching(60)
 @given(
     st.lists(st.integers(0, 30), max_size=14),
     st.integers(1, 3),

@@ -1,0 +1,33 @@
+"""`needlecap changes`: what something else than a visit event changed of visits and counts."""
+
+from __future__ import annotations
+
+import click
+
+from services.operator_cli.operations import open_operations
+from services.operator_cli.options import with_settings
+from services.operator_cli.rule_effects import changed_effects
+from services.operator_cli.settings import Settings
+from shared.domain.records import Cause
+
+
+@click.command("changes")
+@click.argument("kind")
+@click.argument("cause_id", metavar="ID")
+@click.option("--show-members", is_flag=True, help="Name members by their ids instead of a keyed hash.")
+@with_settings
+def changes_command(*, settings: Settings, kind: str, cause_id: str, show_members: bool) -> None:
+    """List the visits and counts that one cause changed, as it was recorded.
+
+    KIND and ID are the cause as the ledger names it: `enrollment` with the request's id, `override` with
+    the override's, `merge` with the merge's, `refold` with `plan-PLAN-VERSION` or `catalog-NUMBER`
+    (`needlecap rules changes` finds that one by its document).
+    """
+    with open_operations(settings) as operations:
+        report = changed_effects(operations, Cause(kind=kind, id=cause_id))
+        click.echo(f"changed by {kind} {cause_id}: members {report.members}")
+        for line in report.lines(operations.hash_key, show_members=show_members):
+            click.echo(line)
+
+
+COMMANDS = (changes_command,)

@@ -1,0 +1,90 @@
+"""A standing kept beside an answer is the standing it was decided from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import orjson
+
+from shared.accounting.standing_codec import standing_from, standing_to
+from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse
+from shared.domain.benefit_period import BenefitPeriod
+from shared.domain.determination import MemberStanding
+from shared.domain.enrollment import EnrollmentSpan
+from shared.domain.history import Posting
+from shared.domain.hold import OpeningBalance, Override
+from tests.builders import history, plan
+
+DAY = date(2026, 3, 4)
+KEY = AccumulatorKey(
+    plan_id="employer",
+    limit_id="dry-needling",
+    period=BenefitPeriod(basis="authorization", start=date(1, 1, 1), end=date(9999, 12, 31), subject="A-17"),
+)
+ACCUMULATOR = Accumulator(
+    key=KEY,
+    used=7,
+    held=2,
+    granted=1,
+    opening=3,
+    carried=1,
+    visits=6,
+    allowed=21,
+    days=(DayUse(on=DAY, shared=3, granted=1, visits=4, ahead=2),),
+    held_days=((DAY, 2),),
+)
+STANDING = MemberStanding(
+    history=history(
+        plans=[plan(), plan("older", contract_start=date(2019, 7, 1), carry_over="all", region="WI-3")],
+        spans=[
+            EnrollmentSpan(plan_id="older", start=date(2019, 1, 1), end=DAY, attributes=("union", "tier-2")),
+            EnrollmentSpan(plan_id="employer", start=DAY),
+        ],
+        overrides=(
+            Override(
+                override_id="ovr_1",
+                limit_id="dry-needling",
+                service_date=DAY,
+                quantity=2,
+                expires_on=date(2026, 12, 31),
+                visit_id="v9",
+            ),
+        ),
+        opening_balances=(
+            OpeningBalance(
+                plan_id="employer",
+                limit_id="dry-needling",
+                service_date=DAY,
+                quantity=3,
+                source="elsewhere",
+                sequence=1,
+            ),
+        ),
+    ),
+    accumulators=(ACCUMULATOR,),
+    versions={KEY: 12},
+    pending_events=4,
+    hold_postings={"hld_1": (Posting(key=KEY, on=DAY, units=1, allowed=20),)},
+    ahead_of_ledger=True,
+)
+
+
+def test_standing_comes_back_as_it_was() -> None:
+    """Every field, whatever it holds."""
+    kept = orjson.loads(standing_to(STANDING, "hld_1"))
+    assert standing_from(kept, "hld_1") == STANDING
+
+
+def test_only_the_hold_that_was_named_is_kept() -> None:
+    """Units of other holds are in the counts; whose they are is nobody's concern."""
+    kept = orjson.loads(standing_to(STANDING, None))
+    assert standing_from(kept, None) == replace(STANDING, hold_postings={})
+
+
+def test_only_plans_that_say_something_of_the_member_are_kept() -> None:
+    """A payer may have a thousand plans; those of the member's spans, balances and counts decide."""
+    more = {f"p{number}": plan(f"p{number}") for number in range(100)}
+    plans = {**STANDING.history.plans, **more}
+    crowded = replace(STANDING, history=replace(STANDING.history, plans=plans))
+    assert standing_to(crowded, "hld_1") == standing_to(STANDING, "hld_1")
