@@ -34,7 +34,7 @@ run: setup ## serve everything on embedded servers; Ctrl-C stops it
 	@exec $(BIN)/needlecap run --port $(PORT) --data-dir $(DATA_DIR)
 
 test: lint ## check the style and the types, then run the whole suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: setup ## style, types and import directions
 	$(BIN)/ruff check

@@ -75,6 +75,38 @@ def test_page_names_what_the_request_did_not_say(api: Api) -> None:
     assert "Not stated, though a rule asks for it: Date the condition began." in said
 
 
+def test_limit_without_a_maximum_is_shown_as_such(api: Api) -> None:
+    """A limit that only numbers visits has neither an allowed number nor anything left."""
+    document = {
+        "title": "A plan without a maximum",
+        "authority": "plan_document",
+        "source": {"citation": "invented"},
+        "effective": {"from": "2020-01-01"},
+        "applies_to": [{"payers": [PAYER], "plans": ["employer"]}],
+        "rules": [{"id": "covered", "codes": ["service:dry_needling"], "decision": "covered"}],
+        "limits": [
+            {
+                "limit_id": "dry-needling",
+                "codes": ["service:dry_needling"],
+                "unlimited": True,
+                "measure": "visit",
+                "period": {"basis": "lifetime"},
+            }
+        ],
+    }
+    assert api.put("/v1/rule-documents/unlimited/versions/1", document).status_code == 201
+    _, said = confirmation(api)
+    assert "Lifetime 0 0 no maximum no maximum unlimited, version 1" in said
+
+
+def test_page_of_an_unknown_member(api: Api) -> None:
+    """Without a plan there is nothing to count, and the page says so."""
+    _, said = confirmation(api, member_id="nobody we know")
+    assert "Not known: ask the plan" in said
+    assert "Plan on that date none known" in said
+    assert "No limit that is known counts this service for this member." in said
+
+
 def test_page_says_what_was_said_then(api: Api) -> None:
     """Later visits do not change it: it shows the record, not the state."""
     made = api.post("/v1/eligibility-checks", check()).get_json()
