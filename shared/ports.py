@@ -267,4 +267,9 @@ class Counters(Protocol):
         ...
 
 
-Json = dict[str, Any]
+class DisposableCounters(Counters, Protocol):
+    """Counters that can be deleted too."""
+
+    def forget(self, refs: Sequence[MemberRef]) -> None:
+        """Delete these members' counters. Raises CountersUnavailable."""
+        ...

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from services.counter_worker.totals import Totals
 from shared.domain.records import CounterImage, MemberRef
-from shared.ports import Clock, Counters, RulesSource, Transaction
+from shared.ports import Clock, DisposableCounters, RulesSource, Transaction
 
 
 class Outbox(Protocol):
@@ -68,6 +68,10 @@ class Jobs(Protocol):
         """Add to what all workers together have done."""
         ...
 
+    def gather_event_counts(self) -> None:
+        """Put the rows that count visit events together, once there are many."""
+        ...
+
 
 class Standing(Protocol):
     """Where the service stands."""
@@ -103,14 +107,6 @@ class Store(Protocol):
         self, payers: Sequence[str], *, seconds: float | None = None
     ) -> AbstractContextManager[WorkerTransaction]:
         """One transaction that sees `payers`. Raises StoreUnavailable when it cannot answer in time."""
-        ...
-
-
-class DisposableCounters(Counters, Protocol):
-    """Counters that can be deleted too."""
-
-    def forget(self, refs: Sequence[MemberRef]) -> None:
-        """Delete these members' counters. Raises CountersUnavailable."""
         ...
 
 

@@ -59,18 +59,21 @@ def discard_rest(request: Request) -> None:
         return
 
 
-def parse_json(body: bytes) -> Any:
-    """The value of a JSON text. Raises MalformedBody; NaN, Infinity and repeated names are refused too."""
+def parse_json(body: bytes, what: str = "body") -> Any:
+    """The value of a JSON text. Raises MalformedBody; NaN, Infinity and repeated names are refused too.
+
+    `what` is what the text is called in the refusal.
+    """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise MalformedBody from error
+        raise MalformedBody(f"The {what} is not well-formed JSON.") from error
     try:
         suspicious = _may_repeat_names(body, value)
     except TypeError as error:  # how orjson says that a value nests too deeply to be written
-        raise MalformedBody("The body is nested too deeply.") from error
+        raise MalformedBody(f"The {what} is nested too deeply.") from error
     if suspicious:
-        _refuse_repeated_names(body)
+        _refuse_repeated_names(body, what)
     return value
 
 
@@ -83,12 +86,12 @@ def _may_repeat_names(body: bytes, value: Any) -> bool:
     return b"\\u003" in body or body.count(b":") != orjson.dumps(value).count(b":")
 
 
-def _refuse_repeated_names(body: bytes) -> None:
+def _refuse_repeated_names(body: bytes, what: str) -> None:
     def checked(pairs: list[tuple[str, Any]]) -> None:
         if len({name for name, _ in pairs}) != len(pairs):
-            raise MalformedBody("An object of the body repeats a name.")
+            raise MalformedBody(f"An object of the {what} repeats a name.")
 
     try:
         json.loads(body, object_pairs_hook=checked)
     except RecursionError as error:
-        raise MalformedBody("The body is nested too deeply.") from error
+        raise MalformedBody(f"The {what} is nested too deeply.") from error

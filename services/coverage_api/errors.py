@@ -69,7 +69,7 @@ class TooBusy(NeedlecapError):
 
 
 class Backlogged(TooBusy):
-    """Accepted events have waited too long to be applied, so no more are taken now; send these again later."""
+    """Accepted events have waited too long to be applied, so no more are taken; send these again later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import (
@@ -13,7 +14,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -22,6 +23,7 @@ from services.coverage_api.ports import Store
 from shared.domain.client import ALL_PAYERS
 from shared.domain.errors import StoreUnavailable
 from shared.domain.standing import EventCounts
+from shared.messages import SWEEP
 
 SECONDS_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -78,8 +80,17 @@ class Metrics:
         return rest + generate_latest(extra)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """What a scrape shows of the whole installation. `since_sweep` is in seconds."""
+
+    counts: EventCounts
+    totals: Mapping[str, int]
+    since_sweep: float | None
+
+
 class StandingCollector(Collector):
-    """Counts of visit events over all payers, read from Postgres in one snapshot (I7)."""
+    """Counts of visit events over all payers (I7) and of what the workers did, read from Postgres."""
 
     def __init__(self, store: Store, monotonic: Callable[[], float]) -> None:
         """Read from `store`; `monotonic` is a clock in seconds that never goes back."""
@@ -87,36 +98,52 @@ class StandingCollector(Collector):
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._read_at: float | None = None
-        self._counts: EventCounts | None = None
+        self._standing: _Standing | None = None
 
     def collect(self) -> Iterable[Metric]:
-        """A gauge per status; nothing while Postgres cannot say, since unknown is not zero (I11)."""
+        """Nothing but names while Postgres cannot say, since unknown is not zero (I11)."""
         events = GaugeMetricFamily(
             "needlecap_visit_events",
             "Visit events by what became of them; received is the sum of the others.",
             labels=["status"],
         )
-        counts = self._current()
-        if counts is not None:
+        complete = GaugeMetricFamily(
+            "needlecap_visit_events_complete", "1 while received is the sum of the others, else 0."
+        )
+        discarded = GaugeMetricFamily("needlecap_dead_letters_discarded", "Dead events given up for good.")
+        done = CounterMetricFamily("needlecap_worker", "What all workers together did.", labels=["done"])
+        since = GaugeMetricFamily(
+            "needlecap_seconds_since_sweep", "Time since a worker last came to the end of a sweep."
+        )
+        standing = self._current()
+        if standing is not None:
+            counts = standing.counts
             for status in ("received", "applied", "rejected", "dead", "pending"):
                 events.add_metric([status], getattr(counts, status))
-        yield events
+            complete.add_metric([], int(counts.is_complete))
+            discarded.add_metric([], counts.discarded)
+            for name, total in sorted(({"drift_compared": 0, "drift_found": 0, **standing.totals}).items()):
+                done.add_metric([name], total)
+            if standing.since_sweep is not None:
+                since.add_metric([], standing.since_sweep)
+        return [events, complete, discarded, done, since]
 
-    def _current(self) -> EventCounts | None:
+    def _current(self) -> _Standing | None:
         with self._lock:
             now = self._monotonic()
             if self._read_at is None or now - self._read_at >= STANDING_SECONDS:
                 self._read_at = now
-                self._counts = self._read()
-            return self._counts
+                self._standing = self._read()
+            return self._standing
 
-    def _read(self) -> EventCounts | None:
+    def _read(self) -> _Standing | None:
         try:
             with self._store.transaction([ALL_PAYERS]) as tx:
                 by_payer = tx.standing.event_counts()
+                totals, since_sweep = tx.jobs.totals(), tx.jobs.seconds_since(SWEEP)
         except StoreUnavailable:
             return None
         total = EventCounts()
         for counts in by_payer.values():
             total = total.plus(counts)
-        return total
+        return _Standing(counts=total, totals=dict(totals), since_sweep=since_sweep)

@@ -134,12 +134,28 @@ class Standing(Protocol):
         """When the oldest event that a worker could apply now was received; None if none waits."""
         ...
 
+    def schema_version(self) -> str:
+        """The newest version of the schema that was applied."""
+        ...
+
     def refolds_waiting(self) -> int:
         """How many members wait to be folded again."""
         ...
 
     def counters_waiting(self) -> int:
         """How many members' counters are older than their state."""
+        ...
+
+
+class WorkerJobs(Protocol):
+    """What the workers have done, all of them together."""
+
+    def seconds_since(self, job: str) -> float | None:
+        """How long ago a job last came to its end; None if it never did."""
+        ...
+
+    def totals(self) -> Mapping[str, int]:
+        """What was done so far, by name."""
         ...
 
 
@@ -242,6 +258,11 @@ class ApiTransaction(Transaction, Protocol):
     @property
     def past(self) -> Past:
         """The past of members."""
+        ...
+
+    @property
+    def jobs(self) -> WorkerJobs:
+        """The worker's jobs."""
         ...
 
     @property

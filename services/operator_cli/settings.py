@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from environs import Env, EnvError
 
 from services.operator_cli.errors import DataDirError, OperatorError
 from services.operator_cli.installation import Installation
+from shared.adapters.environment import HASH_KEY_BYTES, broker_url_beside, parse_hash_key
 
 DEFAULT_DATA_DIR = ".needlecap"
-HASH_KEY_BYTES = 32
 ROLES = ("ehr", "portal", "ops", "admin")
 
 
@@ -83,7 +82,7 @@ class Settings:
         secrets = self.installation.secrets()
         if secrets is None:
             raise self._nothing_known("hash key", "NEEDLECAP_HASH_KEY or NEEDLECAP_HASH_KEY_FILE")
-        return _parse_hash_key(secrets.hash_key)
+        return _hash_key_of(secrets.hash_key)
 
     def _endpoint(self, name: str) -> str | None:
         endpoints = self.installation.endpoints()
@@ -111,18 +110,13 @@ def load_settings(data_dir: Path) -> Settings:
             database_url=env.str("DATABASE_URL", None) or None,
             redis_url=env.str("REDIS_URL", None) or None,
             broker_url=env.str("BROKER_URL", None) or None,
-            hash_key=None if hash_key is None else _parse_hash_key(hash_key),
+            hash_key=None if hash_key is None else _hash_key_of(hash_key),
             api_url=env.str("NEEDLECAP_API_URL", None) or None,
             keys={role: key for role in ROLES if (key := env.str(_key_variable(role), None))},
         )
     except EnvError as error:
         raise OperatorError("The environment cannot be read.") from error
     return Settings(environment=environment, installation=Installation(data_dir))
-
-
-def broker_url_beside(redis_url: str) -> str:
-    """The same server's database 1, where the task queues live apart from the counters."""
-    return urlunsplit(urlsplit(redis_url)._replace(path="/1"))
 
 
 def _key_variable(role: str) -> str:
@@ -138,11 +132,8 @@ def _read_hash_key_file(path: Path | None) -> str | None:
         raise OperatorError(f"NEEDLECAP_HASH_KEY_FILE names {path}, which cannot be read.") from error
 
 
-def _parse_hash_key(text: str) -> bytes:
-    try:
-        key = bytes.fromhex(text)
-    except ValueError as error:
-        raise OperatorError("The hash key is not hexadecimal.") from error
-    if len(key) != HASH_KEY_BYTES:
-        raise OperatorError(f"The hash key has {len(key)} bytes; it must have {HASH_KEY_BYTES}.")
+def _hash_key_of(text: str) -> bytes:
+    key = parse_hash_key(text)
+    if key is None:
+        raise OperatorError(f"The hash key must be {HASH_KEY_BYTES} bytes in hex.")
     return key

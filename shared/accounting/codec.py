@@ -15,7 +15,7 @@ from shared.domain.benefit_period import UNBOUNDED_START, BenefitPeriod, rolling
 from shared.domain.evaluation import Reason, Source
 from shared.domain.history import HoldOutcome, Posting, VisitOutcome
 from shared.domain.service import Authorization, Clinical, Provider, Service, ServiceLine
-from shared.domain.visit import VisitContent, VisitKey
+from shared.domain.visit import VisitContent
 
 Json = dict[str, Any]
 
@@ -196,8 +196,3 @@ def hold_outcome_to(outcome: HoldOutcome) -> Json:
         "postings": [posting_to(posting) for posting in outcome.postings],
         "posted_by": {"client_id": key.client_id, "visit_id": key.visit_id} if key else None,
     }
-
-
-def visit_key_from(fields: Mapping[str, Any] | None) -> VisitKey | None:
-    """The inverse of a `posted_by`."""
-    return VisitKey(client_id=fields["client_id"], visit_id=fields["visit_id"]) if fields else None

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from shared.accounting.drain import EVERY_PAYER
 from shared.domain.records import CounterImage, MemberRef
-from shared.ports import Counters
+from shared.ports import Counters, DisposableCounters
 
 
 class CounterQueue(Protocol):
@@ -40,14 +40,6 @@ class CounterDatabase(Protocol):
         self, payers: Sequence[str], *, seconds: float | None = None
     ) -> AbstractContextManager[CounterTransaction]:
         """One transaction that sees `payers`. Raises StoreUnavailable when it cannot answer in time."""
-        ...
-
-
-class DisposableCounters(Counters, Protocol):
-    """Counters that can be deleted too."""
-
-    def forget(self, refs: Sequence[MemberRef]) -> None:
-        """Delete these members' counters. Raises CountersUnavailable."""
         ...
 
 

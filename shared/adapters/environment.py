@@ -34,13 +34,27 @@ def load_environment(env: Env) -> Environment:
         return Environment(
             database_url=env.str("DATABASE_URL"),
             redis_url=redis_url,
-            broker_url=env.str("BROKER_URL", "") or _database_one_of(redis_url),
+            broker_url=env.str("BROKER_URL", "") or broker_url_beside(redis_url),
             hash_key=_hash_key(env),
             log_level=_log_level(env),
         )
     except EnvError as error:
         # The library's message quotes the value, which may be a secret; one word names the variable.
         raise SettingsError(f"The environment cannot be read: {_variable_of(error)}.") from None
+
+
+def parse_hash_key(text: str) -> bytes | None:
+    """The hash key that `text` states in hex; None if that is not HASH_KEY_BYTES bytes."""
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return key if len(key) == HASH_KEY_BYTES else None
+
+
+def broker_url_beside(redis_url: str) -> str:
+    """The same server's database 1, where the task queues live apart from the counters."""
+    return urlunsplit(urlsplit(redis_url)._replace(path="/1"))
 
 
 def _variable_of(error: EnvError) -> str:
@@ -63,17 +77,9 @@ def _hash_key(env: Env) -> bytes:
             text = Path(path).read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError("NEEDLECAP_HASH_KEY_FILE names a file that cannot be read.") from error
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != HASH_KEY_BYTES:
+    key = parse_hash_key(text)
+    if key is None:
         raise SettingsError(
             f"NEEDLECAP_HASH_KEY (or the file NEEDLECAP_HASH_KEY_FILE) must be {HASH_KEY_BYTES} bytes in hex."
         )
     return key
-
-
-def _database_one_of(redis_url: str) -> str:
-    """The same server's database 1, where the task queues live apart from the counters."""
-    return urlunsplit(urlsplit(redis_url)._replace(path="/1"))

@@ -19,6 +19,10 @@ KeyPath = tuple[str | int, ...]
 _IDENTIFIER = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
 
+#: No count, version or number of days in a rule document comes near it; sums of a few still fit a column.
+WHOLE_MAX = 999_999
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with a document: where, and what was expected there."""
@@ -154,13 +158,16 @@ class Reader:
             self.fault(key, "expected an id of lower-case letters and digits, joined by '-', '_' or '.'")
         return value
 
-    def whole(self, key: str, *, at_least: int = 0) -> int | None:
-        """A whole number of at least `at_least`, or None if absent."""
+    def whole(self, key: str, *, at_least: int = 0, at_most: int = WHOLE_MAX) -> int | None:
+        """A whole number of at least `at_least` and at most `at_most`, or None if absent."""
         value = self.raw(key)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
             self.fault(key, f"expected a whole number of at least {at_least}")
+            return None
+        if value > at_most:
+            self.fault(key, f"expected a whole number of at most {at_most}")
             return None
         return value
 

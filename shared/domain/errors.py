@@ -31,6 +31,10 @@ class Conflict(NeedlecapError):
     """The request contradicts what is already stored."""
 
 
+class HoldKeyTaken(Conflict):
+    """This idempotency key was used before for another hold."""
+
+
 class Invalid(NeedlecapError):
     """The request cannot be carried out as it stands."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
 from shared.domain.enrollment import EnrollmentSpan, Plan, span_on
-from shared.domain.evaluation import EnrollmentStanding, Evaluation, LimitClaim, Reason, Situation
+from shared.domain.evaluation import EnrollmentStanding, Evaluation, Reason, Situation
 from shared.domain.history import History, Rules
 from shared.domain.service import Service
 from shared.domain.visit import Disposition, Visit
@@ -126,11 +125,3 @@ def duplicate_keys(candidate: Candidate) -> frozenset[tuple[date, str, str]]:
         return frozenset()
     service, npi = content.service, content.service.provider.npi
     return frozenset((service.service_date, line.procedure_code, npi) for line in service.lines)
-
-
-def claimed_limits(candidates: Iterable[Candidate]) -> Iterable[tuple[Candidate, LimitClaim]]:
-    """Each claim of each qualifying candidate."""
-    for candidate in candidates:
-        if candidate.disposition is None and candidate.evaluation is not None:
-            for claim in candidate.evaluation.claims:
-                yield candidate, claim

@@ -33,6 +33,8 @@ from shared.domain.rule_parts_parsing import Context
 
 T = TypeVar("T")
 AUDIENCES: tuple[Audience, ...] = ("member", "provider", "any")
+#: A century: longer windows are a lifetime.
+ROLLING_DAYS_MAX = 36_525
 COST_STATUSES = ("stated", "none", "unknown")
 
 
@@ -113,7 +115,7 @@ def _period(reader: Reader) -> tuple[Basis, int | None]:
     if part is None:
         return "plan_year", None
     basis = cast("Basis", part.required_text("basis", choices=BASES))
-    rolling_days = part.whole("rolling_days", at_least=1)
+    rolling_days = part.whole("rolling_days", at_least=1, at_most=ROLLING_DAYS_MAX)
     if (basis == "rolling_days") != (rolling_days is not None):
         part.fault("rolling_days", "expected with the basis rolling_days, and only with it")
     part.finish()

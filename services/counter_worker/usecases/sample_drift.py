@@ -1,17 +1,17 @@
-"""Compare some counters with the accumulators they show, and put right those that differ."""
+"""Compare some counters with the accumulators they show, and have those that are wrong projected anew."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import structlog
 
 from services.counter_worker import log_events, totals
 from services.counter_worker.ports import Tools
 from shared.accounting.drain import EVERY_PAYER
+from shared.accounting.reconcile_counters import CounterReport, compare_counters
 from shared.domain.errors import CountersUnavailable
-from shared.domain.records import CounterImage, MemberRef
+from shared.domain.records import MemberRef
 from shared.messages import SAMPLE_DRIFT
 
 SAMPLE_SIZE = 500
@@ -19,44 +19,26 @@ SAMPLE_SIZE = 500
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drift:
-    """Counters that are wrong; one that is not there is not.
-
-    `behind` are those older than the accumulators and not on the queue, `ahead` those newer,
-    `different` those that show something else at the same version.
-    """
-
-    compared: int = 0
-    behind: tuple[MemberRef, ...] = ()
-    ahead: tuple[MemberRef, ...] = ()
-    different: tuple[MemberRef, ...] = ()
-
-    @property
-    def members(self) -> tuple[MemberRef, ...]:
-        """Everyone whose counter is wrong."""
-        return (*self.behind, *self.ahead, *self.different)
-
-
-def sample_drift(tools: Tools, size: int = SAMPLE_SIZE) -> Drift:
+def sample_drift(tools: Tools, size: int = SAMPLE_SIZE) -> CounterReport:
     """Compare about `size` counters at random and have the wrong ones projected anew.
 
-    Nothing is compared while Redis is away or another worker is at it. Raises StoreUnavailable.
+    A counter that is not there is not wrong. Nothing is compared while Redis is away or another worker
+    is at it. Raises StoreUnavailable.
     """
     with tools.store.transaction(EVERY_PAYER) as tx:
         if not tx.jobs.claim(SAMPLE_DRIFT):
-            return Drift()
+            return CounterReport()
         refs = tx.outbox.sample(size)
         tx.jobs.note_run(SAMPLE_DRIFT)
         tx.commit()
     try:
-        drift = compare(tools, refs)
-        _put_right(tools, drift.members)
+        drift = compare_counters(tools.store, tools.counters, refs)
+        _put_right(tools, drift.wrong)
     except CountersUnavailable:
-        return Drift()
+        return CounterReport()
     tools.totals.add(totals.DRIFT_COMPARED, drift.compared)
-    tools.totals.add(totals.DRIFT_FOUND, len(drift.members))
-    if drift.members:
+    tools.totals.add(totals.DRIFT_FOUND, len(drift.wrong))
+    if drift.wrong:
         _log.error(
             log_events.DRIFT_FOUND,
             compared=drift.compared,
@@ -65,38 +47,6 @@ def sample_drift(tools: Tools, size: int = SAMPLE_SIZE) -> Drift:
             different=len(drift.different),
         )
     return drift
-
-
-def compare(tools: Tools, refs: Sequence[MemberRef]) -> Drift:
-    """Which of these members' counters are wrong. Raises StoreUnavailable, CountersUnavailable."""
-    # Redis first: what is written there was committed before, so it can be older than what Postgres
-    # says afterwards, but not newer.
-    shown = tools.counters.read(refs)
-    with tools.store.transaction(EVERY_PAYER) as tx:
-        true = {image.ref: image for image in tx.outbox.images(list(shown))}
-        queued = tx.outbox.queued(list(shown))
-    late = [ref for ref in shown if ref in true and shown[ref].version < true[ref].version]
-    # A counter may have been written, and taken off the queue, between our two looks.
-    again = tools.counters.read([ref for ref in late if ref not in queued])
-    return Drift(
-        compared=len(shown),
-        behind=tuple(ref for ref, image in again.items() if image.version < true[ref].version),
-        ahead=tuple(ref for ref in shown if shown[ref].version > _version(true, ref)),
-        different=tuple(
-            ref
-            for ref in shown
-            if shown[ref].version == _version(true, ref) and not _same(shown[ref], true[ref])
-        ),
-    )
-
-
-def _version(images: Mapping[MemberRef, CounterImage], ref: MemberRef) -> int:
-    return images[ref].version if ref in images else -1
-
-
-def _same(one: CounterImage, other: CounterImage) -> bool:
-    """Whether two images show the same accumulators, in whatever order."""
-    return {a.state.key: a for a in one.accumulators} == {a.state.key: a for a in other.accumulators}
 
 
 def _put_right(tools: Tools, refs: Sequence[MemberRef]) -> None:

@@ -39,6 +39,7 @@ def sweep(tools: Tools, *, from_beat: bool = False) -> bool:
         shards = guard.jobs.shards_with_work(tools.clock())
         applied, failures = _drain_in_turns(tools, shards)
         projected = _project(tools, failures)
+        guard.jobs.gather_event_counts()
         with tools.totals.taken() as counts:
             guard.jobs.add_totals(counts)
             guard.jobs.note_run(SWEEP)

@@ -11,7 +11,7 @@ from services.coverage_api.schemas.administration import (
     plan_of,
     span_of,
 )
-from services.coverage_api.schemas.answers import (
+from services.coverage_api.schemas.administration_answers import (
     EnrollmentsAnswerSchema,
     PayerAnswerSchema,
     PlanAnswerSchema,

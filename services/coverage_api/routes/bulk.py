@@ -14,7 +14,7 @@ from services.coverage_api.routes.parts import Json, Parts, judge_items
 from services.coverage_api.schemas.answers import BulkAnswerSchema
 from services.coverage_api.schemas.visit_event_reading import read_visit_event, report_of
 from services.coverage_api.usecases.load_visit_events import load_visit_events
-from shared.domain.errors import NeedlecapError, StoreUnavailable
+from shared.domain.errors import Invalid, NeedlecapError, StoreUnavailable
 
 PART_LINES_MAX = 2_000
 PART_BYTES_MAX = 2 * 1024 * 1024
@@ -40,9 +40,13 @@ class _Tally:
         """Note why a line was refused."""
         self.counts["rejected"] += 1
         if len(self._rejected) < PROBLEMS_MAX:
-            self._rejected.append({"line": line.number, "problem": problem(error, self._request_id)})
+            self._rejected.append({"line": line.number, "problem": self._problem(error)})
         elif len(self._further) < NUMBERS_MAX:
             self._further.append(line.number)
+
+    def _problem(self, error: NeedlecapError) -> Json:
+        document = problem(error, self._request_id)
+        return {**document, "detail": "The line has faults."} if isinstance(error, Invalid) else document
 
     def answer(self) -> Json:
         """The counts, and the rejected lines by number."""
@@ -132,4 +136,4 @@ def _load_part(parts: Parts, call: Call, part: Sequence[Line], tally: _Tally) ->
 def _value_of(line: Line, line_bytes_max: int) -> object:
     if line.text is None:
         raise BodyTooLarge(f"A line may have at most {line_bytes_max} bytes.")
-    return parse_json(line.text)
+    return parse_json(line.text, "line")

@@ -6,7 +6,7 @@ from datetime import date
 
 from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Reply, Roles
 from services.coverage_api.routes.parts import Json, Parts
-from services.coverage_api.schemas.answers import OverrideAnswerSchema
+from services.coverage_api.schemas.administration_answers import OverrideAnswerSchema
 from services.coverage_api.schemas.holds import OverrideSchema
 from services.coverage_api.schemas.reading import Reader
 from services.coverage_api.usecases.grant_override import grant_override

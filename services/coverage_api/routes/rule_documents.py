@@ -7,7 +7,10 @@ import orjson
 from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Parameter, Reply, Roles
 from services.coverage_api.paging import CURSOR_LENGTH_MAX, read_cursor, write_cursor
 from services.coverage_api.routes.parts import Json, Parts
-from services.coverage_api.schemas.answers import RuleDocumentAnswerSchema, RuleDocumentsAnswerSchema
+from services.coverage_api.schemas.administration_answers import (
+    RuleDocumentAnswerSchema,
+    RuleDocumentsAnswerSchema,
+)
 from services.coverage_api.schemas.rule_documents import RuleDocumentSchema, read_rule_document
 from services.coverage_api.usecases.list_rule_documents import list_rule_documents
 from services.coverage_api.usecases.put_rule_document import LoadedDocument, put_rule_document

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
-from marshmallow import INCLUDE, Schema, fields, validate
+from marshmallow import fields, validate
 
+from services.coverage_api.schemas.answer_parts import (
+    DAY,
+    INSTANT,
+    AnswerSchema,
+    list_of,
+    list_of_texts,
+    nullable_count,
+    nullable_text,
+    one_of,
+    required_count,
+    required_text,
+)
 from services.coverage_api.schemas.fields import Truth
 from shared.domain.evaluation import AUTHORITIES, DECISIONS, REQUIREMENTS
 from shared.domain.hold import HoldState
@@ -13,139 +25,100 @@ from shared.domain.limit import BASES, MEASURES
 from shared.domain.receipt import EVENT_STATUSES
 from shared.domain.visit import Disposition
 
-DAY = {"format": "date"}
-INSTANT = {"format": "date-time"}
 DISPOSITIONS: tuple[str, ...] = get_args(Disposition)
 HOLD_STATES: tuple[str, ...] = get_args(HoldState)
-
-
-class AnswerSchema(Schema):
-    """An object of an answer: readers must ignore fields they do not know."""
-
-    class Meta:
-        """Says that further fields may come."""
-
-        unknown = INCLUDE
-
-
-def _text(**kwargs: Any) -> fields.String:
-    return fields.String(required=True, **kwargs)
-
-
-def _maybe_text(**kwargs: Any) -> fields.String:
-    return fields.String(required=True, allow_none=True, **kwargs)
-
-
-def _word(words: tuple[str, ...]) -> fields.String:
-    return fields.String(required=True, validate=validate.OneOf(words))
-
-
-def _count() -> fields.Integer:
-    return fields.Integer(required=True, validate=validate.Range(min=0))
-
-
-def _maybe_count() -> fields.Integer:
-    return fields.Integer(required=True, allow_none=True, validate=validate.Range(min=0))
-
-
-def _many(schema: type[Schema]) -> fields.List[Any]:
-    return fields.List(fields.Nested(schema), required=True)
-
-
-def _texts() -> fields.List[Any]:
-    return fields.List(fields.String(), required=True)
 
 
 class FaultSchema(AnswerSchema):
     """One fault of the request, at a JSON pointer into its body."""
 
-    pointer = _text()
-    message = _text()
+    pointer = required_text()
+    message = required_text()
 
 
 class ProblemSchema(AnswerSchema):
     """What went wrong, as RFC 9457 describes it."""
 
-    type = _text(metadata={"example": "/problems/invalid_request"})
-    title = _text()
+    type = required_text(metadata={"example": "/problems/invalid_request"})
+    title = required_text()
     status = fields.Integer(required=True)
-    detail = _text()
-    request_id = _text()
+    detail = required_text()
+    request_id = required_text()
     errors = fields.List(fields.Nested(FaultSchema))
 
 
 class SourceSchema(AnswerSchema):
     """Which version of which rule document says something, with what authority."""
 
-    document_id = _text()
+    document_id = required_text()
     version = fields.Integer(required=True)
-    authority = _word(AUTHORITIES)
-    citation = _text()
-    effective_from = _maybe_text(metadata=DAY)
+    authority = one_of(AUTHORITIES)
+    citation = required_text()
+    effective_from = nullable_text(metadata=DAY)
 
 
 class ReasonSchema(AnswerSchema):
     """Why: our code and words, the anticipated CARC and RARC where one fits, and the source."""
 
-    code = _text()
-    text = _text()
-    carc = _maybe_text()
-    rarc = _maybe_text()
+    code = required_text()
+    text = required_text()
+    carc = nullable_text()
+    rarc = nullable_text()
     source = fields.Nested(SourceSchema, required=True, allow_none=True)
 
 
 class PeriodSchema(AnswerSchema):
     """A benefit period `[start, end)`; null where the basis has no dates."""
 
-    basis = _word(BASES)
-    start = _maybe_text(metadata=DAY)
-    end = _maybe_text(metadata=DAY)
+    basis = one_of(BASES)
+    start = nullable_text(metadata=DAY)
+    end = nullable_text(metadata=DAY)
 
 
 class AccumulatorSchema(AnswerSchema):
     """How a limit stands in a benefit period; counts are whole units of its measure."""
 
-    limit_id = _text()
-    measure = _word(MEASURES)
-    pool = _texts()
+    limit_id = required_text()
+    measure = one_of(MEASURES)
+    pool = list_of_texts()
     period = fields.Nested(PeriodSchema, required=True)
-    allowed = _maybe_count()
-    used = _count()
-    held = _count()
-    remaining = _maybe_count()
-    assumptions = _texts()
-    version = _count()
-    pending_events = _count()
+    allowed = nullable_count()
+    used = required_count()
+    held = required_count()
+    remaining = nullable_count()
+    assumptions = list_of_texts()
+    version = required_count()
+    pending_events = required_count()
 
 
 class LineAnswerSchema(AnswerSchema):
     """What is said of one line."""
 
-    procedure_code = _text()
-    decision = _word(DECISIONS)
-    reasons = _texts()
+    procedure_code = required_text()
+    decision = one_of(DECISIONS)
+    reasons = list_of_texts()
 
 
 class DeterminationSchema(AnswerSchema):
     """The recorded answer to an eligibility check."""
 
-    check_id = _text()
-    decided_at = _text(metadata=INSTANT)
-    decision = _word(DECISIONS)
-    reasons = _many(ReasonSchema)
+    check_id = required_text()
+    decided_at = required_text(metadata=INSTANT)
+    decision = one_of(DECISIONS)
+    reasons = list_of(ReasonSchema)
     overruled = fields.List(fields.Dict(), required=True)
-    missing_inputs = _texts()
-    conditions = _texts()
+    missing_inputs = list_of_texts()
+    conditions = list_of_texts()
     documentation = fields.List(fields.Dict(), required=True)
-    prior_authorization = _word(REQUIREMENTS)
-    referral = _word(REQUIREMENTS)
+    prior_authorization = one_of(REQUIREMENTS)
+    referral = one_of(REQUIREMENTS)
     cost_sharing = fields.Dict(required=True)
-    lines = _many(LineAnswerSchema)
-    accumulators = _many(AccumulatorSchema)
+    lines = list_of(LineAnswerSchema)
+    accumulators = list_of(AccumulatorSchema)
     advisories = fields.List(fields.Dict(), required=True)
     self_pay_estimate = fields.Dict(required=True, allow_none=True)
     contacts = fields.List(fields.Dict(), required=True)
-    disclaimer = _text()
+    disclaimer = required_text()
 
 
 class ItemResultSchema(AnswerSchema):
@@ -164,33 +137,33 @@ class CheckResultSchema(ItemResultSchema):
 class CheckBatchResultsSchema(AnswerSchema):
     """One result for each check, in order."""
 
-    results = _many(CheckResultSchema)
+    results = list_of(CheckResultSchema)
 
 
 class MovementSchema(AnswerSchema):
     """What an event moved in one accumulator."""
 
-    limit_id = _text()
+    limit_id = required_text()
     period = fields.Nested(PeriodSchema, required=True)
-    used_before = _count()
-    used_after = _count()
-    allowed = _count()
+    used_before = required_count()
+    used_after = required_count()
+    allowed = required_count()
 
 
 class OutcomeSchema(AnswerSchema):
     """What an event did when it was applied. It never changes."""
 
-    disposition = _word(DISPOSITIONS)
-    reasons = _many(ReasonSchema)
-    accumulators = _many(MovementSchema)
+    disposition = one_of(DISPOSITIONS)
+    reasons = list_of(ReasonSchema)
+    accumulators = list_of(MovementSchema)
 
 
 class ReceiptSchema(AnswerSchema):
     """An accepted event as it stands."""
 
-    event_id = _text()
-    status = _word(EVENT_STATUSES)
-    received_at = _text(metadata=INSTANT)
+    event_id = required_text()
+    status = one_of(EVENT_STATUSES)
+    received_at = required_text(metadata=INSTANT)
     outcome = fields.Nested(OutcomeSchema, required=True, allow_none=True)
 
 
@@ -204,177 +177,135 @@ class EventResultSchema(ItemResultSchema):
 class EventBatchResultsSchema(AnswerSchema):
     """One result for each event, in order."""
 
-    results = _many(EventResultSchema)
+    results = list_of(EventResultSchema)
 
 
 class RejectedLineSchema(AnswerSchema):
     """A line that was refused; the first line is 1."""
 
-    line = _count()
+    line = required_count()
     problem = fields.Nested(ProblemSchema, required=True)
 
 
 class BulkAnswerSchema(AnswerSchema):
     """What became of a stream. Lines are those that are not blank."""
 
-    lines = _count()
-    accepted = _count()
-    replayed = _count()
-    rejected = _count()
-    rejected_lines = _many(RejectedLineSchema)
+    lines = required_count()
+    accepted = required_count()
+    replayed = required_count()
+    rejected = required_count()
+    rejected_lines = list_of(RejectedLineSchema)
     further_rejected_lines = fields.List(fields.Integer())
 
 
 class AccumulatorsAnswerSchema(AnswerSchema):
     """How a member's limits stand; where there is none, `reasons` say why."""
 
-    accumulators = _many(AccumulatorSchema)
-    reasons = _many(ReasonSchema)
-
-
-class PayerAnswerSchema(AnswerSchema):
-    """A payer."""
-
-    payer_id = _text()
-    name = _text()
-
-
-class PlanAnswerSchema(AnswerSchema):
-    """A plan as it stands; `version` rises with each change."""
-
-    payer_id = _text()
-    plan_id = _text()
-    version = _count()
-    name = _text()
-    funding = _text()
-    market = _text()
-    region = _maybe_text()
-    plan_year_start = _text()
-    contract_start = _maybe_text(metadata=DAY)
-    carry_over = _text()
-
-
-class SpanAnswerSchema(AnswerSchema):
-    """A span `[start, end)`; an end of null is open."""
-
-    plan_id = _text()
-    start = _text(metadata=DAY)
-    end = _maybe_text(metadata=DAY)
-    attributes = _texts()
-
-
-class EnrollmentsAnswerSchema(AnswerSchema):
-    """A member's spans, earliest first."""
-
-    payer_id = _text()
-    member_id = _text()
-    spans = _many(SpanAnswerSchema)
+    accumulators = list_of(AccumulatorSchema)
+    reasons = list_of(ReasonSchema)
 
 
 class EventCountsSchema(AnswerSchema):
     """Received is applied, rejected, dead and pending together."""
 
-    received = _count()
-    applied = _count()
-    rejected = _count()
-    dead = _count()
-    pending = _count()
-    oldest_pending_seconds = _count()
+    received = required_count()
+    applied = required_count()
+    rejected = required_count()
+    dead = required_count()
+    pending = required_count()
+    oldest_pending_seconds = required_count()
+
+
+class DeadLettersSchema(AnswerSchema):
+    """Events that failed too often: those that wait for an operator, and those given up for good."""
+
+    waiting = required_count()
+    discarded = required_count()
 
 
 class PayerStatusSchema(AnswerSchema):
-    """The counts of one payer."""
+    """Where the service stands with one payer's events; `complete` says that none is unaccounted for."""
 
-    payer_id = _text()
+    payer_id = required_text()
     visit_events = fields.Nested(EventCountsSchema, required=True)
+    complete = Truth(required=True)
+    dead_letters = fields.Nested(DeadLettersSchema, required=True)
+
+
+class DriftSchema(AnswerSchema):
+    """Counters in Redis that were compared with their accumulators so far, and how many were wrong."""
+
+    compared = required_count()
+    found = required_count()
+
+
+class VersionsSchema(AnswerSchema):
+    """The number of the running rule catalog, and the version of the database's schema."""
+
+    catalog = required_count()
+    schema = required_text()
 
 
 class StatusSchema(AnswerSchema):
-    """Where the service stands, over the payers that the client sees."""
+    """Where the service stands, over the payers that the client sees.
+
+    `complete`: each event received was applied, was rejected, is dead or is pending.
+    `seconds_since_sweep` is null if no worker ever came to the end of a sweep.
+    """
 
     visit_events = fields.Nested(EventCountsSchema, required=True)
-    payers = _many(PayerStatusSchema)
-    members_to_fold_again = _count()
-    counters_behind = _count()
-    versions = fields.Dict(required=True)
+    complete = Truth(required=True)
+    dead_letters = fields.Nested(DeadLettersSchema, required=True)
+    payers = list_of(PayerStatusSchema)
+    members_to_fold_again = required_count()
+    counters_behind = required_count()
+    drift = fields.Nested(DriftSchema, required=True)
+    seconds_since_sweep = fields.Integer(required=True, allow_none=True, validate=validate.Range(min=0))
+    versions = fields.Nested(VersionsSchema, required=True)
 
 
 class HoldAnswerSchema(AnswerSchema):
     """A hold. `accumulators` are as they were when it was placed."""
 
-    hold_id = _text()
-    state = _word(HOLD_STATES)
-    quantity = _count()
-    expires_at = _text(metadata=INSTANT)
-    accumulators = _many(AccumulatorSchema)
-
-
-class OverrideAnswerSchema(AnswerSchema):
-    """Units granted on top of a limit."""
-
-    override_id = _text()
-    payer_id = _text()
-    member_id = _text()
-    limit_id = _text()
-    service_date = _text(metadata=DAY)
-    quantity = _count()
-    approver = _text()
-    reason = _text()
-    expires_on = _maybe_text(metadata=DAY)
-    visit_id = _maybe_text()
-    created_at = _text(metadata=INSTANT)
-    revoked_at = _maybe_text(metadata=INSTANT)
+    hold_id = required_text()
+    state = one_of(HOLD_STATES)
+    quantity = required_count()
+    expires_at = required_text(metadata=INSTANT)
+    accumulators = list_of(AccumulatorSchema)
 
 
 class PostingSchema(AnswerSchema):
     """Units that a visit moved in one accumulator."""
 
-    limit_id = _text()
-    plan_id = _text()
+    limit_id = required_text()
+    plan_id = required_text()
     period = fields.Nested(PeriodSchema, required=True)
-    units = _count()
+    units = required_count()
 
 
 class VisitEventNameSchema(AnswerSchema):
     """An event behind a visit."""
 
-    event_id = _text()
-    type = _text()
-    received_at = _text(metadata=INSTANT)
+    event_id = required_text()
+    type = required_text()
+    received_at = required_text(metadata=INSTANT)
 
 
 class VisitAnswerSchema(AnswerSchema):
     """A visit as it stands, what it moved, and why."""
 
-    visit_id = _text()
-    client = _text()
-    service_date = _text(metadata=DAY)
-    disposition = _word(DISPOSITIONS)
-    reasons = _many(ReasonSchema)
-    accumulators = _many(PostingSchema)
-    events = _many(VisitEventNameSchema)
+    visit_id = required_text()
+    client = required_text()
+    service_date = required_text(metadata=DAY)
+    disposition = one_of(DISPOSITIONS)
+    reasons = list_of(ReasonSchema)
+    accumulators = list_of(PostingSchema)
+    events = list_of(VisitEventNameSchema)
 
 
 class VisitsAnswerSchema(AnswerSchema):
     """A page of visits. Opening balances, where there are any, are on the first."""
 
-    visits = _many(VisitAnswerSchema)
+    visits = list_of(VisitAnswerSchema)
     opening_balances = fields.List(fields.Dict())
-    next_cursor = _maybe_text()
-
-
-class RuleDocumentAnswerSchema(AnswerSchema):
-    """A version of a rule document, without its rules."""
-
-    document_id = _text()
-    version = fields.Integer(required=True)
-    authority = _text()
-    title = _text()
-    running = Truth(required=True)
-
-
-class RuleDocumentsAnswerSchema(AnswerSchema):
-    """A page of rule documents."""
-
-    rule_documents = _many(RuleDocumentAnswerSchema)
-    next_cursor = _maybe_text()
+    next_cursor = nullable_text()

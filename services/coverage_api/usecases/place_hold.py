@@ -13,7 +13,7 @@ from services.coverage_api.usecases.showing import show_counters
 from shared.accounting import holds
 from shared.accounting.retrying import retrying
 from shared.domain.client import Client
-from shared.domain.errors import Invalid
+from shared.domain.errors import HoldKeyTaken, Invalid
 from shared.domain.hold_records import HoldRequest
 from shared.domain.records import CounterImage, MemberRef
 
@@ -79,6 +79,9 @@ def _place(
             # The member's waiting events were applied before it was refused: that stays.
             tx.commit()
             raise
+        except HoldKeyTaken as error:
+            # The look-up above saw nothing of it: the hold is of a payer that the client no longer sees.
+            raise IdempotencyConflict from error
         tx.commit()
     return PlacedHold(answer=answer, replayed=False), images
 

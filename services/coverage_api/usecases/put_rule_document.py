@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.coverage_api.errors import Forbidden, PayerNotFound
-from services.coverage_api.ports import Tools
+from services.coverage_api.ports import ApiTransaction, Tools
 from shared.accounting.catalog_changes import CatalogChange, payers_of, put_document
 from shared.accounting.retrying import retrying
+from shared.domain.catalog import Catalog
 from shared.domain.client import Client
+from shared.domain.errors import Invalid
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_parsing import parse_rule_document
 from shared.messages import SHARDS
@@ -27,8 +30,10 @@ def put_rule_document(
 ) -> LoadedDocument:
     """Load a document. Raises RuleDocumentInvalid, CatalogConflict or DocumentExists, changing nothing.
 
-    One that names a payer which the client may not see raises PayerNotFound; one that names none, or
-    several payers, Forbidden unless the client sees every payer.
+    One that names a payer which the client may not see raises PayerNotFound. Only a client that sees
+    every payer may load a law, or one that names no payer or several: Forbidden. Another client's new
+    document must be named after its payer, else Invalid, so that nobody can take a name, or find out
+    whether it is taken.
     """
     loaded = retrying(lambda: _put(tools, client, document_id, version, body, activate=activate))
     if loaded.change.members:
@@ -46,10 +51,28 @@ def _put(
         payers = payers_of(document)
         if payers is not None and tx.known_payers.existing(payers) != set(payers):
             raise PayerNotFound
-        if (payers is None or len(payers) != 1) and not client.sees_all:
-            raise Forbidden("Only an admin of all payers may load a document that names no single payer.")
+        if not client.sees_all:
+            _refuse_foreign(tx, catalog, document, payers)
         change = put_document(
             tx.catalog, catalog, document, tools.clock(), loaded_by=client.name, activate=activate
         )
         tx.commit()
     return LoadedDocument(document=document, change=change)
+
+
+def _refuse_foreign(
+    tx: ApiTransaction, catalog: Catalog, document: RuleDocument, payers: Sequence[str] | None
+) -> None:
+    """What only a client of all payers may load.
+
+    A version takes effect on the whole document, so it is not enough that it names the client's payer:
+    every version there is has to.
+    """
+    if payers is None or len(payers) != 1 or document.authority == "law":
+        raise Forbidden("Only an admin of all payers may load a law, or what names no single payer.")
+    [payer] = payers
+    name = document.document_id
+    known = any(row.document_id == name and row.payer_id == payer for row in tx.catalog.listing())
+    foreign = any(other.document_id == name and payers_of(other) != [payer] for other in catalog.documents)
+    if foreign or not (known or name.startswith(f"{payer}-")):
+        raise Invalid([("/document_id", f"A new document of this payer is named {payer}-...")])

@@ -49,7 +49,9 @@ with stored as (
       ) earlier on true
      order by a.place
     on conflict (client_id, event_id) do nothing
-    returning client_id, event_id, shard
+    returning payer_id, client_id, event_id, shard
+), counted as (
+    insert into visit_event_count (payer_id, received) select payer_id, count(*) from stored group by payer_id
 )
 select min(a.place), s.shard
   from stored s join arriving_event a on a.client_id = s.client_id and a.event_id = s.event_id

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from shared.domain.catalog_records import DocumentRow
+from shared.domain.errors import Conflict
 from shared.messages import shard_of
 
 #: Members asked to be folded again in one statement.
@@ -66,7 +67,16 @@ class PostgresCatalog:
         return [_row(row) for row in rows]
 
     def insert(self, row: DocumentRow) -> None:
-        """Store a version of a document; it runs from `activated_in` on, if that is said."""
+        """Store a version of a document; it runs from `activated_in` on, if that is said.
+
+        Raises Conflict when somebody whose documents this transaction may not see has this one.
+        """
+        try:
+            self._insert(row)
+        except psycopg.errors.UniqueViolation as error:
+            raise Conflict("this name and version of a rule document are taken") from error
+
+    def _insert(self, row: DocumentRow) -> None:
         self._connection.execute(
             """insert into rule_document
                       (document_id, version, payer_id, body, loaded_at, loaded_by, activated_in)

@@ -51,7 +51,6 @@ class PostgresDatabase:
         transaction, before it fails with StoreUnavailable.
         """
         self._watchdog = Watchdog()
-        self._wait_seconds = wait_seconds
         self._transaction_seconds = transaction_seconds
         self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             url,

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.hold_locks import end_holds
+from shared.domain.errors import HoldKeyTaken
 from shared.domain.hold import Override
 from shared.domain.hold_records import HoldRow, NewHold, NewOverride, OverrideRow
 from shared.domain.records import MemberRef
@@ -18,6 +19,8 @@ from shared.domain.records import MemberRef
 _HOLD_COLUMNS = (
     """hold_id, payer_id, member_id, client_id, payload_digest, state, expires_at, content, answer"""
 )
+
+_KEY_CONSTRAINT = "hold_client_id_idempotency_key_key"
 
 _OVERRIDE_COLUMNS = """override_id, payer_id, member_id, limit_id, service_date, quantity, expires_on,
     visit_id, approver, reason, created_at, revoked_at"""
@@ -37,7 +40,16 @@ class PostgresHolds:
         return int(row[0])
 
     def insert(self, hold: NewHold) -> None:
-        """Store a granted hold."""
+        """Store a granted hold. Raises HoldKeyTaken when the client's key has another hold already."""
+        try:
+            self._insert(hold)
+        except psycopg.errors.UniqueViolation as error:
+            if error.diag.constraint_name == _KEY_CONSTRAINT:
+                # Not chained: the driver's text holds the key (contract I8).
+                raise HoldKeyTaken from None
+            raise
+
+    def _insert(self, hold: NewHold) -> None:
         request = hold.request
         self._connection.execute(
             """

@@ -11,6 +11,7 @@ import psycopg
 
 from shared.accounting.codec import content_from
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
+from shared.adapters.postgres.member_rows import member_arrays
 from shared.domain.inbox import ApplyResult, NewEvent, PendingEvent
 from shared.domain.records import MemberRef
 from shared.domain.visit import VisitEvent, VisitKey
@@ -31,7 +32,7 @@ with given as (
         %(digests)b::bytea[], %(received)b::timestamptz[]
     ) with ordinality as t (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
                             payload_digest, received_at, place)
-)
+), stored as (
 insert into visit_event (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
                          payload_digest, received_at)
 select g.payer_id, g.client_id, g.event_id, g.type, g.visit_id,
@@ -45,7 +46,11 @@ select g.payer_id, g.client_id, g.event_id, g.type, g.visit_id,
   ) earlier on true
  order by g.place
 on conflict (client_id, event_id) do nothing
-returning client_id, event_id, shard, arrival
+returning payer_id, client_id, event_id, shard
+), counted as (
+insert into visit_event_count (payer_id, received) select payer_id, count(*) from stored group by payer_id
+)
+select client_id, event_id, shard from stored
 """
 
 
@@ -102,7 +107,7 @@ class PostgresInbox:
                 "received": [e.received_at for e in events],
             },
         )
-        return {(client_id, event_id): shard for client_id, event_id, shard, _ in rows}
+        return {(client_id, event_id): shard for client_id, event_id, shard in rows}
 
     def claim_shards(self, shards: Sequence[int]) -> list[int]:
         """Take shards until the transaction ends; those that another drainer has are left out."""
@@ -132,7 +137,7 @@ class PostgresInbox:
               join family m on e.payer_id = m.payer_id and e.member_id = m.member_id
              where e.status = 'pending' order by e.shard
             """,
-            _given(refs),
+            member_arrays(refs),
         )
         return [shard for (shard,) in rows]
 
@@ -157,7 +162,7 @@ class PostgresInbox:
                and (e.retry_at is null or e.retry_at <= %(now)s)
              order by e.arrival
             """,
-            {**_given(refs), "shards": list(shards), "now": now},
+            {**member_arrays(refs), "shards": list(shards), "now": now},
         )
         return [_pending_from(row) for row in rows]
 
@@ -215,12 +220,19 @@ class PostgresInbox:
         """Record what became of each event."""
         self._connection.execute(
             """
-            update visit_event e
-               set status = r.status, outcome = r.outcome::json, applied_at = %(now)s, failure = null,
-                   retry_at = null
-              from unnest(%(arrivals)b::bigint[], %(statuses)b::text[], %(outcomes)b::text[])
-                   as r (arrival, status, outcome)
-             where e.arrival = r.arrival and e.status = 'pending'
+            with finished as (
+                update visit_event e
+                   set status = r.status, outcome = r.outcome::json, applied_at = %(now)s, failure = null,
+                       retry_at = null
+                  from unnest(%(arrivals)b::bigint[], %(statuses)b::text[], %(outcomes)b::text[])
+                       as r (arrival, status, outcome)
+                 where e.arrival = r.arrival and e.status = 'pending'
+                returning e.payer_id, e.status
+            )
+            insert into visit_event_count (payer_id, applied, rejected)
+            select payer_id, count(*) filter (where status = 'applied'),
+                   count(*) filter (where status = 'rejected')
+              from finished group by payer_id
             """,
             {
                 "now": now,
@@ -255,11 +267,6 @@ class PostgresInbox:
 
 def _json_or_null(content: Mapping[str, Any] | None) -> str | None:
     return None if content is None else orjson.dumps(content).decode()
-
-
-def _given(refs: Iterable[MemberRef]) -> dict[str, list[str]]:
-    wanted = list(refs)
-    return {"payers": [ref.payer_id for ref in wanted], "members": [ref.member_id for ref in wanted]}
 
 
 def _pending_from(row: Sequence[Any]) -> PendingEvent:

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.grant_rows import OPENING_BALANCE_COLUMNS, opening_balance_from
 from shared.domain.hold import OpeningBalance
 from shared.domain.operator_records import OpeningStatement, StatementEffect
 from shared.domain.records import MemberRef
@@ -23,23 +24,11 @@ class PostgresOpeningBalances:
     def of(self, ref: MemberRef) -> list[OpeningBalance]:
         """What was stated of this very member, not of those merged into it."""
         rows = self._connection.execute(
-            """
-            select plan_id, limit_id, service_date, quantity, source, sequence from opening_balance
-             where payer_id = %s and member_id = %s
-            """,
+            f"""select {OPENING_BALANCE_COLUMNS} from opening_balance b
+                 where b.payer_id = %s and b.member_id = %s""",
             [ref.payer_id, ref.member_id],
         )
-        return [
-            OpeningBalance(
-                plan_id=plan_id,
-                limit_id=limit_id,
-                service_date=on,
-                quantity=quantity,
-                source=source,
-                sequence=sequence,
-            )
-            for plan_id, limit_id, on, quantity, source, sequence in rows
-        ]
+        return [opening_balance_from(row) for row in rows]
 
     def put(self, ref: MemberRef, balance: OpeningBalance, now: datetime) -> None:
         """Store a balance in the place of what its source stated before for the same date."""

@@ -7,6 +7,13 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.grant_rows import (
+    OPENING_BALANCE_COLUMNS,
+    OPENING_BALANCE_ORDER,
+    OVERRIDE_COLUMNS,
+    opening_balance_from,
+    override_from,
+)
 from shared.adapters.postgres.ledger_sums import LEDGER_SUMS, sums_from
 from shared.domain.hold import OpeningBalance, Override
 from shared.domain.known_state import KnownState
@@ -74,7 +81,7 @@ class PostgresPast:
         rows = self._connection.execute(
             f"""
             with {_FAMILY}
-            select o.override_id, o.limit_id, o.service_date, o.quantity, o.expires_on, o.visit_id
+            select {OVERRIDE_COLUMNS}
               from override_grant o join family f on f.member_id = o.member_id
              where o.payer_id = %(payer)s and o.created_at <= %(moment)s
                and (o.revoked_at is null or o.revoked_at > %(moment)s)
@@ -82,40 +89,20 @@ class PostgresPast:
             """,
             given,
         )
-        return tuple(
-            Override(
-                override_id=override_id,
-                limit_id=limit_id,
-                service_date=on,
-                quantity=quantity,
-                expires_on=expires_on,
-                visit_id=visit_id,
-            )
-            for override_id, limit_id, on, quantity, expires_on, visit_id in rows
-        )
+        return tuple(map(override_from, rows))
 
     def _opening_balances(self, given: dict[str, Any]) -> tuple[OpeningBalance, ...]:
         rows = self._connection.execute(
             f"""
             with {_FAMILY}
-            select b.plan_id, b.limit_id, b.service_date, b.quantity, b.source, b.sequence
+            select {OPENING_BALANCE_COLUMNS}
               from opening_balance b join family f on f.member_id = b.member_id
              where b.payer_id = %(payer)s and b.recorded_at <= %(moment)s
-             order by b.source, b.service_date, b.plan_id, b.limit_id, b.member_id
+             order by {OPENING_BALANCE_ORDER}
             """,
             given,
         )
-        return tuple(
-            OpeningBalance(
-                plan_id=plan_id,
-                limit_id=limit_id,
-                service_date=on,
-                quantity=quantity,
-                source=source,
-                sequence=sequence,
-            )
-            for plan_id, limit_id, on, quantity, source, sequence in rows
-        )
+        return tuple(map(opening_balance_from, rows))
 
     def _pending(self, given: dict[str, Any]) -> int:
         """Events that had been accepted and not applied: those that wait still, and those applied since."""

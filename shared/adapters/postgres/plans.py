@@ -10,7 +10,7 @@ import psycopg
 from shared.domain.enrollment import Plan
 from shared.messages import shard_of
 
-_COLUMNS = "payer_id, plan_id, name, funding, market, region, plan_year_start, contract_start, carry_over"
+PLAN_COLUMNS = "payer_id, plan_id, name, funding, market, region, plan_year_start, contract_start, carry_over"
 
 
 class PostgresPlans:
@@ -24,17 +24,17 @@ class PostgresPlans:
         """The plan and its version. Whoever is to change it has locked its payer."""
         row = self._connection.execute(
             f"""
-            select {_COLUMNS}, version from plan where payer_id = %(payer_id)s and plan_id = %(plan_id)s
+            select {PLAN_COLUMNS}, version from plan where payer_id = %(payer_id)s and plan_id = %(plan_id)s
             """,
             {"payer_id": payer_id, "plan_id": plan_id},
         ).fetchone()
-        return (_plan_from(row[:-1]), int(row[-1])) if row else None
+        return (plan_from(row[:-1]), int(row[-1])) if row else None
 
     def insert(self, plan: Plan) -> None:
         """Make a plan; its payer is locked."""
         self._connection.execute(
             f"""
-            insert into plan ({_COLUMNS})
+            insert into plan ({PLAN_COLUMNS})
             values (%(payer_id)s, %(plan_id)s, %(name)s, %(funding)s, %(market)s, %(region)s,
                     %(plan_year_start)s, %(contract_start)s, %(carry_over)s)
             """,
@@ -81,7 +81,8 @@ class PostgresPlans:
         return set(shards)
 
 
-def _plan_from(row: Sequence[Any]) -> Plan:
+def plan_from(row: Sequence[Any]) -> Plan:
+    """The plan of a row with `PLAN_COLUMNS`."""
     payer_id, plan_id, name, funding, market, region, plan_year_start, contract_start, carry_over = row
     return Plan(
         payer_id=payer_id,

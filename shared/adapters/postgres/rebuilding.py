@@ -10,6 +10,7 @@ import psycopg
 
 from shared.accounting.codec import content_from
 from shared.adapters.postgres.ledger_sums import LEDGER_SUMS, sums_from
+from shared.adapters.postgres.member_rows import lock_members, make_members, member_arrays, merged_into
 from shared.domain.member_rows import LedgerSums, MemberRow
 from shared.domain.records import MemberRef
 from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey
@@ -63,62 +64,23 @@ class PostgresRebuilding:
         rows = self._connection.execute(
             f"""select k.payer_id, k.member_id from member k
                   join {_OF_MEMBERS} on (k.payer_id, k.member_id) = (m.payer_id, m.member_id)""",
-            _members(refs),
+            member_arrays(refs),
         )
         return {MemberRef(payer_id=payer, member_id=member) for payer, member in rows}
 
     def lock(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRow]:
         """Lock exactly these members' rows in order, making those not heard of yet."""
-        given = _members(sorted(set(refs)))
-        self._connection.execute(
-            f"""
-            insert into member (payer_id, member_id) select m.payer_id, m.member_id from {_OF_MEMBERS}
-             where not exists (select from member k
-                                where (k.payer_id, k.member_id) = (m.payer_id, m.member_id))
-             order by 1, 2
-            on conflict do nothing
-            """,
-            given,
-        )
-        rows = self._connection.execute(
-            f"""
-            select k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head, k.merged_into
-              from member k join {_OF_MEMBERS} on (k.payer_id, k.member_id) = (m.payer_id, m.member_id)
-             order by k.payer_id, k.member_id
-               for no key update of k
-            """,
-            given,
-        )
-        found = [
-            MemberRow(
-                ref=MemberRef(payer_id=payer, member_id=member),
-                version=version,
-                ledger_entries=entries,
-                ledger_head=bytes(head),
-                merged_into=merged_into,
-            )
-            for payer, member, version, entries, head, merged_into in rows
-        ]
-        return {row.ref: row for row in found}
+        wanted = sorted(set(refs))
+        make_members(self._connection, wanted)
+        return lock_members(self._connection, wanted)
 
     def merged_into(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRef]:
         """The members that were merged into these, each with the one it was merged into."""
-        rows = self._connection.execute(
-            f"""
-            select k.payer_id, k.member_id, k.merged_into from member k
-              join {_OF_MEMBERS} on (k.payer_id, k.merged_into) = (m.payer_id, m.member_id)
-             where k.merged_into is not null
-            """,
-            _members(refs),
-        )
-        return {
-            MemberRef(payer_id=payer, member_id=member): MemberRef(payer_id=payer, member_id=into)
-            for payer, member, into in rows
-        }
+        return merged_into(self._connection, refs)
 
     def changed(self, refs: Sequence[MemberRef], reason: str) -> None:
         """Raise the versions of members whose accumulators were set, and have them folded again."""
-        given = {**_members(refs), "reason": reason}
+        given: dict[str, Any] = {**member_arrays(refs), "reason": reason}
         given["shards"] = [shard_of(ref.payer_id, ref.member_id) for ref in refs]
         self._connection.execute(
             f"""
@@ -179,7 +141,7 @@ class PostgresRebuilding:
               join {_OF_MEMBERS} on (e.payer_id, e.content ->> 'member_id') = (m.payer_id, m.member_id)
              where e.status = 'applied'
             """,
-            _members(refs),
+            member_arrays(refs),
         )
         return [_name(row) for row in rows]
 
@@ -252,14 +214,9 @@ class PostgresRebuilding:
                 source=f"ledger_entry l join {_OF_MEMBERS}"
                 " on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)"
             ),
-            _members(refs),
+            member_arrays(refs),
         )
         return sums_from(rows)
-
-
-def _members(refs: Iterable[MemberRef]) -> dict[str, Any]:
-    wanted = list(refs)
-    return {"payers": [ref.payer_id for ref in wanted], "members": [ref.member_id for ref in wanted]}
 
 
 def _visits(names: Iterable[VisitName]) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from shared.messages import SHARDS
 #: The first key of the advisory locks that keep a job to one worker at a time.
 _JOB_LOCKS = 7_202
 
+#: So many rows of `visit_event_count` are added up in no time; beyond, they are put together.
+_COUNT_ROWS_MAX = 2_000
+
 
 class PostgresWorkerJobs:
     """Jobs of the worker in one transaction."""
@@ -87,6 +90,24 @@ class PostgresWorkerJobs:
                 """,
                 {"names": list(counts), "counts": list(counts.values())},
             )
+
+    def gather_event_counts(self) -> None:
+        """Put the rows that count visit events together, one for each payer, once there are many.
+
+        Their sums stay as they are, for whoever reads them at the same time too.
+        """
+        self._connection.execute(
+            """
+            with gone as (
+                delete from visit_event_count
+                 where (select count(*) from (select from visit_event_count limit %(most)s) few) = %(most)s
+                returning payer_id, received, applied, rejected
+            )
+            insert into visit_event_count (payer_id, received, applied, rejected)
+            select payer_id, sum(received), sum(applied), sum(rejected) from gone group by payer_id
+            """,
+            {"most": _COUNT_ROWS_MAX},
+        )
 
     def totals(self) -> dict[str, int]:
         """What all workers together have done, by name."""

@@ -311,6 +311,23 @@ def test_events_that_were_put_off_are_applied_in_their_place(counter: Counter) -
     counter.check()
 
 
+def test_a_void_that_was_put_off_brings_its_visit_back_to_the_member_of_the_record(counter: Counter) -> None:
+    """The correction to another member came after the void, so once that is applied it changes nothing."""
+    counter.accept(counter.event("visit.voided", "v1"))
+    counter.accept(
+        counter.event("visit.corrected", "v1", member=OTHER), counter.event("visit.recorded", "v1")
+    )
+    with psycopg.connect(counter.url) as connection:
+        connection.execute("update visit_event set retry_at = 'infinity' where type = 'visit.voided'")
+    drain_shards(counter.database, counter.rules, lambda: NOW, list(range(SHARDS)), 100)
+    assert counter.counts(OTHER_REF) == (1, 0, 3)
+    with psycopg.connect(counter.url) as connection:
+        connection.execute("update visit_event set retry_at = null")
+    counter.drain()
+    assert counter.rows("select member_id, disposition from visit") == [(MEMBER, "voided")]
+    counter.check()
+
+
 def test_a_correction_moves_both_members_in_one_commit(counter: Counter) -> None:
     """E06: the count leaves one member and reaches the other, each with a ledger entry of the same event."""
     counter.accept(counter.event("visit.recorded", "v1"))

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from services.counter_worker.ports import DisposableCounters, Tools
+from services.counter_worker.ports import Tools
 from services.counter_worker.usecases.project_counters import project
-from services.counter_worker.usecases.sample_drift import compare, sample_drift
+from services.counter_worker.usecases.sample_drift import sample_drift
 from services.counter_worker.usecases.sweep import sweep
+from shared.accounting.reconcile_counters import compare_counters
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
 from shared.domain.records import CounterImage, MemberRef
@@ -47,7 +48,7 @@ def heal(office: Office, tools: Tools) -> None:
 def test_counters_that_are_right_are_left_alone(office: Office, tools: Tools, ref: MemberRef) -> None:
     """Nothing is found where nothing is wrong, and what was compared is counted."""
     drift = sample_drift(tools)
-    assert (drift.compared, drift.members) == (1, ())
+    assert (drift.compared, drift.wrong) == (1, ())
     with tools.totals.taken() as counts:
         assert counts == {"drift_compared": 1}
 
@@ -62,7 +63,7 @@ def test_different_counter_of_the_same_version_is_put_right(
     assert tools.counters.read([ref]) == {}
     heal(office, tools)
     assert shown(tools, ref) == truth
-    assert sample_drift(tools).members == ()
+    assert sample_drift(tools).wrong == ()
 
 
 def test_counter_ahead_of_postgres_is_put_right(office: Office, tools: Tools, ref: MemberRef) -> None:
@@ -92,7 +93,7 @@ def test_queued_counter_may_be_behind(office: Office, tools: Tools, ref: MemberR
     with office.database.transaction(("*",)) as tx:
         tx.outbox.queue([ref])
         tx.commit()
-    assert sample_drift(tools).members == ()
+    assert sample_drift(tools).wrong == ()
 
 
 @dataclass(slots=True)
@@ -126,15 +127,15 @@ def test_counter_projected_between_the_two_looks_is_right(
     """Being overtaken by a drainer is not drift."""
     truth = shown(tools, ref)
     put(tools, replace(truth, version=truth.version - 1))
-    overtaken: DisposableCounters = OvertakenCounters(tools, truth)
-    assert compare(replace(tools, counters=overtaken), [ref]).members == ()
+    overtaken = OvertakenCounters(tools, truth)
+    assert compare_counters(tools.store, overtaken, [ref]).wrong == ()
 
 
 def test_absent_counter_is_not_wrong(office: Office, tools: Tools, ref: MemberRef) -> None:
     """Redis is disposable: what is not there is answered from Postgres."""
     tools.counters.forget([ref])
     drift = sample_drift(tools)
-    assert (drift.compared, drift.members) == (0, ())
+    assert (drift.compared, drift.wrong) == (0, ())
 
 
 def test_order_of_accumulators_is_no_difference(office: Office, tools: Tools) -> None:
@@ -146,7 +147,7 @@ def test_order_of_accumulators_is_no_difference(office: Office, tools: Tools) ->
     truth = shown(tools, ref)
     assert len(truth.accumulators) == 2
     put(tools, replace(truth, accumulators=truth.accumulators[::-1]))
-    assert sample_drift(tools).members == ()
+    assert sample_drift(tools).wrong == ()
 
 
 def test_nothing_is_compared_while_redis_is_away(

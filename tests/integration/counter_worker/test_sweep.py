@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from services.counter_worker.ports import DisposableCounters, Tools
+from services.counter_worker.ports import Tools
 from services.counter_worker.usecases.project_counters import CHUNK, project_waiting
 from services.counter_worker.usecases.sweep import BEAT, sweep
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
 from shared.domain.records import CounterImage, MemberRef
 from shared.messages import SWEEP, shard_of
+from shared.ports import DisposableCounters
 from tests.counter_images import HASH_KEY, image
 from tests.offices import MakeTools, Office
 

@@ -9,7 +9,7 @@ import re
 
 from werkzeug.test import TestResponse
 
-from tests.api_service import Api, check, event
+from tests.api_service import Api, Json, check, event
 from tests.builders import MEMBER, PAYER
 
 HTML = {"Accept": "text/html"}
@@ -67,7 +67,7 @@ def test_page_names_what_the_request_did_not_say(api: Api) -> None:
     api.put(
         "/v1/payers/medicare/plans/original", {"name": "M", "funding": "government", "market": "medicare"}
     )
-    spans = [{"plan_id": "original", "start": "2020-01-01", "end": None, "attributes": []}]
+    spans: list[Json] = [{"plan_id": "original", "start": "2020-01-01", "end": None, "attributes": []}]
     api.put("/v1/enrollments", {"payer_id": "medicare", "member_id": MEMBER, "spans": spans})
     lines = [{"procedure_code": "20560", "diagnosis_codes": ["M54.50"]}]
     _, said = confirmation(api, payer_id="medicare", lines=lines, provider={"type": "physician"})
@@ -88,7 +88,7 @@ def test_limit_without_a_maximum_is_shown_as_such(api: Api) -> None:
             {
                 "limit_id": "dry-needling",
                 "codes": ["service:dry_needling"],
-                "unlimited": True,
+                "allowed": "unlimited",
                 "measure": "visit",
                 "period": {"basis": "lifetime"},
             }

@@ -98,6 +98,36 @@ def test_key_is_the_clients_own(api: Api) -> None:
     assert api.post(f"/v1/holds/{hold_id}/release", key=other).status_code == 404
 
 
+def test_key_used_under_another_payer_is_a_conflict(api: Api) -> None:
+    """One key, two payers: 409, and the first hold stays the only one."""
+    placed = place(api)
+    other = api.post(
+        "/v1/holds", check(expires_at=LATER, payer_id="medicare"), headers={"Idempotency-Key": "k1"}
+    )
+    assert other.status_code == 409
+    assert other.get_json(force=True)["type"] == "/problems/idempotency_conflict"
+    assert api.installation.rows("select hold_id from hold") == [(placed.get_json()["hold_id"],)]
+
+
+def test_key_used_under_a_payer_since_lost_is_a_conflict_that_tells_nothing(api: Api) -> None:
+    """A client learns of a hold behind a wall no more than that its own key is taken (I9)."""
+    hold_id = place(api).get_json()["hold_id"]
+    api.post(f"/v1/holds/{hold_id}/release")
+    api.installation.write("update hold set payer_id = 'medicare'")
+    body = check(expires_at=LATER)
+    key = api.installation.key("ehr", PAYER)
+    api.installation.write(
+        "update hold set client_id = (select client_id from client where name = %s)", f"ehr-{PAYER}"
+    )
+    refused = api.post("/v1/holds", body, key=key, headers={"Idempotency-Key": "k1"})
+    assert refused.status_code == 409
+    assert refused.get_json(force=True)["type"] == "/problems/idempotency_conflict"
+    assert hold_id not in refused.text
+    assert api.installation.rows("select count(*) from hold") == [(1,)]
+    again = api.post("/v1/holds", body, key=key, headers={"Idempotency-Key": "k2"})
+    assert again.status_code == 201
+
+
 @pytest.mark.parametrize("key", [None, "", "x" * 201])
 def test_hold_needs_a_key(api: Api, key: str | None) -> None:
     """Without a usable key a repeat could not be told from a second request."""

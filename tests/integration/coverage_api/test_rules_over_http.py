@@ -36,7 +36,7 @@ def ask(api: Api, payer_id: str, on: str, *, plan: Json | None = None, **changes
     """The answer for a member of this payer who has been in one plan since 2019."""
     settings = {"name": "Plan", "funding": "fully_insured", "market": "group", **(plan or {})}
     assert api.put(f"/v1/payers/{payer_id}/plans/plan", settings).status_code in {200, 201}
-    spans = [{"plan_id": "plan", "start": "2019-01-01", "end": None, "attributes": []}]
+    spans: list[Json] = [{"plan_id": "plan", "start": "2019-01-01", "end": None, "attributes": []}]
     enrolled = {"payer_id": payer_id, "member_id": MEMBER, "spans": spans}
     assert api.put("/v1/enrollments", enrolled).status_code == 200
     body = {

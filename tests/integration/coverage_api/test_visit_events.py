@@ -209,6 +209,7 @@ def test_stream_is_taken_in_line_by_line(api: Api) -> None:
         7: 422,
         8: 413,
     }
+    assert "body" not in " ".join(item["problem"]["detail"] for item in rejected)
     again = bulk(api, lines)
     assert (again["accepted"], again["replayed"]) == (0, 3)
     assert api.installation.drain() == 2

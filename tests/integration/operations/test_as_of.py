@@ -18,7 +18,7 @@ from tests.desk import CLIENT, Desk
 DAY = date(2026, 5, 5)
 
 #: (allowed, used, held, remaining, version, pending events) of one limit.
-Shown = tuple[int, int, int, int, int, int]
+Shown = tuple[int | None, int, int, int | None, int, int]
 
 
 def _now(desk: Desk) -> datetime:

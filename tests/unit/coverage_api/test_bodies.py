@@ -31,8 +31,10 @@ from services.coverage_api.errors import MalformedBody
 )
 def test_malformed_json_is_refused(body: bytes) -> None:
     """Broken texts, non-finite numbers, repeated names and bottomless nesting are all malformed."""
-    with pytest.raises(MalformedBody):
+    with pytest.raises(MalformedBody, match=r"The body |of the body "):
         parse_json(body)
+    with pytest.raises(MalformedBody, match=r"The line |of the line "):
+        parse_json(body, "line")
 
 
 @pytest.mark.parametrize(

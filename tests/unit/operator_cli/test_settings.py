@@ -8,7 +8,8 @@ import pytest
 
 from services.operator_cli.errors import DataDirError, OperatorError
 from services.operator_cli.installation import Endpoints, Installation
-from services.operator_cli.settings import broker_url_beside, load_settings
+from services.operator_cli.settings import load_settings
+from shared.adapters.environment import broker_url_beside
 
 VARIABLES = ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "NEEDLECAP_HASH_KEY", "NEEDLECAP_HASH_KEY_FILE")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.document_reader import RuleDocumentInvalid
 from shared.domain.evaluation import EnrollmentStanding, Evaluation
 from shared.domain.service import Authorization, Clinical
 from tests.unit.rules.builders import (
@@ -304,3 +305,13 @@ def test_evaluation_is_pure() -> None:
     asked, catalog = invented(line("20560"), line("97140")), catalog_of(document(limits=[limit()]))
     assert ask(asked, catalog) == ask(asked, catalog)
     assert hash(asked) == hash(invented(line("20560"), line("97140")))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"allowed": 2**31}, {"period": {"basis": "rolling_days", "rolling_days": 40_000}}],
+)
+def test_number_that_no_count_could_hold_is_refused(changes: dict[str, Any]) -> None:
+    """A limit beyond what can be stored, or a window longer than a century, is a fault of the document."""
+    with pytest.raises(RuleDocumentInvalid):
+        under(limits=[limit(**changes)])

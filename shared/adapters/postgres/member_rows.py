@@ -1,0 +1,113 @@
+"""Members as rows: made, locked, read, and who was merged into whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from shared.domain.member_rows import MemberRow
+from shared.domain.records import MemberRef
+
+#: Keeps, of the table with the alias that it is formatted with, the rows of the members in `member_arrays`.
+OF_MEMBERS = """join unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
+    on {0}.payer_id = m.payer_id and {0}.member_id = m.member_id"""
+
+_COLUMNS = "k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head, k.merged_into"
+
+
+def member_arrays(refs: Iterable[MemberRef]) -> dict[str, list[str]]:
+    """Members as the arrays `payers` and `members`, in the order given."""
+    wanted = list(refs)
+    return {"payers": [ref.payer_id for ref in wanted], "members": [ref.member_id for ref in wanted]}
+
+
+def make_members(connection: psycopg.Connection[Any], refs: Iterable[MemberRef]) -> None:
+    """Make those of these members that were never heard of, in order, so that nobody waits in a circle."""
+    connection.execute(
+        """
+        insert into member (payer_id, member_id)
+        select m.payer_id, m.member_id
+          from unnest(%(payers)b::text[], %(members)b::text[])
+               with ordinality as m (payer_id, member_id, place)
+         where not exists (select from member k
+                            where k.payer_id = m.payer_id and k.member_id = m.member_id)
+         order by m.place
+        on conflict do nothing
+        """,
+        member_arrays(sorted(set(refs))),
+    )
+
+
+def lock_members(
+    connection: psycopg.Connection[Any], refs: Iterable[MemberRef]
+) -> dict[MemberRef, MemberRow]:
+    """Lock exactly these members' rows, in order; those never heard of are absent."""
+    rows = connection.execute(
+        f"""
+        select {_COLUMNS} from member k
+          {OF_MEMBERS.format("k")}
+         order by k.payer_id, k.member_id
+           for no key update of k
+        """,
+        member_arrays(sorted(set(refs))),
+    )
+    return _by_ref(rows)
+
+
+def read_members(
+    connection: psycopg.Connection[Any], refs: Iterable[MemberRef]
+) -> dict[MemberRef, MemberRow]:
+    """Exactly these members' rows, not locked; those never heard of are absent."""
+    rows = connection.execute(
+        f"""select {_COLUMNS} from member k {OF_MEMBERS.format("k")}""", member_arrays(sorted(set(refs)))
+    )
+    return _by_ref(rows)
+
+
+def current_names(
+    connection: psycopg.Connection[Any], refs: Iterable[MemberRef]
+) -> dict[MemberRef, MemberRef]:
+    """Into whom those of these members that were merged were merged; the others are absent."""
+    rows = connection.execute(
+        f"""select k.payer_id, k.member_id, k.merged_into
+              from member k {OF_MEMBERS.format("k")} where k.merged_into is not null""",
+        member_arrays(refs),
+    )
+    return _merges(rows)
+
+
+def merged_into(connection: psycopg.Connection[Any], refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRef]:
+    """The members that were merged into these, each with the one it was merged into."""
+    rows = connection.execute(
+        """
+        select k.payer_id, k.member_id, k.merged_into from member k
+          join unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
+            on k.payer_id = m.payer_id and k.merged_into = m.member_id
+         where k.merged_into is not null
+        """,
+        member_arrays(refs),
+    )
+    return _merges(rows)
+
+
+def _by_ref(rows: Iterable[tuple[Any, ...]]) -> dict[MemberRef, MemberRow]:
+    found = (
+        MemberRow(
+            ref=MemberRef(payer_id=payer, member_id=member),
+            version=version,
+            ledger_entries=entries,
+            ledger_head=bytes(head),
+            merged_into=into,
+        )
+        for payer, member, version, entries, head, into in rows
+    )
+    return {row.ref: row for row in found}
+
+
+def _merges(rows: Iterable[tuple[Any, ...]]) -> dict[MemberRef, MemberRef]:
+    return {
+        MemberRef(payer_id=payer, member_id=member): MemberRef(payer_id=payer, member_id=into)
+        for payer, member, into in rows
+    }

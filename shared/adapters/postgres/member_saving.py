@@ -1,0 +1,96 @@
+"""What a batch changed for members, written for many members at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import psycopg
+
+from shared.adapters.postgres import visit_changes, visit_rows
+from shared.adapters.postgres.ledger_rows import accumulator_columns, ledger_columns
+from shared.adapters.postgres.member_rows import member_arrays
+from shared.domain.errors import ConcurrentChange
+from shared.domain.records import MemberChanges, MemberRef, SavedVisit
+
+
+def save_members(connection: psycopg.Connection[Any], changes: Sequence[MemberChanges]) -> None:
+    """Write everything that changed, and queue the members for projection.
+
+    The members are locked. Raises ConcurrentChange when a visit is no longer as it was read.
+    """
+    if not changes:
+        return
+    accumulators = [(change.ref, stored) for change in changes for stored in change.accumulators]
+    if accumulators:
+        connection.execute(accumulator_columns.upsert, accumulator_columns.values(accumulators))
+    entries = [(change.ref, entry) for change in changes for entry in change.entries]
+    if entries:
+        connection.execute(ledger_columns.insert, ledger_columns.values(entries))
+    save_visits(connection, [(change.ref, visit) for change in changes for visit in change.visits])
+    _save_holds(connection, changes)
+    _raise_versions(connection, changes)
+
+
+def save_visits(connection: psycopg.Connection[Any], rows: Sequence[tuple[MemberRef, SavedVisit]]) -> None:
+    """Write visits, listing those that something else than an event changed.
+
+    Raises ConcurrentChange when one is no longer as it was read.
+    """
+    if not rows:
+        return
+    listed = [(ref, visit) for ref, visit in rows if visit.cause is not None]
+    if listed:
+        connection.execute(visit_changes.RECORD, visit_changes.values(listed))
+    saved = connection.execute(visit_rows.SAVE, visit_rows.values(rows))
+    if saved.rowcount != len(rows):
+        raise ConcurrentChange
+
+
+def _save_holds(connection: psycopg.Connection[Any], changes: Sequence[MemberChanges]) -> None:
+    rows = [(hold_id, stored) for change in changes for hold_id, stored in change.holds.items()]
+    if rows:
+        connection.execute(
+            """
+            update hold h set state = n.state, outcome = n.outcome::jsonb
+              from unnest(%(ids)b::text[], %(states)b::text[], %(outcomes)b::text[])
+                   as n (hold_id, state, outcome)
+             where h.hold_id = n.hold_id
+            """,
+            {
+                "ids": [hold_id for hold_id, _ in rows],
+                "states": [stored.state for _, stored in rows],
+                "outcomes": [orjson.dumps(stored.outcome).decode() for _, stored in rows],
+            },
+        )
+
+
+def _raise_versions(connection: psycopg.Connection[Any], changes: Sequence[MemberChanges]) -> None:
+    given = {
+        **member_arrays(change.ref for change in changes),
+        "versions": [change.version for change in changes],
+    }
+    connection.execute(
+        """
+        update member k
+           set version = c.version, ledger_entries = c.entries, ledger_head = c.head
+          from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[],
+                      %(entries)b::bigint[],
+                      %(heads)b::bytea[]) as c (payer_id, member_id, version, entries, head)
+         where (k.payer_id, k.member_id) = (c.payer_id, c.member_id)
+        """,
+        {
+            **given,
+            "entries": [change.ledger_entries for change in changes],
+            "heads": [change.ledger_head for change in changes],
+        },
+    )
+    connection.execute(
+        """
+        insert into counter_outbox (payer_id, member_id, version)
+        select * from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
+        on conflict (payer_id, member_id) do update set version = excluded.version, queued_at = now()
+        """,
+        given,
+    )
