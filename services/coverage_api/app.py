@@ -39,7 +39,7 @@ REQUEST_ID_HEADER = "X-Request-ID"
 
 _is_request_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", re.ASCII).fullmatch
 
-OpenRoute = tuple[str, str, Callable[[], Response]]
+OpenRoute = tuple[str, str, Callable[..., Response]]
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -92,8 +92,9 @@ def create_app(
         templates[rule] = public_path(endpoint.path)
         _add(app, endpoint.name, endpoint.method, rule, view_of(endpoint, doorkeeper))
     for name, path, view in open_routes:
-        templates[path] = path
-        _add(app, name, "GET", path, view)
+        rule = flask_rule(path)
+        templates[rule] = public_path(path)
+        _add(app, name, "GET", rule, view)
     app.before_request(_begin(store))
     app.after_request(_finish(metrics, templates))
     app.register_error_handler(NeedlecapError, _refuse)

@@ -22,7 +22,7 @@ from services.coverage_api.gathering import Gathering
 from services.coverage_api.http import Endpoint
 from services.coverage_api.logs import WAKE_UP_FAILED
 from services.coverage_api.metrics import Metrics, StandingCollector
-from services.coverage_api.openapi import openapi_document
+from services.coverage_api.openapi import PROBLEM_PATH, STYLE_PATH, openapi_document
 from services.coverage_api.ports import Tools
 from services.coverage_api.routes import (
     accumulators,
@@ -181,7 +181,9 @@ def _open_routes(
         ("metrics", "/metrics", health.metrics_view(metrics)),
         ("openapi", "/openapi.json", documentation.document_view(document)),
         ("docs", "/docs", documentation.page_view(document)),
-        ("docs_style", "/docs/docs.css", documentation.style_view()),
+        ("docs_style", STYLE_PATH, documentation.style_view()),
+        ("start", "/", documentation.start),
+        ("problem", PROBLEM_PATH, documentation.problem_view()),
     ]
 
 

@@ -22,7 +22,6 @@ from services.coverage_api.usecases.find_confirmation import Confirmation
 Json = dict[str, Any]
 
 #: Values that a request's part may have without a path of its own.
-_NESTED = ("provider", "billing_provider", "clinical", "authorization")
 
 
 class ConfirmationPage:

@@ -74,11 +74,16 @@ class Backlogged(TooBusy):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemType:
-    """A kind of problem: `type` is /problems/<slug>. `retry_after_seconds` becomes a header."""
+    """A kind of problem: `type` is /problems/<slug>. `retry_after_seconds` becomes a header.
+
+    `means` says what happened and `remedy` what the caller can do: the page at that address.
+    """
 
     slug: str
     title: str
     status: int
+    means: str
+    remedy: str
     retry_after_seconds: int | None = None
 
     def render(self, detail: str, request_id: str, errors: list[tuple[str, str]] | None = None) -> Json:
@@ -97,42 +102,171 @@ class ProblemType:
 
 #: Why a hold was refused, by the code of its refusal.
 HOLD_REFUSALS: dict[str, ProblemType] = {
-    "limit_exhausted": ProblemType(slug="limit_exhausted", title="The limit is exhausted", status=409),
-    "not_covered": ProblemType(slug="not_covered", title="The service is not covered", status=409),
+    "limit_exhausted": ProblemType(
+        slug="limit_exhausted",
+        title="The limit is exhausted",
+        status=409,
+        means="The units that were asked for would run over what the limit allows, with what is used and held.",
+        remedy="Look at `reasons`. Release a hold that is not needed, or ask the payer for more.",
+    ),
+    "not_covered": ProblemType(
+        slug="not_covered",
+        title="The service is not covered",
+        status=409,
+        means="By the rules that run, the service is not covered, so nothing can be held for it.",
+        remedy="Look at `reasons`: they name the document that decided. Correct the request if it says something wrong.",
+    ),
 }
 
-INTERNAL = ProblemType(slug="internal", title="Something failed here", status=500)
+INTERNAL = ProblemType(
+    slug="internal",
+    title="Something failed here",
+    status=500,
+    means="A fault of ours. What became of the call is not known.",
+    remedy="Send the call again: what was stored already has its effect once. Give the operator the `request_id`.",
+)
 
 PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
-    Unauthenticated: ProblemType(slug="unauthenticated", title="No valid key", status=401),
-    Forbidden: ProblemType(slug="forbidden", title="Not for this role", status=403),
-    NotFound: ProblemType(slug="not_found", title="Not found", status=404),
-    PayerNotFound: ProblemType(slug="payer_not_found", title="No such payer", status=404),
-    MethodNotAllowed: ProblemType(slug="method_not_allowed", title="Method not allowed", status=405),
-    MalformedBody: ProblemType(slug="malformed_json", title="Malformed JSON", status=400),
-    MissingHeader: ProblemType(slug="missing_header", title="Missing header", status=400),
+    Unauthenticated: ProblemType(
+        slug="unauthenticated",
+        title="No valid key",
+        status=401,
+        means="The `Authorization` header is missing, or its key is unknown, revoked or expired.",
+        remedy="Send `Authorization: Bearer KEY`; an operator makes keys with `needlecap clients create`.",
+    ),
+    Forbidden: ProblemType(
+        slug="forbidden",
+        title="Not for this role",
+        status=403,
+        means="The key is good, but its client's role may not make this call.",
+        remedy="Use the key of a client with one of the roles that `/docs` names for the call.",
+    ),
+    NotFound: ProblemType(
+        slug="not_found",
+        title="Not found",
+        status=404,
+        means="There is nothing at this address, or nothing that this client may see.",
+        remedy="Look at the address and the ids in it.",
+    ),
+    PayerNotFound: ProblemType(
+        slug="payer_not_found",
+        title="No such payer",
+        status=404,
+        means="There is no such payer, or this client was not granted it: the two look alike.",
+        remedy="Look at `payer_id`, or ask an operator which payers the client was granted.",
+    ),
+    MethodNotAllowed: ProblemType(
+        slug="method_not_allowed",
+        title="Method not allowed",
+        status=405,
+        means="The address is right and the method is not.",
+        remedy="Use a method that the `Allow` header names.",
+    ),
+    MalformedBody: ProblemType(
+        slug="malformed_json",
+        title="Malformed JSON",
+        status=400,
+        means="The body is not one JSON value in UTF-8, or names a field twice.",
+        remedy="Send well-formed JSON. Nothing was stored.",
+    ),
+    MissingHeader: ProblemType(
+        slug="missing_header",
+        title="Missing header",
+        status=400,
+        means="A header that this call needs is not there, or is not well-formed.",
+        remedy="Send the header that `detail` and `/docs` name. Nothing was stored.",
+    ),
     UnsupportedMediaType: ProblemType(
-        slug="unsupported_media_type", title="Unsupported media type", status=415
+        slug="unsupported_media_type",
+        title="Unsupported media type",
+        status=415,
+        means="The `Content-Type` or `Content-Encoding` is one that this call does not read.",
+        remedy="Send the type that `/docs` names, without compression. Nothing was stored.",
     ),
-    BodyTooLarge: ProblemType(slug="body_too_large", title="Body too large", status=413),
-    Invalid: ProblemType(slug="invalid_request", title="Invalid request", status=422),
-    Conflict: ProblemType(slug="conflict", title="Conflict", status=409),
-    EventConflict: ProblemType(slug="event_conflict", title="Event id already used", status=409),
+    BodyTooLarge: ProblemType(
+        slug="body_too_large",
+        title="Body too large",
+        status=413,
+        means="The body is larger than this call accepts.",
+        remedy="Send less at once, or events as a stream to `/v1/visit-events/bulk`.",
+    ),
+    Invalid: ProblemType(
+        slug="invalid_request",
+        title="Invalid request",
+        status=422,
+        means="The JSON is well-formed, but fields are missing, unknown or have values that cannot be.",
+        remedy="Correct what `errors` points at. Nothing was stored.",
+    ),
+    Conflict: ProblemType(
+        slug="conflict",
+        title="Conflict",
+        status=409,
+        means="The request contradicts what is stored.",
+        remedy="Read what is stored, then decide again.",
+    ),
+    EventConflict: ProblemType(
+        slug="event_conflict",
+        title="Event id already used",
+        status=409,
+        means="An event with this `event_id` was accepted before, and it said something else.",
+        remedy="Give a new event an id of its own; to correct a visit, send `visit.corrected`.",
+    ),
     IdempotencyConflict: ProblemType(
-        slug="idempotency_conflict", title="Idempotency key already used", status=409
+        slug="idempotency_conflict",
+        title="Idempotency key already used",
+        status=409,
+        means="The same `Idempotency-Key` was sent before with another payload.",
+        remedy="Use a new key for a new request, the same key only to repeat one.",
     ),
-    HoldPosted: ProblemType(slug="hold_posted", title="The hold is posted", status=409),
-    DocumentExists: ProblemType(slug="document_exists", title="This version exists", status=409),
-    CatalogConflict: ProblemType(slug="catalog_conflict", title="Contradicts the catalog", status=409),
-    TooBusy: ProblemType(slug="too_busy", title="Too busy", status=429),
-    Backlogged: ProblemType(slug="backlog", title="Too much waits to be applied", status=429),
+    HoldPosted: ProblemType(
+        slug="hold_posted",
+        title="The hold is posted",
+        status=409,
+        means="The visit that the hold was for is reported, so the hold cannot be released.",
+        remedy="Nothing is left to release. To take the visit back, send `visit.voided`.",
+    ),
+    DocumentExists: ProblemType(
+        slug="document_exists",
+        title="This version exists",
+        status=409,
+        means="This version of the rule document is stored, and versions never change.",
+        remedy="Send the change as the next version.",
+    ),
+    CatalogConflict: ProblemType(
+        slug="catalog_conflict",
+        title="Contradicts the catalog",
+        status=409,
+        means="The rule document does not fit what the catalog holds.",
+        remedy="Look at `detail`, correct the document and send it again.",
+    ),
+    TooBusy: ProblemType(
+        slug="too_busy",
+        title="Too busy",
+        status=429,
+        means="As many of these calls as may be are being served.",
+        remedy="Try again after the seconds in `Retry-After`.",
+    ),
+    Backlogged: ProblemType(
+        slug="backlog",
+        title="Too much waits to be applied",
+        status=429,
+        means="Accepted events have waited too long to be applied, so no more are taken.",
+        remedy="Send the same events again after the seconds in `Retry-After`. An operator should look at the worker.",
+    ),
     StoreUnavailable: ProblemType(
         slug="indeterminate",
         title="No answer can be given at the moment",
         status=503,
+        means="The database cannot answer, so nothing is known to have happened. It is never a guess.",
+        remedy="Send the same call again after the seconds in `Retry-After`: events and holds have their effect once.",
         retry_after_seconds=2,
     ),
 }
+
+
+def problem_kinds() -> list[ProblemType]:
+    """Every kind of problem that there is, by slug."""
+    return sorted([*PROBLEM_TYPES.values(), *HOLD_REFUSALS.values(), INTERNAL], key=lambda kind: kind.slug)
 
 
 def problem_type(error: NeedlecapError) -> ProblemType:

@@ -9,7 +9,15 @@ from typing import Any
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
-from services.coverage_api.http import JSON_TYPE, PROBLEM_TYPE, Endpoint, JsonBody, Parameter, Reply
+from services.coverage_api.http import (
+    HTML_TYPE,
+    JSON_TYPE,
+    PROBLEM_TYPE,
+    Endpoint,
+    JsonBody,
+    Parameter,
+    Reply,
+)
 from services.coverage_api.schemas.answers import ProblemSchema
 
 Json = dict[str, Any]
@@ -53,8 +61,12 @@ _PROBLEM_HEADERS: Mapping[int, Mapping[str, str]] = {
 #: What a line of a stream may be; the single call has the same.
 _LINE_KINDS = ("VisitReport", "VisitVoid")
 
+#: Where the page's style sheet is: for browsers, not for readers of the page.
+STYLE_PATH = "/docs/docs.css"
+
 #: Calls that need no key: their answers are described here, since no schema reads them.
 _OPEN: Mapping[str, tuple[str, Mapping[int, str], str]] = {
+    "/": ("The way to the documentation", {302: "`Location` is `/docs`."}, HTML_TYPE),
     "/healthz": ("Whether the process answers", {200: "It does."}, JSON_TYPE),
     "/readyz": (
         "Whether answers can be given",
@@ -63,9 +75,13 @@ _OPEN: Mapping[str, tuple[str, Mapping[int, str], str]] = {
     ),
     "/metrics": ("Metrics for Prometheus", {200: "All metrics."}, "text/plain"),
     "/openapi.json": ("This document", {200: "OpenAPI 3.1."}, JSON_TYPE),
-    "/docs": ("This document as a page", {200: "A page that needs no other host."}, "text/html"),
-    "/docs/docs.css": ("The look of the page", {200: "A style sheet."}, "text/css"),
+    "/docs": ("This document as a page", {200: "A page that needs no other host."}, HTML_TYPE),
+    STYLE_PATH: ("The look of the page", {200: "A style sheet."}, "text/css"),
 }
+
+
+#: The address that a problem's `type` is.
+PROBLEM_PATH = "/problems/{slug:id}"
 
 
 def openapi_document(endpoints: Sequence[Endpoint], version: str) -> Json:
@@ -85,6 +101,7 @@ def openapi_document(endpoints: Sequence[Endpoint], version: str) -> Json:
         spec.path(path=public_path(endpoint.path), operations={endpoint.method.lower(): _operation(endpoint)})
     for path, (summary, replies, media_type) in _OPEN.items():
         spec.path(path=path, operations={"get": _open_operation(path, summary, replies, media_type)})
+    spec.path(path=public_path(PROBLEM_PATH), operations={"get": _problem_page_operation()})
     document: Json = spec.to_dict()
     for key, name in plugin.converter.refs.items():  # type: ignore[union-attr]  # set when the spec was made
         described = (key[0].__doc__ or "").strip()
@@ -180,7 +197,11 @@ def _body(body: JsonBody) -> Any:
     return {
         "allOf": [
             body.shown[0],
-            {"type": "object", "properties": {body.items_in: {"items": {"anyOf": [*body.items_shown, {}]}}}},
+            {
+                "type": "object",
+                # Without its type the schemas of its items would not be resolved.
+                "properties": {body.items_in: {"type": "array", "items": {"anyOf": [*body.items_shown, {}]}}},
+            },
         ]
     }
 
@@ -209,3 +230,16 @@ def _open_operation(path: str, summary: str, replies: Mapping[int, str], media_t
             for status, text in replies.items()
         },
     }
+
+
+def _problem_page_operation() -> Json:
+    operation = _open_operation(
+        public_path(PROBLEM_PATH),
+        "What a type of problem means",
+        {200: "What it means and what to do: a page for browsers, JSON for everybody else."},
+        JSON_TYPE,
+    )
+    operation["parameters"] = _path_parameters(PROBLEM_PATH)
+    operation["responses"]["200"]["content"][HTML_TYPE] = {"schema": {"type": "string"}}
+    operation["responses"]["404"] = _problem(404, "There is no such type of problem.")
+    return operation

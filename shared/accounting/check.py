@@ -37,23 +37,16 @@ def read_counters(counters: Counters, refs: Sequence[MemberRef]) -> Mapping[Memb
         return {}
 
 
-def decide(
-    tx: Transaction,
-    rules: RulesSource,
-    images: Mapping[MemberRef, CounterImage],
-    requests: Sequence[CheckRequest],
-) -> list[Determination]:
-    """Decide each check, in order, on one snapshot of rules and members."""
-    return [determination for determination, _ in decide_on_record(tx, rules, images, requests)]
-
-
 def decide_on_record(
     tx: Transaction,
     rules: RulesSource,
     images: Mapping[MemberRef, CounterImage],
     requests: Sequence[CheckRequest],
 ) -> list[tuple[Determination, MemberStanding]]:
-    """As `decide`, each with the standing that it was decided from, which is kept with it."""
+    """Decide each check, in order, on one snapshot of rules and members.
+
+    Each comes with the standing that it was decided from, which is kept with it.
+    """
     current = rules.current(tx)
     standings = member_standings(tx, current, images, [request.ref for request in requests])
     return [

@@ -4,7 +4,7 @@ The one place that decides who gets the last unit. It knows no clock, socket or 
 numbers below are the contract's.
 
 `Fold` takes the visits in their order. Holds are reserved before the first turn, since their units are
-ahead of the order (4); a visit that posts a hold finds its reservation on its turn. Should a hold turn
+ahead of the order (4); a visit that posts a hold finds its waiting on its turn. Should a hold turn
 out to be posted by nobody, or by a visit that uses less of it, the turns are taken again without what
 it kept from others. `append` gives a plain new visit its turn without folding again; a property test
 shows it equal.
@@ -40,7 +40,7 @@ from shared.domain.qualification import (
     settle,
     situation_of,
 )
-from shared.domain.reservations import Correction, Reservations, years_held_open
+from shared.domain.held_units import Correction, HeldUnits, years_held_open
 from shared.domain.service import Service
 from shared.domain.tallies import Tallies, YearOpening
 from shared.domain.visit import Visit, VisitContent, VisitKey
@@ -86,10 +86,10 @@ class Fold:
             self._tallies = Tallies(history, standing)
             self._tallies.open_years(years)
             self._tallies.open_balances(rules)
-            self._reservations = Reservations(history, rules, self._tallies, candidates, corrections)
+            self._held = HeldUnits(history, rules, self._tallies, candidates, corrections)
             for candidate in sorted(candidates, key=_turn):
                 self._take_turn(candidate)
-            corrections = self._reservations.corrections()
+            corrections = self._held.corrections()
 
     # What comes out
 
@@ -98,7 +98,7 @@ class Fold:
         return MemberState(
             accumulators={key: state for key in self._tallies if (state := self.accumulator(key))},
             visits=dict(self._outcomes),
-            holds=dict(self._reservations.outcomes),
+            holds=dict(self._held.outcomes),
         )
 
     def outcome(self, key: VisitKey) -> VisitOutcome | None:
@@ -107,7 +107,7 @@ class Fold:
 
     def hold(self, hold_id: str) -> HoldOutcome:
         """What became of one hold."""
-        return self._reservations.outcomes[hold_id]
+        return self._held.outcomes[hold_id]
 
     def accumulator(self, key: AccumulatorKey) -> Accumulator | None:
         """One accumulator's state; None where nothing has claimed any unit."""
@@ -143,7 +143,7 @@ class Fold:
                 disposition=candidate.disposition, reasons=candidate.reasons, plan_id=plan_id
             )
             return
-        waiting = self._reservations.waiting_for(candidate)
+        waiting = self._held.waiting_for(candidate)
         weighed = weigh(self._tallies, candidate, waiting)
         if weighed:
             self._seen |= duplicate_keys(candidate)
@@ -214,7 +214,7 @@ class Fold:
             used = {
                 w.key: min(n - min(n, w.granted), w.reserved) for w, n in zip(weighed, units, strict=True)
             }
-            self._reservations.post(candidate.visit, used)
+            self._held.post(candidate.visit, used)
         postings = [self._count(candidate, w, n) for w, n in zip(weighed, units, strict=True)]
         postings += self._carry(candidate, weighed, postings)
         return VisitOutcome(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shared.domain.accumulator import AccumulatorKey, Tally
 from shared.domain.evaluation import LimitClaim
 from shared.domain.qualification import Candidate
-from shared.domain.reservations import Reservation
+from shared.domain.held_units import Waiting
 from shared.domain.service import Service
 from shared.domain.tallies import Tallies
 
@@ -35,7 +35,7 @@ class Weighed:
 
 
 def weigh(
-    tallies: Tallies, candidate: Candidate, waiting: Reservation | None, *, asked_only: bool = False
+    tallies: Tallies, candidate: Candidate, waiting: Waiting | None, *, asked_only: bool = False
 ) -> list[Weighed]:
     """Each claim against its accumulator; empty when one of its periods is not known.
 

@@ -1,21 +1,27 @@
-"""`/openapi.json` and `/docs`: the API's description, for programs and for people.
+"""`/openapi.json`, `/docs` and `/problems/...`: the API's description, for programs and for people.
 
-The page is rendered once from the document, has no script, and loads nothing from another host.
+Each page is rendered once from the document, has no script, and loads nothing from another host.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from flask import Response
+from flask import Response, request
+from markupsafe import Markup, escape
 
-from services.coverage_api.http import JSON_TYPE, to_json
+from services.coverage_api.errors import ProblemType, problem_kinds
+from services.coverage_api.http import HTML_TYPE, JSON_TYPE, to_json
+from services.coverage_api.openapi import STYLE_PATH
+from shared.domain.errors import NotFound
 
 Json = dict[str, Any]
 View = Callable[[], Response]
+ProblemView = Callable[[str], Response]
 
 PAGES = Path(__file__).parent.parent / "pages"
 PAGE_POLICY = (
@@ -30,13 +36,17 @@ def document_view(document: Json) -> View:
 
 def page_view(document: Json) -> View:
     """The document as a page."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    page = environment.get_template("docs.html").render(
-        document=document,
-        operations=list(_operations(document)),
-        schemas=[_schema(name, schema) for name, schema in sorted(document["components"]["schemas"].items())],
+    page = (
+        _templates()
+        .get_template("docs.html")
+        .render(
+            document=document,
+            operations=[operation for operation in _operations(document) if operation["path"] != STYLE_PATH],
+            problems=problem_kinds(),
+            schemas=[
+                _schema(name, schema) for name, schema in sorted(document["components"]["schemas"].items())
+            ],
+        )
     )
     return _constant(page.encode(), "text/html; charset=utf-8")
 
@@ -44,6 +54,61 @@ def page_view(document: Json) -> View:
 def style_view() -> View:
     """The page's style sheet."""
     return _constant((PAGES / "docs.css").read_bytes(), "text/css; charset=utf-8")
+
+
+def start() -> Response:
+    """The way from the bare address to the page."""
+    return Response(status=302, headers={"Location": "/docs"}, content_type=f"{HTML_TYPE}; charset=utf-8")
+
+
+def problem_view() -> ProblemView:
+    """What a type of problem means and what to do: a page for who asks for one, JSON for all others.
+
+    Raises NotFound for a type that there is not.
+    """
+    template = _templates().get_template("problem.html")
+    pages = {
+        kind.slug: (
+            _constant(to_json(_explained(kind)), JSON_TYPE),
+            _constant(template.render(problem=kind).encode(), f"{HTML_TYPE}; charset=utf-8"),
+        )
+        for kind in problem_kinds()
+    }
+
+    def view(slug: str) -> Response:
+        if slug not in pages:
+            raise NotFound
+        as_json, as_page = pages[slug]
+        best = request.accept_mimetypes.best_match([JSON_TYPE, HTML_TYPE], JSON_TYPE)
+        response = (as_page if best == HTML_TYPE else as_json)()
+        response.headers["Vary"] = "Accept"
+        return response
+
+    return view
+
+
+def _explained(kind: ProblemType) -> Json:
+    return {
+        "type": f"/problems/{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "means": kind.means,
+        "remedy": kind.remedy,
+    }
+
+
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["words"] = _words
+    return environment
+
+
+def _words(text: str) -> Markup:
+    """A text of the document as HTML, its `code` spans as such."""
+    # What is marked as safe has been escaped just before.
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _constant(body: bytes, content_type: str) -> View:

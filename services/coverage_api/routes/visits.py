@@ -86,6 +86,8 @@ def visit_json(row: VisitRow) -> Json:
         "reasons": row.outcome["reasons"],
         "accumulators": row.outcome["postings"],
         "binding": row.outcome.get("binding"),
+        "override_ids": list(row.override_ids),
+        "posted_hold_id": row.posted_hold_id,
         "events": [
             {"event_id": event_id, "type": kind, "received_at": at} for event_id, kind, at in row.events
         ],

@@ -300,6 +300,8 @@ class VisitAnswerSchema(AnswerSchema):
     disposition = one_of(DISPOSITIONS)
     reasons = list_of(ReasonSchema)
     accumulators = list_of(PostingSchema)
+    override_ids = list_of_texts()
+    posted_hold_id = nullable_text()
     events = list_of(VisitEventNameSchema)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -36,7 +36,8 @@ def test_events_of_many_shards_are_found_without_any_wake_up(office: Office, too
     """Everything pending is applied and shown, in whatever shard it is."""
     refs = office.enroll(150)
     office.accept(refs)
-    assert sweep(tools)
+    # The clock stands, so that the turn ends with the work and not with the patience of a busy machine.
+    assert sweep(replace(tools, monotonic=lambda: 0.0))
     assert office.pending() == 0
     assert office.used() == {ref.member_id: 1 for ref in refs}
     assert set(tools.counters.read(refs)) == set(refs)

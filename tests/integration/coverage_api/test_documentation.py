@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import re
 
+import pytest
 from jsonschema import Draft202012Validator
 
+from services.coverage_api.errors import ProblemType, problem_kinds
 from tests.api_service import Api
 
 
@@ -18,11 +21,21 @@ def test_document_is_openapi_3_1_with_every_reference_in_it(steady_api: Api) -> 
         Draft202012Validator.check_schema(schema)
         assert schema["description"]
     text = steady_api.get("/openapi.json", key="").text
-    assert set(re.findall(r'"#/components/schemas/(\w+)"', text)) <= set(names)
+    references = set(re.findall(r'"\$ref":"([^"]*)"', text))
+    assert references <= {f"#/components/schemas/{name}" for name in names}
+    assert "#/components/schemas/VisitReport" in references
     without_key = {
         path for path, item in document["paths"].items() if item.get("get", {}).get("security") == []
     }
     assert not any(path.startswith("/v1/") for path in without_key)
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_nothing_of_python_is_shown(steady_api: Api, path: str) -> None:
+    """What a reader sees are words and values, never the look of an object in memory."""
+    text = html.unescape(steady_api.get(path, key="").text)
+    for inside in ("built-in", "<class", "0x7", " object at "):
+        assert inside not in text
 
 
 def test_every_call_documents_what_can_go_wrong(steady_api: Api) -> None:
@@ -41,7 +54,8 @@ def test_page_needs_no_other_host(steady_api: Api) -> None:
     assert page.content_type == "text/html; charset=utf-8"
     assert "<script" not in page.text
     loaded = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
-    assert set(loaded) == {"/docs/docs.css", "/openapi.json"}
+    problems = {f"/problems/{kind.slug}" for kind in problem_kinds()}
+    assert set(loaded) == {"/docs/docs.css", "/openapi.json"} | problems
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert steady_api.get("/docs/docs.css", key="").content_type == "text/css; charset=utf-8"
 
@@ -51,6 +65,40 @@ def test_page_shows_every_call(steady_api: Api) -> None:
     page = steady_api.get("/docs", key="").text
     for endpoint in steady_api.service.endpoints:
         assert f'id="{endpoint.name}"' in page
+
+
+def test_page_is_for_readers(steady_api: Api) -> None:
+    """Code is set as code, and the style sheet is no call to read about."""
+    page = steady_api.get("/docs", key="").text
+    assert "`" not in page
+    assert "<code>/problems/indeterminate</code>" in page
+    assert page.count("/docs/docs.css") == 1
+
+
+def test_bare_address_leads_to_the_page(steady_api: Api) -> None:
+    """Whoever opens the service in a browser finds what it can do."""
+    answer = steady_api.get("/", key="")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/docs")
+
+
+@pytest.mark.parametrize("kind", problem_kinds(), ids=lambda kind: kind.slug)
+def test_type_of_a_problem_is_an_address_that_explains_it(steady_api: Api, kind: ProblemType) -> None:
+    """A program gets JSON, a browser a page that loads nothing from elsewhere; neither needs a key."""
+    path = f"/problems/{kind.slug}"
+    explained = steady_api.get(path, key="").get_json()
+    assert (explained["type"], explained["title"], explained["status"]) == (path, kind.title, kind.status)
+    assert explained["means"]
+    assert explained["remedy"]
+    page = steady_api.get(path, key="", headers={"Accept": "text/html"})
+    assert page.content_type == "text/html; charset=utf-8"
+    assert f"<h1>{kind.title}</h1>" in page.text
+    assert set(re.findall(r'(?:src|href)="([^"]+)"', page.text)) == {"/docs/docs.css", "/docs"}
+    assert "`" not in page.text
+
+
+def test_unknown_type_of_a_problem_is_not_found(steady_api: Api) -> None:
+    """There is a page for each problem and for nothing else."""
+    assert steady_api.get("/problems/none", key="").status_code == 404
 
 
 def test_metrics_name_calls_by_their_template(steady_api: Api) -> None:

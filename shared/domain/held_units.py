@@ -19,7 +19,7 @@ Units = Mapping[AccumulatorKey, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
+class Waiting:
     """The units that wait for one hold's visit; `for_visit` is the visit that may post it, if any."""
 
     hold: Hold
@@ -44,7 +44,7 @@ class Correction:
     kept: Units | None = None
 
 
-class Reservations:
+class HeldUnits:
     """What holds keep, and what becomes of them."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Reservations:
         self._rules = rules
         self._tallies = tallies
         self._corrections = corrections
-        self._waiting: dict[str, Reservation] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._found: dict[str, Correction] = {}
         self.outcomes: dict[str, HoldOutcome] = {}
         for hold in sorted(history.holds, key=lambda hold: hold.arrival):
@@ -115,7 +115,7 @@ class Reservations:
             tally.allow(self._tallies.allowed_on(wanted[key].limit, key, on))
             tally.hold(quantity, on)
         for_visit = chosen.visit.key if chosen is not None else None
-        self._waiting[hold.hold_id] = Reservation(hold=hold, units=units, for_visit=for_visit)
+        self._waiting[hold.hold_id] = Waiting(hold=hold, units=units, for_visit=for_visit)
         postings = tuple(Posting(key=key, on=on, units=held) for key, held in units.items() if held)
         self.outcomes[hold.hold_id] = HoldOutcome(state="pending", postings=postings)
 
@@ -152,45 +152,45 @@ class Reservations:
 
     # During the turns
 
-    def waiting_for(self, candidate: Candidate) -> Reservation | None:
-        """The reservation that waits for this visit; None when no hold does, or it no longer qualifies."""
+    def waiting_for(self, candidate: Candidate) -> Waiting | None:
+        """The waiting that waits for this visit; None when no hold does, or it no longer qualifies."""
         hold_id = candidate.visit.content.hold_id if candidate.visit.content else None
-        reservation = self._waiting.get(hold_id) if hold_id is not None else None
-        if reservation is None or reservation.for_visit != candidate.visit.key:
+        waiting = self._waiting.get(hold_id) if hold_id is not None else None
+        if waiting is None or waiting.for_visit != candidate.visit.key:
             return None
-        return reservation if reservation.units.keys() <= self._quantities(candidate).keys() else None
+        return waiting if waiting.units.keys() <= self._quantities(candidate).keys() else None
 
     def post(self, visit: Visit, used: Units) -> None:
-        """Turn the reservation that waits for a visit over to it; `used` is what it uses of each limit."""
+        """Turn the waiting that waits for a visit over to it; `used` is what it uses of each limit."""
         hold_id = visit.content.hold_id if visit.content else None
         if hold_id is None:
             return
-        reservation = self._waiting.pop(hold_id)
-        self._let_go(reservation)
+        waiting = self._waiting.pop(hold_id)
+        self._let_go(waiting)
         self.outcomes[hold_id] = HoldOutcome(state="posted", posted_by=visit.key)
-        kept = {key: used[key] for key in reservation.units}
-        if kept != reservation.units:
+        kept = {key: used[key] for key in waiting.units}
+        if kept != waiting.units:
             known = self._corrections.get(hold_id, Correction())
             self._found[hold_id] = Correction(passed_over=known.passed_over, kept=kept)
 
     def corrections(self) -> Mapping[str, Correction] | None:
-        """After every turn: what the reservations should have been; None when they were right.
+        """After every turn: what the held units should have been; None when they were right.
 
         Units that were kept from others and in the end not used belong to the next in order, so the
         turns must be taken again. Every round passes over a visit or lets go of units, so they end.
         """
         found = dict(self._found)
-        for hold_id, reservation in self._waiting.items():
-            if reservation.for_visit is not None:
+        for hold_id, waiting in self._waiting.items():
+            if waiting.for_visit is not None:
                 known = self._corrections.get(hold_id, Correction())
-                found[hold_id] = Correction(passed_over=known.passed_over | {reservation.for_visit})
+                found[hold_id] = Correction(passed_over=known.passed_over | {waiting.for_visit})
         return {**self._corrections, **found} if found else None
 
-    def _let_go(self, reservation: Reservation) -> None:
-        for key, units in reservation.units.items():
+    def _let_go(self, waiting: Waiting) -> None:
+        for key, units in waiting.units.items():
             tally = self._tallies.find(key)
             if tally is not None:
-                tally.hold(-units, reservation.on)
+                tally.hold(-units, waiting.on)
 
 
 def claims_of_hold(history: History, rules: Rules, hold: Hold) -> list[tuple[Plan, LimitClaim]]:
