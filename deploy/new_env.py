@@ -29,13 +29,13 @@ def filled(example: str) -> str:
 
 
 def main(directory: Path) -> int:
-    """Write the file, readable by its owner alone; 1 if there is one already."""
+    """Write the file, readable by its owner alone, unless there is one already."""
     path = directory / ".env"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        sys.stderr.write(f"{path} exists and stays as it is.\n")
-        return 1
+        sys.stdout.write(f"{path} exists and stays as it is.\n")
+        return 0
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(filled(EXAMPLE.read_text(encoding="utf-8")))
     sys.stdout.write(f"{path} written.\n")

@@ -106,7 +106,7 @@ HOLD_REFUSALS: dict[str, ProblemType] = {
         slug="limit_exhausted",
         title="The limit is exhausted",
         status=409,
-        means="The units that were asked for would run over what the limit allows, with what is used and held.",
+        means="The units that were asked for do not fit beside what is used and held already.",
         remedy="Look at `reasons`. Release a hold that is not needed, or ask the payer for more.",
     ),
     "not_covered": ProblemType(
@@ -114,7 +114,7 @@ HOLD_REFUSALS: dict[str, ProblemType] = {
         title="The service is not covered",
         status=409,
         means="By the rules that run, the service is not covered, so nothing can be held for it.",
-        remedy="Look at `reasons`: they name the document that decided. Correct the request if it says something wrong.",
+        remedy="Look at `reasons`: they name the document that decided. Correct what is wrong in the request.",
     ),
 }
 
@@ -123,7 +123,7 @@ INTERNAL = ProblemType(
     title="Something failed here",
     status=500,
     means="A fault of ours. What became of the call is not known.",
-    remedy="Send the call again: what was stored already has its effect once. Give the operator the `request_id`.",
+    remedy="Send the call again: events and holds have their effect once. Tell the operator the `request_id`.",
 )
 
 PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
@@ -251,14 +251,14 @@ PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
         title="Too much waits to be applied",
         status=429,
         means="Accepted events have waited too long to be applied, so no more are taken.",
-        remedy="Send the same events again after the seconds in `Retry-After`. An operator should look at the worker.",
+        remedy="Send the same again after the seconds in `Retry-After`. An operator should look at the worker.",
     ),
     StoreUnavailable: ProblemType(
         slug="indeterminate",
         title="No answer can be given at the moment",
         status=503,
         means="The database cannot answer, so nothing is known to have happened. It is never a guess.",
-        remedy="Send the same call again after the seconds in `Retry-After`: events and holds have their effect once.",
+        remedy="Send it again after the seconds in `Retry-After`: events and holds have their effect once.",
         retry_after_seconds=2,
     ),
 }

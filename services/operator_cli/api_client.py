@@ -101,7 +101,7 @@ class ApiClient:
         try:
             response = self._pool.request(method, f"{self._api_url}{path}", body=content, headers=sent)
         except urllib3.exceptions.HTTPError as error:
-            raise ApiUnreachableError(f"{self._api_url} does not answer: {_cause(error)}.") from error
+            raise self._unreachable(error) from error
         try:
             value = orjson.loads(response.data)
         except orjson.JSONDecodeError as error:
@@ -111,8 +111,21 @@ class ApiClient:
         named = {name.lower(): value for name, value in response.headers.items()}
         return ApiAnswer(status=response.status, headers=named, body=value)
 
+    def require_answer(self) -> None:
+        """Raise ApiUnreachableError if nothing answers, before anything is shown or sent."""
+        try:
+            self._pool.request("GET", f"{self._api_url}/healthz", retries=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from error
 
-def _cause(error: urllib3.exceptions.HTTPError) -> str:
-    """What is behind an error, without the address of the call."""
-    reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
-    return type(reason or error).__name__
+    def _unreachable(self, error: urllib3.exceptions.HTTPError) -> ApiUnreachableError:
+        cause = _cause(error)
+        if isinstance(cause, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
+            return ApiUnreachableError(f"Nothing answers at {self._api_url}; is `needlecap run` running?")
+        return ApiUnreachableError(f"{self._api_url} does not answer: {type(cause).__name__}.")
+
+
+def _cause(error: urllib3.exceptions.HTTPError) -> Exception:
+    """What is behind an error: its kind may be shown, its text has the address of the call."""
+    reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else None
+    return reason or error

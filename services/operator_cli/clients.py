@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
 from services.operator_cli.errors import OperatorError, ServerError
@@ -15,6 +16,7 @@ from shared.domain.client_key import key_digest, key_prefix
 
 ALL_PAYERS = "*"
 CONNECT_SECONDS_MAX = 5
+POSTGRES_PORT = 5432
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,15 @@ class ClientStore:
             raise OperatorError(f"There is no payer {', '.join(unknown)}.")
 
 
+def _place(database_url: str) -> str:
+    """Where a database is said to be, without the credentials; nothing if the URL does not say."""
+    try:
+        said = conninfo_to_dict(database_url)
+    except psycopg.ProgrammingError:
+        return ""
+    return f" at {said['host']}:{said.get('port') or POSTGRES_PORT}" if said.get("host") else ""
+
+
 @contextlib.contextmanager
 def open_clients(database_url: str, hash_key: bytes, new_id: Callable[[], str]) -> Iterator[ClientStore]:
     """The table of clients in a database.
@@ -127,7 +138,10 @@ def open_clients(database_url: str, hash_key: bytes, new_id: Callable[[], str]) 
     try:
         connection = psycopg.connect(database_url, autocommit=True, connect_timeout=CONNECT_SECONDS_MAX)
     except psycopg.OperationalError as error:
-        raise ServerError(f"The database cannot be reached: {error}") from error
+        raise ServerError(
+            f"The database{_place(database_url)} cannot be reached, or lets nobody in with these credentials;"
+            " is `needlecap run` running?"
+        ) from error
     with connection:
         # The operator's command sees all payers, also where row-level security applies to its role.
         connection.execute("select set_config('needlecap.payers', %s, false)", [ALL_PAYERS])

@@ -12,6 +12,8 @@ from services.operator_cli.errors import OperatorError
 SAMPLES_PATH = Path(__file__).parents[2] / "deploy" / "samples"
 VISITS_PATH = SAMPLES_PATH / "visit-events.ndjson"
 
+UNAUTHORIZED = 401
+
 Json = dict[str, Any]
 
 
@@ -43,6 +45,8 @@ def _read(path: Path) -> list[Json]:
 
 
 def _accepted(answer: ApiAnswer) -> None:
+    if answer.status == UNAUTHORIZED:
+        raise SampleRefused("The key for the role admin is refused (401).")
     if answer.status not in {200, 201}:
         detail = answer.body.get("detail") if isinstance(answer.body, dict) else None
         raise SampleRefused(f"The API refuses the samples: {answer.status} {detail or ''}".rstrip())

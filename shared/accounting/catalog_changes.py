@@ -76,7 +76,7 @@ def put_document(
     content it raises DocumentExists. The caller commits, and wakes the shards of the members to be
     folded again.
     """
-    payers = payers_of(document)
+    payers = touched_payers(catalog, document)
     running = store.lock_for_change(payers)
     if running != catalog.version:
         raise ConcurrentChange
@@ -96,6 +96,21 @@ def put_document(
     store.raise_version(version)
     members = store.request_refolds(payers, catalog_cause(version).id)
     return CatalogChange(catalog_version=version, created=known is None, activated=True, members=members)
+
+
+def touched_payers(catalog: Catalog, document: RuleDocument) -> Sequence[str] | None:
+    """The payers whose answers a version of a document can change; None when those are all.
+
+    A version takes the place of the earlier ones, so it also touches the payers that only they name.
+    """
+    versions = [
+        document,
+        *(other for other in catalog.documents if other.document_id == document.document_id),
+    ]
+    named = [payers_of(version) for version in versions]
+    if any(payers is None for payers in named):
+        return None
+    return sorted({payer for payers in named for payer in payers or ()})
 
 
 def payers_of(document: RuleDocument) -> Sequence[str] | None:

@@ -4,7 +4,7 @@ The one place that decides who gets the last unit. It knows no clock, socket or 
 numbers below are the contract's.
 
 `Fold` takes the visits in their order. Holds are reserved before the first turn, since their units are
-ahead of the order (4); a visit that posts a hold finds its waiting on its turn. Should a hold turn
+ahead of the order (4); a visit that posts a hold finds its units waiting on its turn. Should a hold turn
 out to be posted by nobody, or by a visit that uses less of it, the turns are taken again without what
 it kept from others. `append` gives a plain new visit its turn without folding again; a property test
 shows it equal.
@@ -19,6 +19,7 @@ from datetime import date
 from shared.domain.accumulator import Accumulator, AccumulatorKey
 from shared.domain.enrollment import Plan
 from shared.domain.evaluation import Evaluation, LimitClaim, Source
+from shared.domain.held_units import Correction, HeldUnits, years_held_open
 from shared.domain.history import (
     Claimed,
     History,
@@ -40,7 +41,6 @@ from shared.domain.qualification import (
     settle,
     situation_of,
 )
-from shared.domain.held_units import Correction, HeldUnits, years_held_open
 from shared.domain.service import Service
 from shared.domain.tallies import Tallies, YearOpening
 from shared.domain.visit import Visit, VisitContent, VisitKey

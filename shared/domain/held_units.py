@@ -153,7 +153,7 @@ class HeldUnits:
     # During the turns
 
     def waiting_for(self, candidate: Candidate) -> Waiting | None:
-        """The waiting that waits for this visit; None when no hold does, or it no longer qualifies."""
+        """The hold whose units wait for this visit; None when none does, or it no longer qualifies."""
         hold_id = candidate.visit.content.hold_id if candidate.visit.content else None
         waiting = self._waiting.get(hold_id) if hold_id is not None else None
         if waiting is None or waiting.for_visit != candidate.visit.key:
@@ -161,7 +161,7 @@ class HeldUnits:
         return waiting if waiting.units.keys() <= self._quantities(candidate).keys() else None
 
     def post(self, visit: Visit, used: Units) -> None:
-        """Turn the waiting that waits for a visit over to it; `used` is what it uses of each limit."""
+        """Turn the hold that waits for a visit over to it; `used` is what it uses of each limit."""
         hold_id = visit.content.hold_id if visit.content else None
         if hold_id is None:
             return
@@ -174,7 +174,7 @@ class HeldUnits:
             self._found[hold_id] = Correction(passed_over=known.passed_over, kept=kept)
 
     def corrections(self) -> Mapping[str, Correction] | None:
-        """After every turn: what the held units should have been; None when they were right.
+        """After every turn: what should have been held; None when it was right.
 
         Units that were kept from others and in the end not used belong to the next in order, so the
         turns must be taken again. Every round passes over a visit or lets go of units, so they end.

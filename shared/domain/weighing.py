@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from shared.domain.accumulator import AccumulatorKey, Tally
 from shared.domain.evaluation import LimitClaim
-from shared.domain.qualification import Candidate
 from shared.domain.held_units import Waiting
+from shared.domain.qualification import Candidate
 from shared.domain.service import Service
 from shared.domain.tallies import Tallies
 

@@ -178,6 +178,8 @@ def test_taken_port_is_said(run: Callable[..., Running]) -> None:
         running = run("--port", str(port))
         assert running.process.wait(60) != 0
     assert f"Port {port} is taken" in running.stderr
+    assert "make run PORT=" in running.stderr
+    assert not running.data_dir.exists()
     assert running.stdout == ""
 
 

@@ -114,3 +114,30 @@ def test_document_checked_against_a_catalog_that_was_changed_meanwhile_is_tried_
 
 def _body(text: str) -> dict[str, object]:
     return dict(json.loads(text))
+
+
+def test_version_that_drops_a_payer_has_that_payers_members_folded_again(
+    database: PostgresDatabase, database_url: str
+) -> None:
+    """A version touches the payers that only the versions before it name, too."""
+    load(database)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("insert into member (payer_id, member_id) values (%s, 'SAMPLE-1')", [PAYER])
+        connection.execute(
+            "insert into visit (payer_id, client_id, visit_id, member_id, last_event, disposition, outcome)"
+            " values (%s, 'c', 'v', 'SAMPLE-1', 1, 'counted', '{}')",
+            [PAYER],
+        )
+    source = CatalogSource(database)
+    with database.transaction(ALL_PAYERS) as tx:
+        running = source.current(tx).catalog
+        old = next(d for d in running.documents if d.payers == frozenset({PAYER}))
+        body = {
+            **_body(old.body),
+            "version": old.version + 1,
+            "applies_to": [{"payers": ["aetna"]}],
+        }
+        document = parse_rule_document(body, running.vocabulary)
+        change = put_document(tx.catalog, running, document, NOW, loaded_by="tests", activate=True)
+        tx.commit()
+    assert change.members == 1

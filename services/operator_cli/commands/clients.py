@@ -46,6 +46,9 @@ def create_command(
 ) -> None:
     """Make a client and print its key, alone and for the only time."""
     _refuse_bad_name(name)
+    expires = None if expires_at is None else expires_at.replace(tzinfo=UTC)
+    if expires is not None and expires <= datetime.now(UTC):
+        raise click.BadParameter("the key would have expired already", param_hint="--expires-at")
     granted = [ALL_PAYERS] if ALL_PAYERS in payers else sorted(set(payers))
     key, _ = new_key(secrets.token_bytes)
     with _open(settings) as store:
@@ -54,7 +57,7 @@ def create_command(
             role=role,
             payers=granted,
             key=key,
-            expires_at=None if expires_at is None else expires_at.replace(tzinfo=UTC),
+            expires_at=expires,
         )
     click.echo(key)
 

@@ -33,7 +33,9 @@ def visits_command(*, settings: Settings, file: BinaryIO) -> None:
     Safe to send again, whole or in part: what the service has already is not counted twice. Lines it
     refuses are said by number, and the exit code is then 1.
     """
-    report = _send_visits(ApiClient(settings.api_url, settings.key), file)
+    client = ApiClient(settings.api_url, settings.key)
+    client.require_answer()
+    report = _send_visits(client, file)
     if report.rejected:
         raise click.exceptions.Exit(1)
 
@@ -46,6 +48,7 @@ def samples_command(*, settings: Settings) -> None:
     Safe to run again.
     """
     client = ApiClient(settings.api_url, settings.key)
+    client.require_answer()
     plans, members = load_members(client)
     click.echo(f"sample members: {members} in {plans} plans")
     with VISITS_PATH.open("rb") as file:

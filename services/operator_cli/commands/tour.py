@@ -31,6 +31,7 @@ def tour_command(*, settings: Settings, full: bool) -> None:
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     client = ApiClient(settings.api_url, settings.key)
+    client.require_answer()
     right = play(
         Story(run_id=str(ULID())[-10:]).steps(),
         client,

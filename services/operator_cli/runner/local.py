@@ -53,14 +53,17 @@ def run_local(settings: Settings, api_port: int, console: Console) -> None:
     Raises OperatorError, having stopped what was started, if something does not come to answer.
     """
     installation = settings.installation
+    if not installation.lock_path.exists():
+        # A start that cannot be leaves no directory. Where there is one, another runner is the better news.
+        _api_port(api_port)
     installation.make_directories()
     with _locked(installation), SignalWakeups().listening() as wakeups:
         supervisor = Supervisor(wakeups=wakeups, say=console.say, monotonic=time.monotonic)
         runner = _LocalRun(
             settings=settings,
             installation=installation,
-            own_secrets=installation.ensure_secrets(),
             api_port=_api_port(api_port),
+            own_secrets=installation.ensure_secrets(),
             console=console,
             supervisor=supervisor,
         )
@@ -68,8 +71,9 @@ def run_local(settings: Settings, api_port: int, console: Console) -> None:
             runner.start()
             supervisor.run_until_stopped()
         except StopRequested:
-            console.say("stopping before everything was ready")
+            console.say("not everything was ready yet")
         finally:
+            console.say("stopping ...")
             supervisor.stop_all()
             console.say("stopped")
 
@@ -220,7 +224,8 @@ def _api_port(asked: int) -> int:
         return ports.choose(None)
     if not ports.is_free(asked):
         raise PortTakenError(
-            f"Port {asked} is taken: something else listens on it. Name another with --port."
+            f"Port {asked} is taken: something else listens on it. "
+            f"Name another: `make run PORT=...` or `needlecap run --port ...`."
         )
     return asked
 

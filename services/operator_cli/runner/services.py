@@ -56,7 +56,7 @@ class ServicePlan:
         return self._python(
             "worker",
             (
-                *("celery", "-A", WORKER, "worker", "--queues", ",".join(QUEUES)),
+                *("celery", "--quiet", "-A", WORKER, "worker", "--queues", ",".join(QUEUES)),
                 # One process: draining is set-based, and the shards' locks keep further ones apart.
                 *("--pool", "solo", "--concurrency", "1", "--hostname", WORKER_NODE),
                 *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
@@ -69,16 +69,8 @@ class ServicePlan:
         return self._python(
             "beat",
             (
-                "celery",
-                "-A",
-                WORKER,
-                "beat",
-                "--schedule",
-                str(schedule),
-                "--pidfile",
-                "",
-                "--loglevel",
-                "INFO",
+                *("celery", "--quiet", "-A", WORKER, "beat"),
+                *("--schedule", str(schedule), "--pidfile", "", "--loglevel", "INFO"),
             ),
             answers=self._beat_answers,
         )

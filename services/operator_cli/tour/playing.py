@@ -11,6 +11,7 @@ from services.operator_cli.tour.step import Check, Step, checks_of
 
 REPEAT_SECONDS_MAX = 20.0
 REPEAT_PAUSE_SECONDS = 0.1
+UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,15 +25,20 @@ class Time:
 def play(steps: Iterable[Step], caller: Caller, screen: Screen, time: Time) -> bool:
     """Play every step; whether every answer was what it has to be.
 
-    A wrong answer does not end the tour, since what follows from it is worth seeing; a refusal does.
+    A wrong answer does not end the tour, since what follows from it is worth seeing; a refusal does,
+    and of a refused key nothing else is said.
     Raises ApiUnreachableError if the service does not answer.
     """
     results: list[tuple[Step, list[Check]]] = []
-    for number, step in enumerate(steps, start=1):
+    story = list(steps)
+    for number, step in enumerate(story, start=1):
         screen.show_request(number, step)
         answer = _answer(step, caller, time)
         checks = checks_of(step, answer)
         screen.show_answer(step, answer, checks)
+        if answer.status == UNAUTHORIZED:
+            screen.show_refused_key(number, len(story), step)
+            return False
         results.append((step, checks))
         if answer.status not in step.statuses:
             break

@@ -54,6 +54,11 @@ class Screen:
             if not check.holds:
                 self._print(Text(f"WRONG: {_difference(check)}", style="bold red"))
 
+    def show_refused_key(self, number: int, total: int, step: Step) -> None:
+        """Why the tour ends here: no answer can be right without a key."""
+        said = f"stopped at step {number} of {total}: the key for the role {step.role} is refused (401)"
+        self._print(Text(said, style="bold red"))
+
     def show_summary(self, results: Sequence[tuple[Step, Sequence[Check]]]) -> None:
         """Each step with what was checked of its answer, and the verdict."""
         self._console.print()

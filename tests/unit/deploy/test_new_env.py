@@ -32,7 +32,7 @@ def test_file_is_the_owners_alone_and_never_replaced(tmp_path: Path) -> None:
     assert main(tmp_path) == 0
     before = (tmp_path / ".env").read_text()
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
-    assert main(tmp_path) == 1
+    assert main(tmp_path) == 0
     assert (tmp_path / ".env").read_text() == before
 
 

@@ -16,13 +16,21 @@ class CountingService:
     """Answers as the contract says, for a limit of `allowed` visits a calendar year.
 
     `late_receipts` is how many times a receipt is asked for before its event is applied; at a call
-    whose path is `broken_path` it answers 503.
+    whose path is `broken_path` it answers `broken_status`.
     """
 
-    def __init__(self, *, allowed: int = 20, late_receipts: int = 0, broken_path: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        allowed: int = 20,
+        late_receipts: int = 0,
+        broken_path: str | None = None,
+        broken_status: int = 503,
+    ) -> None:
         self.allowed = allowed
         self.late_receipts = late_receipts
         self.broken_path = broken_path
+        self.broken_status = broken_status
         self.calls: list[str] = []
         self._outcomes: dict[str, Json] = {}
         self._used: dict[tuple[str, str], int] = {}
@@ -33,7 +41,7 @@ class CountingService:
         """See Caller."""
         self.calls.append(f"{role} {method} {path}")
         if path == self.broken_path:
-            return _answer(503, {"type": "/problems/indeterminate"})
+            return _answer(self.broken_status, {"type": "/problems/indeterminate"})
         if method == "GET":
             return self._receipt(path.rpartition("/")[2])
         if path == "/v1/visit-events":

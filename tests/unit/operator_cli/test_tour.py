@@ -72,6 +72,15 @@ def test_refused_call_ends_the_tour() -> None:
     assert "/problems/indeterminate" in playing.text
 
 
+def test_refused_key_is_said_with_its_step() -> None:
+    """Without a good key nothing can be shown: the step and the key are named, and no verdict is given."""
+    playing = Playing(CountingService(broken_path="/v1/eligibility-checks", broken_status=401))
+    assert not playing.right
+    total = len(list(Story(run_id="TEST").steps()))
+    assert f"stopped at step 3 of {total}: the key for the role ehr is refused (401)" in playing.text
+    assert "The tour is over" not in playing.text
+
+
 def test_tour_waits_for_the_worker() -> None:
     """An event that is not applied yet is asked for again, and the tour is right once it is."""
     service = CountingService(late_receipts=3)
