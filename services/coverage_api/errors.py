@@ -114,7 +114,7 @@ HOLD_REFUSALS: dict[str, ProblemType] = {
         title="The service is not covered",
         status=409,
         means="By the rules that run, the service is not covered, so nothing can be held for it.",
-        remedy="Look at `reasons`: they name the document that decided. Correct what is wrong in the request.",
+        remedy="Look at `reasons`: they name the document that decided. Correct the request if it is wrong.",
     ),
 }
 
@@ -123,7 +123,7 @@ INTERNAL = ProblemType(
     title="Something failed here",
     status=500,
     means="A fault of ours. What became of the call is not known.",
-    remedy="Send the call again: events and holds have their effect once. Tell the operator the `request_id`.",
+    remedy="Send the call again: events and holds have their effect once. Give an operator `request_id`.",
 )
 
 PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
@@ -251,7 +251,7 @@ PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
         title="Too much waits to be applied",
         status=429,
         means="Accepted events have waited too long to be applied, so no more are taken.",
-        remedy="Send the same again after the seconds in `Retry-After`. An operator should look at the worker.",
+        remedy="Send it again after the seconds in `Retry-After`. An operator should look at the worker.",
     ),
     StoreUnavailable: ProblemType(
         slug="indeterminate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -79,13 +80,15 @@ def open_operations(settings: Settings) -> Iterator[Operations]:
 
     What they raise becomes an OperatorError: a store that cannot answer a ServerError.
     """
+    # The pool would log each attempt in the driver's words; the error that ends it says what counts.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     operations = Operations(settings)
     try:
         yield operations
     except StoreUnavailable as error:
         raise ServerError(
-            "The database cannot answer at the moment, or has no rule catalog yet. What was done before "
-            "stays done; run the command again."
+            "The database cannot answer at the moment, or has no rule catalog yet; is `needlecap run` "
+            "running? What was done before stays done; run the command again."
         ) from error
     except NeedlecapError as error:
         raise OperatorError(str(error)) from error

@@ -63,6 +63,7 @@ def test_first_start_second_start_and_ctrl_c(run: Callable[..., Running]) -> Non
     assert first.stop() == 0
     assert _alive(everyone) == []
     assert first.stdout.count("\n") == 1
+    assert "needlecap: stopping ...\nneedlecap: stopped\n" in first.stderr
 
     second = run().wait_ready()
     assert json.loads(credentials.read_text()) == keys

@@ -99,3 +99,25 @@ def test_leaving_without_commit_takes_everything_back(database_url: str) -> None
 def _payers(url: str) -> list[Any]:
     with psycopg.connect(url) as connection:
         return connection.execute("select payer_id from payer").fetchall()
+
+
+def test_callers_do_not_queue_behind_a_stuck_postgres(own_postgres: Postgres) -> None:
+    """Once one call timed out the others are told at once, and it works again when Postgres does (I13)."""
+    with own_postgres.database("queue") as url:
+        database = PostgresDatabase(url, connections_max=4, transaction_seconds=1.0)
+        assert version(database) == 0
+        server = psutil.Process(pid_of(own_postgres))
+        family = [server, *server.children(recursive=True)]
+        for process in family:
+            process.suspend()
+        began = time.monotonic()
+        try:
+            for _ in range(20):
+                assert not _answers(database)
+            waited = time.monotonic() - began
+        finally:
+            for process in family:
+                process.resume()
+        assert waited < 10, "twenty calls of a second each would take twenty"
+        wait_for(lambda: _answers(database))
+        database.close()

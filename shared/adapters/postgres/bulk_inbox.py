@@ -34,20 +34,24 @@ copy arriving_event (place, payer_id, client_id, event_id, type, visit_id, membe
 """
 
 # An event goes to the shard in which an earlier event of its visit lies, as with `inbox.accept`.
+# The order of arrivals and of rows is that of inbox._ACCEPT, for the same reason.
 _ACCEPT = """
-with stored as (
-    insert into visit_event (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
-                             payload_digest, received_at)
-    select a.payer_id, a.client_id, a.event_id, a.type, a.visit_id,
+with given as materialized (
+    select placed.*, nextval('arrival_seq') as arrival
+      from (select * from arriving_event order by place) placed
+), stored as (
+    insert into visit_event (arrival, payer_id, client_id, event_id, type, visit_id, member_id, shard,
+                             content, payload_digest, received_at)
+    select a.arrival, a.payer_id, a.client_id, a.event_id, a.type, a.visit_id,
            coalesce(a.member_id, earlier.member_id), coalesce(earlier.shard, a.shard), a.content,
            a.payload_digest, a.received_at
-      from arriving_event a
+      from given a
       left join lateral (
             select e.shard, e.member_id from visit_event e
              where e.payer_id = a.payer_id and e.client_id = a.client_id and e.visit_id = a.visit_id
              order by e.arrival desc limit 1
       ) earlier on true
-     order by a.place
+     order by a.client_id, a.event_id, a.place
     on conflict (client_id, event_id) do nothing
     returning payer_id, client_id, event_id, shard
 ), counted as (

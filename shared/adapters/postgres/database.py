@@ -17,6 +17,7 @@ from psycopg.rows import tuple_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from shared.adapters.postgres.circuit import Circuit
 from shared.adapters.postgres.deadline import Watchdog
 from shared.adapters.postgres.transaction import PostgresTransaction
 from shared.domain.errors import StoreUnavailable
@@ -29,6 +30,9 @@ ALL_PAYERS: tuple[str, ...] = ("*",)
 
 #: Connections kept open for a burst: making one takes longer than most calls.
 _CONNECTIONS_KEPT = 8
+
+#: While Postgres does not answer, one call in this time tries whether it does again.
+_PROBE_SECONDS = 0.5
 
 #: A connection to a server that went away fails within this; a stuck server takes longer.
 _STALE_SECONDS_MAX = 0.5
@@ -51,6 +55,7 @@ class PostgresDatabase:
         transaction, before it fails with StoreUnavailable.
         """
         self._watchdog = Watchdog()
+        self._circuit = Circuit(_PROBE_SECONDS, time.monotonic)
         self._transaction_seconds = transaction_seconds
         self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             url,
@@ -93,6 +98,8 @@ class PostgresDatabase:
         After a restart of Postgres the pool still holds connections to the one that went: each of them
         says so at once, and the next is tried. One that takes its time to fail is not tried again.
         """
+        if not self._circuit.admits():
+            raise StoreUnavailable
         for left in range(self._pool.max_size, -1, -1):
             with contextlib.ExitStack() as attempt:
                 connection = self._take()
@@ -102,9 +109,13 @@ class PostgresDatabase:
                 try:
                     connection.execute("select set_config('needlecap.payers', %s, true)", [",".join(payers)])
                 except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                    if not left or time.monotonic() - began > _STALE_SECONDS_MAX:
+                    slow = time.monotonic() - began > _STALE_SECONDS_MAX
+                    if slow:
+                        self._circuit.timed_out()
+                    if slow or not left:
                         raise StoreUnavailable from error
                     continue
+                self._circuit.answered()
                 stack.enter_context(attempt.pop_all())
                 return connection
         raise StoreUnavailable

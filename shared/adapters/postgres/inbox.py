@@ -24,18 +24,21 @@ _SHARD_LOCKS = 7_201
 _RETRY_SECONDS = 2
 
 
+# Arrivals follow the order given; rows are inserted in the order of their names, so that two senders of
+# overlapping batches wait for each other in one direction only.
 _ACCEPT = """
-with given as (
-    select * from unnest(
+with given as materialized (
+    select placed.*, nextval('arrival_seq') as arrival from (select * from unnest(
         %(payer_ids)b::text[], %(client_ids)b::text[], %(event_ids)b::text[], %(types)b::text[],
         %(visit_ids)b::text[], %(member_ids)b::text[], %(shards)b::smallint[], %(contents)b::text[],
         %(digests)b::bytea[], %(received)b::timestamptz[]
     ) with ordinality as t (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
                             payload_digest, received_at, place)
+    order by place) placed
 ), stored as (
-insert into visit_event (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
+insert into visit_event (arrival, payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
                          payload_digest, received_at)
-select g.payer_id, g.client_id, g.event_id, g.type, g.visit_id,
+select g.arrival, g.payer_id, g.client_id, g.event_id, g.type, g.visit_id,
        coalesce(g.member_id, earlier.member_id), coalesce(earlier.shard, g.shard), g.content::jsonb,
        g.payload_digest, g.received_at
   from given g
@@ -44,7 +47,7 @@ select g.payer_id, g.client_id, g.event_id, g.type, g.visit_id,
          where e.payer_id = g.payer_id and e.client_id = g.client_id and e.visit_id = g.visit_id
          order by e.arrival desc limit 1
   ) earlier on true
- order by g.place
+ order by g.client_id, g.event_id, g.place
 on conflict (client_id, event_id) do nothing
 returning payer_id, client_id, event_id, shard
 ), counted as (

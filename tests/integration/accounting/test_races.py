@@ -364,3 +364,21 @@ def test_a_first_visit_after_an_opening_balance_is_applied(counter: Counter) -> 
     assert counter.counts() == (3, 0, 3)
     assert sorted(counter.dispositions().values()) == ["counted", "over_limit"]
     counter.check()
+
+
+def test_overlapping_batches_in_opposite_orders_do_not_deadlock(counter: Counter) -> None:
+    """Two senders give the same events in opposite orders, again and again: every call is answered."""
+    batches = [[counter.event("visit.recorded", f"v{part}-{n}") for n in range(1000)] for part in range(3)]
+    gate = threading.Barrier(2)
+
+    def send(*, backwards: bool) -> int:
+        accepted = 0
+        for batch in batches:
+            gate.wait(30)
+            with counter.database.transaction(ALL_PAYERS) as tx:
+                accepted += len(tx.inbox.accept(batch[::-1] if backwards else batch))
+                tx.commit()
+        return accepted
+
+    counts = at_once(partial(send, backwards=False), partial(send, backwards=True))
+    assert sum(counts) == 3000

@@ -157,7 +157,7 @@ def test_checks_come_in_the_contracts_order(steady_api: Api) -> None:
 
 def test_unknown_address_is_not_found(steady_api: Api) -> None:
     """An address that nothing answers is a problem too."""
-    for path in ("/v1/nothing", "/", "/v1/visit-events/", "/v2/eligibility-checks"):
+    for path in ("/v1/nothing", "/v1", "/v1/visit-events/", "/v2/eligibility-checks"):
         problem(steady_api.get(path), 404, "not_found")
 
 
