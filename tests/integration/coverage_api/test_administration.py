@@ -79,8 +79,10 @@ BAD_PLANS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("changes", BAD_PLANS)
 def test_bad_plan_is_refused(steady_api: Api, changes: dict[str, Any]) -> None:
     """Nothing is stored of a plan that says what no plan can."""
-    assert steady_api.put(PLAN_PATH, {**PLAN, **changes}).status_code == 422
-    assert steady_api.installation.rows("select count(*) from plan") == [(0,)]
+    path = PLAN_PATH + "-refused"
+    assert steady_api.put(path, {**PLAN, **changes}).status_code == 422
+    kept = steady_api.installation.rows("select count(*) from plan where plan_id = %s", path.split("/")[-1])
+    assert kept == [(0,)]
 
 
 def test_changed_plan_year_counts_its_members_visits_again(api: Api) -> None:

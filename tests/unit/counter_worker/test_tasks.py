@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from services.counter_worker.tasks import surviving
 from shared.domain.errors import StoreUnavailable
 
 PERSONAL = ValueError("Key (payer_id, member_id)=(security-health-plan, SAMPLE-1) already exists.")
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_logged() -> None:
+    """Whatever level another test has set, here every line is seen."""
+    structlog.reset_defaults()
 
 
 def fail_with(error: BaseException) -> None:
