@@ -38,7 +38,7 @@ class Running:
         self.stderr_path = data_dir.with_suffix(".stderr")
         with self.stdout_path.open("wb") as stdout, self.stderr_path.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [NEEDLECAP, "run", "--data-dir", data_dir, *(arguments or ("--port", "0"))],
+                [NEEDLECAP, "run", "--data-dir", data_dir, *(arguments or ("--port", "0", "--empty"))],
                 stdout=stdout,
                 stderr=stderr,
                 env=environment_without_servers() | (environment or {}),

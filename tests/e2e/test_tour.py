@@ -34,7 +34,7 @@ LINES = len(VISITS_PATH.read_text().splitlines())
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     """A runner on a new data directory, ready."""
-    started = Running(tmp_path / "data")
+    started = Running(tmp_path / "data", "--port", "0")
     yield started.wait_ready()
     if started.process.poll() is None:
         left = started.descendants()
@@ -68,7 +68,7 @@ def test_first_start_shows_the_main_job_and_a_second_repeats_nothing(running: Ru
     wait_for(lambda: _counts(running) == COUNTS)
     assert running.stop() == 0
 
-    again = Running(running.data_dir).wait_ready()
+    again = Running(running.data_dir, "--port", "0").wait_ready()
     try:
         assert "The tour is over" not in again.stderr
         assert "sample members" not in again.stderr

@@ -23,7 +23,7 @@ from services.operator_cli.installation import Endpoints, Installation, Ports, S
 from services.operator_cli.migrations import migrate
 from services.operator_cli.runner import ports
 from services.operator_cli.runner.credentials import ensure_credentials
-from services.operator_cli.runner.first_start import FIRST_START_JOBS, run_once
+from services.operator_cli.runner.first_start import FIRST_START_JOBS, FirstStartJob, run_once
 from services.operator_cli.runner.leftovers import MARK, mark_of, stop_leftovers
 from services.operator_cli.runner.postgres import EmbeddedPostgres
 from services.operator_cli.runner.services import ServicePlan
@@ -47,7 +47,7 @@ class Console:
     say: Callable[[str], None]
 
 
-def run_local(settings: Settings, api_port: int, console: Console) -> None:
+def run_local(settings: Settings, api_port: int, console: Console, *, empty: bool = False) -> None:
     """Serve until asked to stop.
 
     Raises OperatorError, having stopped what was started, if something does not come to answer.
@@ -66,6 +66,7 @@ def run_local(settings: Settings, api_port: int, console: Console) -> None:
             own_secrets=installation.ensure_secrets(),
             console=console,
             supervisor=supervisor,
+            first_start_jobs=() if empty else FIRST_START_JOBS,
         )
         try:
             runner.start()
@@ -88,6 +89,7 @@ class _LocalRun:
     api_port: int
     console: Console
     supervisor: Supervisor
+    first_start_jobs: tuple[FirstStartJob, ...]
 
     def start(self) -> None:
         """Start everything in order and announce it."""
@@ -102,7 +104,7 @@ class _LocalRun:
         self.supervisor.check_stop()
         self._start_services(endpoints, environment)
         self.installation.record_endpoints(endpoints)
-        for job in FIRST_START_JOBS:
+        for job in self.first_start_jobs:
             run_once(job, self.installation, self.supervisor, _job_environment(environment), self.console.say)
         self.supervisor.check_stop()
         self.console.announce(f"needlecap ready: {endpoints.api_url}")

@@ -24,7 +24,7 @@ from shared.domain.client import ROLES
 from tests.api_service import Api
 
 #: Cases per call and role. More is asked for by hand, not by the suite.
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "4"))
 
 CHECKS = [
     not_a_server_error,
