@@ -26,5 +26,16 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def with_list_limit(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that lists things `--limit`: how many at most, the oldest first."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(1, 10_000),
+        default=100,
+        show_default=True,
+        help="List so many at most, the oldest first.",
+    )(command)
+
+
 def _to_settings(_context: click.Context, _parameter: click.Parameter, value: Path) -> Settings:
     return load_settings(value)

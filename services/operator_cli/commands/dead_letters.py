@@ -10,7 +10,7 @@ from rich.table import Table
 
 from services.operator_cli.errors import OperatorError
 from services.operator_cli.operations import Operations, current_operator, open_operations
-from services.operator_cli.options import with_settings
+from services.operator_cli.options import with_list_limit, with_settings
 from services.operator_cli.progress import progress_bar
 from services.operator_cli.settings import Settings
 from services.operator_cli.tables import print_table
@@ -19,7 +19,6 @@ from shared.domain.operator_records import DeadEvent
 
 #: How many events are changed in one transaction.
 EVENTS_MAX = 500
-SHOWN_DEFAULT = 100
 REASON_LENGTH_MAX = 500
 
 #: Changes some dead events in a transaction of its own; those that it changed.
@@ -34,13 +33,7 @@ def dead_letters_group() -> None:
 @dead_letters_group.command("list")
 @click.option("--payer", "payer_id", help="List this payer's only.")
 @click.option("--discarded", is_flag=True, help="List those that were discarded instead.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=SHOWN_DEFAULT,
-    show_default=True,
-    help="List so many at most, the oldest first.",
-)
+@with_list_limit
 @with_settings
 def list_command(*, settings: Settings, payer_id: str | None, discarded: bool, limit: int) -> None:
     """Show dead events by their numbers, with what kind of error they met."""

@@ -10,7 +10,7 @@ from rich.table import Table
 from services.operator_cli.errors import OperatorError
 from services.operator_cli.member_handles import shown
 from services.operator_cli.operations import Operations, current_operator, open_operations
-from services.operator_cli.options import with_settings
+from services.operator_cli.options import with_list_limit, with_settings
 from services.operator_cli.progress import progress_bar
 from services.operator_cli.settings import Settings
 from services.operator_cli.tables import print_table
@@ -21,8 +21,6 @@ from shared.adapters.postgres.database import ALL_PAYERS
 from shared.domain.operator_records import NewDecision, PossibleDuplicate
 from shared.domain.visit import DuplicateDecision, VisitKey
 
-SHOWN_DEFAULT = 100
-
 
 @click.group("duplicates")
 def duplicates_group() -> None:
@@ -32,13 +30,7 @@ def duplicates_group() -> None:
 @duplicates_group.command("list")
 @click.option("--payer", "payer_id", help="List this payer's only.")
 @click.option("--show-members", is_flag=True, help="Name members by their ids instead of a keyed hash.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    default=SHOWN_DEFAULT,
-    show_default=True,
-    help="List so many at most, the oldest first.",
-)
+@with_list_limit
 @with_settings
 def list_command(*, settings: Settings, payer_id: str | None, show_members: bool, limit: int) -> None:
     """Show possible duplicates by their numbers, with the earlier visits that they may repeat."""

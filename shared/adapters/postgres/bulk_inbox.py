@@ -9,6 +9,7 @@ import orjson
 import psycopg
 
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
+from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED
 from shared.domain.inbox import NewEvent
 from shared.domain.intake import Intake
 
@@ -33,30 +34,11 @@ copy arriving_event (place, payer_id, client_id, event_id, type, visit_id, membe
                      payload_digest, received_at) from stdin
 """
 
-# An event goes to the shard in which an earlier event of its visit lies, as with `inbox.accept`.
-# The order of arrivals and of rows is that of inbox._ACCEPT, for the same reason.
-_ACCEPT = """
+_ACCEPT = f"""
 with given as materialized (
     select placed.*, nextval('arrival_seq') as arrival
       from (select * from arriving_event order by place) placed
-), stored as (
-    insert into visit_event (arrival, payer_id, client_id, event_id, type, visit_id, member_id, shard,
-                             content, payload_digest, received_at)
-    select a.arrival, a.payer_id, a.client_id, a.event_id, a.type, a.visit_id,
-           coalesce(a.member_id, earlier.member_id), coalesce(earlier.shard, a.shard), a.content,
-           a.payload_digest, a.received_at
-      from given a
-      left join lateral (
-            select e.shard, e.member_id from visit_event e
-             where e.payer_id = a.payer_id and e.client_id = a.client_id and e.visit_id = a.visit_id
-             order by e.arrival desc limit 1
-      ) earlier on true
-     order by a.client_id, a.event_id, a.place
-    on conflict (client_id, event_id) do nothing
-    returning payer_id, client_id, event_id, shard
-), counted as (
-    insert into visit_event_count (payer_id, received) select payer_id, count(*) from stored group by payer_id
-)
+), {STORED_AND_COUNTED}
 select min(a.place), s.shard
   from stored s join arriving_event a on a.client_id = s.client_id and a.event_id = s.event_id
  group by s.client_id, s.event_id, s.shard

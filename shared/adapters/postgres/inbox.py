@@ -11,6 +11,7 @@ import psycopg
 
 from shared.accounting.codec import content_from
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
+from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED
 from shared.adapters.postgres.member_rows import member_arrays
 from shared.domain.inbox import ApplyResult, NewEvent, PendingEvent
 from shared.domain.records import MemberRef
@@ -24,9 +25,7 @@ _SHARD_LOCKS = 7_201
 _RETRY_SECONDS = 2
 
 
-# Arrivals follow the order given; rows are inserted in the order of their names, so that two senders of
-# overlapping batches wait for each other in one direction only.
-_ACCEPT = """
+_ACCEPT = f"""
 with given as materialized (
     select placed.*, nextval('arrival_seq') as arrival from (select * from unnest(
         %(payer_ids)b::text[], %(client_ids)b::text[], %(event_ids)b::text[], %(types)b::text[],
@@ -35,24 +34,7 @@ with given as materialized (
     ) with ordinality as t (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
                             payload_digest, received_at, place)
     order by place) placed
-), stored as (
-insert into visit_event (arrival, payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
-                         payload_digest, received_at)
-select g.arrival, g.payer_id, g.client_id, g.event_id, g.type, g.visit_id,
-       coalesce(g.member_id, earlier.member_id), coalesce(earlier.shard, g.shard), g.content::jsonb,
-       g.payload_digest, g.received_at
-  from given g
-  left join lateral (
-        select e.shard, e.member_id from visit_event e
-         where e.payer_id = g.payer_id and e.client_id = g.client_id and e.visit_id = g.visit_id
-         order by e.arrival desc limit 1
-  ) earlier on true
- order by g.client_id, g.event_id, g.place
-on conflict (client_id, event_id) do nothing
-returning payer_id, client_id, event_id, shard
-), counted as (
-insert into visit_event_count (payer_id, received) select payer_id, count(*) from stored group by payer_id
-)
+), {STORED_AND_COUNTED}
 select client_id, event_id, shard from stored
 """
 
