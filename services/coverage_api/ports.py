@@ -178,6 +178,14 @@ class ApiHolds(Holds, Protocol):
 class ApiOverrides(Overrides, Protocol):
     """Overrides, from the side where they are asked for."""
 
+    def lock_key(self, client_id: str, idempotency_key: str) -> None:
+        """Let one request at a time use this key, until the transaction ends."""
+        ...
+
+    def find_repeat(self, client_id: str, idempotency_key: str) -> OverrideRow | None:
+        """The override that this client was granted under this key."""
+        ...
+
     def find(self, override_id: str) -> OverrideRow | None:
         """One override that the transaction may see, kept from changing until it ends."""
         ...

@@ -35,6 +35,10 @@ class HoldKeyTaken(Conflict):
     """This idempotency key was used before for another hold."""
 
 
+class OverrideKeyTaken(Conflict):
+    """This idempotency key was used before for another override."""
+
+
 class Invalid(NeedlecapError):
     """The request cannot be carried out as it stands."""
 

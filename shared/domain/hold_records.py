@@ -52,8 +52,19 @@ class HoldRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestKey:
+    """What a client named its request, and the SHA-256 of what the request said."""
+
+    idempotency_key: str
+    payload_digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewOverride:
-    """An override as it is first stored, with who granted it and why."""
+    """An override as it is first stored, with who granted it and why.
+
+    `request` is None if the client gave its request no name: then a repeat of it is another override.
+    """
 
     override: Override
     ref: MemberRef
@@ -61,11 +72,12 @@ class NewOverride:
     approver: str
     reason: str
     created_at: datetime
+    request: RequestKey | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverrideRow:
-    """An override as stored."""
+    """An override as stored. `payload_digest` is there if the request for it had a name."""
 
     override: Override
     ref: MemberRef
@@ -73,3 +85,4 @@ class OverrideRow:
     reason: str
     created_at: datetime
     revoked_at: datetime | None
+    payload_digest: bytes | None = None

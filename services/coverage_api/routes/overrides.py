@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date
 
-from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Reply, Roles
-from services.coverage_api.routes.parts import Json, Parts
+import orjson
+
+from services.coverage_api.errors import MissingHeader
+from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Parameter, Reply, Roles
+from services.coverage_api.routes.holds import KEY_HEADER, KEY_LENGTH_MAX
+from services.coverage_api.routes.parts import REPLAY_HEADER, Json, Parts
 from services.coverage_api.schemas.administration_answers import OverrideAnswerSchema
+from services.coverage_api.schemas.fields import is_text
 from services.coverage_api.schemas.holds import OverrideSchema
 from services.coverage_api.schemas.reading import Reader
 from services.coverage_api.usecases.grant_override import grant_override
 from services.coverage_api.usecases.revoke_override import revoke_override
 from shared.domain.hold import Override
-from shared.domain.hold_records import NewOverride, OverrideRow
+from shared.domain.hold_records import NewOverride, OverrideRow, RequestKey
 from shared.domain.records import MemberRef
 
 TAG = "Overrides"
@@ -26,9 +32,11 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
 def _grant(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
-        grant = _grant_of(parts, call)
-        grant_override(parts.tools, grant)
-        return Answer(status=201, body=override_json(grant, None))
+        granted = grant_override(parts.tools, _grant_of(parts, call))
+        if granted.earlier is None:
+            return Answer(status=201, body=override_json(granted.grant, None))
+        body = override_json(granted.earlier, granted.earlier.revoked_at)
+        return Answer(status=201, body=body, headers=((REPLAY_HEADER, "true"),))
 
     return Endpoint(
         name="grantOverride",
@@ -37,7 +45,10 @@ def _grant(parts: Parts) -> Endpoint:
         roles=ADMIN,
         tag=TAG,
         summary="Grant units on top of a limit",
-        description="The visits next in order have them at once. Sent twice, it grants twice.",
+        description=(
+            "The visits next in order have them at once. A repeat with the same key and body answers with "
+            "the override that is there; without a key, what is sent twice is granted twice."
+        ),
         handler=handle,
         body=JsonBody(
             read=Reader(OverrideSchema).read,
@@ -45,7 +56,22 @@ def _grant(parts: Parts) -> Endpoint:
             shown=(OverrideSchema,),
         ),
         payer="body",
-        replies={201: Reply(description="The override.", schema=OverrideAnswerSchema)},
+        parameters=(
+            Parameter(
+                name=KEY_HEADER,
+                place="header",
+                description="Names the request, so that it can be sent again when its answer was lost.",
+                schema={"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX},
+            ),
+        ),
+        replies={
+            201: Reply(
+                description="The override.",
+                schema=OverrideAnswerSchema,
+                headers={REPLAY_HEADER: "`true` if the request repeats an earlier one."},
+            )
+        },
+        problems={409: "The key was used before with another payload."},
     )
 
 
@@ -84,7 +110,19 @@ def _grant_of(parts: Parts, call: Call) -> NewOverride:
         approver=body["approver"],
         reason=body["reason"],
         created_at=parts.tools.clock(),
+        request=_request_key(call),
     )
+
+
+def _request_key(call: Call) -> RequestKey | None:
+    """What the client named its request, if it did. Raises MissingHeader for a name that is none."""
+    key = call.request.headers.get(KEY_HEADER)
+    if key is None:
+        return None
+    if not is_text(key, KEY_LENGTH_MAX):
+        raise MissingHeader(f"{KEY_HEADER} must be 1 to {KEY_LENGTH_MAX} characters of your choice.")
+    digest = hashlib.sha256(orjson.dumps(call.body, option=orjson.OPT_SORT_KEYS)).digest()
+    return RequestKey(idempotency_key=key, payload_digest=digest)
 
 
 def override_json(grant: NewOverride | OverrideRow, revoked_at: object) -> Json:

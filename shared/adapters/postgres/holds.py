@@ -11,7 +11,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from shared.adapters.postgres.hold_locks import end_holds
-from shared.domain.errors import HoldKeyTaken
+from shared.domain.errors import HoldKeyTaken, OverrideKeyTaken
 from shared.domain.hold import Override
 from shared.domain.hold_records import HoldRow, NewHold, NewOverride, OverrideRow
 from shared.domain.records import MemberRef
@@ -23,7 +23,9 @@ _HOLD_COLUMNS = (
 _KEY_CONSTRAINT = "hold_client_id_idempotency_key_key"
 
 _OVERRIDE_COLUMNS = """override_id, payer_id, member_id, limit_id, service_date, quantity, expires_on,
-    visit_id, approver, reason, created_at, revoked_at"""
+    visit_id, approver, reason, created_at, revoked_at, payload_digest"""
+
+_OVERRIDE_KEY_CONSTRAINT = "override_grant_client_id_idempotency_key_key"
 
 
 class PostgresHolds:
@@ -130,13 +132,23 @@ class PostgresOverrides:
         self._connection = connection
 
     def insert(self, grant: NewOverride) -> None:
-        """Store a granted override."""
-        override = grant.override
+        """Store a granted override. Raises OverrideKeyTaken when the client's key has another already."""
+        try:
+            self._insert(grant)
+        except psycopg.errors.UniqueViolation as error:
+            if error.diag.constraint_name == _OVERRIDE_KEY_CONSTRAINT:
+                # Not chained: the driver's text holds the key (contract I8).
+                raise OverrideKeyTaken from None
+            raise
+
+    def _insert(self, grant: NewOverride) -> None:
+        override, request = grant.override, grant.request
         self._connection.execute(
             """
             insert into override_grant (override_id, payer_id, client_id, member_id, limit_id, service_date,
-                                        quantity, approver, reason, expires_on, visit_id, created_at)
-            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                                        quantity, approver, reason, expires_on, visit_id, created_at,
+                                        idempotency_key, payload_digest)
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
             """,
             [
                 override.override_id,
@@ -151,14 +163,29 @@ class PostgresOverrides:
                 override.expires_on,
                 override.visit_id,
                 grant.created_at,
+                request.idempotency_key if request else None,
+                request.payload_digest if request else None,
             ],
         )
 
+    def lock_key(self, client_id: str, idempotency_key: str) -> None:
+        """Let one request at a time use this key, until the transaction ends."""
+        self._connection.execute(
+            "select pg_advisory_xact_lock(hashtextextended(%s || chr(31) || %s, 7203))",
+            [client_id, idempotency_key],
+        )
+
+    def find_repeat(self, client_id: str, idempotency_key: str) -> OverrideRow | None:
+        """The override that this client was granted under this key."""
+        return self._one("client_id = %s and idempotency_key = %s", [client_id, idempotency_key])
+
     def find(self, override_id: str) -> OverrideRow | None:
         """One override that the transaction may see, kept from changing until it ends."""
+        return self._one("override_id = %s", [override_id])
+
+    def _one(self, which: str, values: Sequence[Any]) -> OverrideRow | None:
         row = self._connection.execute(
-            f"select {_OVERRIDE_COLUMNS} from override_grant where override_id = %s for no key update",
-            [override_id],
+            f"select {_OVERRIDE_COLUMNS} from override_grant where {which} for no key update", values
         ).fetchone()
         if row is None:
             return None
@@ -176,6 +203,7 @@ class PostgresOverrides:
             reason=row[9],
             created_at=row[10],
             revoked_at=row[11],
+            payload_digest=bytes(row[12]) if row[12] is not None else None,
         )
 
     def revoke(self, override_id: str, now: datetime) -> None:

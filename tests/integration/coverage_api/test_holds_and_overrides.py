@@ -188,6 +188,32 @@ def test_override_gives_the_next_visit_its_unit_and_takes_it_back(api: Api) -> N
     assert (shown["allowed"], shown["used"], shown["remaining"]) == (20, 20, 0)
 
 
+def test_override_sent_again_under_its_key_grants_once(api: Api) -> None:
+    """A repeat answers with the override as it stands; another payload, or payer, under the key is a 409."""
+    named = {"headers": {"Idempotency-Key": "appeal-7"}, "role": "admin"}
+    first = api.post("/v1/overrides", grant(), **named)
+    again = api.post("/v1/overrides", grant(), **named)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert "Idempotent-Replay" not in first.headers
+    assert again.headers["Idempotent-Replay"] == "true"
+    assert again.get_json() == first.get_json()
+    api.post(f"/v1/overrides/{first.get_json()['override_id']}/revoke", role="admin")
+    assert api.post("/v1/overrides", grant(), **named).get_json()["revoked_at"] is not None
+    for changed in (grant(quantity=2), grant(payer_id="medicare")):
+        refused = api.post("/v1/overrides", changed, **named)
+        assert refused.status_code == 409
+        assert refused.get_json(force=True)["type"] == "/problems/idempotency_conflict"
+    assert api.installation.rows("select count(*) from override_grant") == [(1,)]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201])
+def test_override_under_a_key_that_is_none_is_refused(api: Api, key: str) -> None:
+    """A name that cannot be kept would not make the request safe to repeat."""
+    refused = api.post("/v1/overrides", grant(), role="admin", headers={"Idempotency-Key": key})
+    assert refused.status_code == 400
+    assert api.installation.rows("select count(*) from override_grant") == [(0,)]
+
+
 def test_override_of_a_limit_that_is_not_there_is_refused(api: Api) -> None:
     """A slip of the pen in the limit's name does not pass for a grant."""
     refused = api.post("/v1/overrides", grant(limit_id="dry-needeling"), role="admin")
