@@ -21,6 +21,7 @@ from services.counter_worker.settings import Settings
 from services.counter_worker.standby import Standby
 from services.counter_worker.tasks import register_tasks, work_without_broker
 from services.counter_worker.totals import Totals
+from shared import failpoints
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.celery_broker import VISIBILITY_SECONDS, configure_broker
 from shared.adapters.postgres.database import PostgresDatabase
@@ -80,6 +81,7 @@ def _tools(settings: Settings, database: PostgresDatabase) -> Tools:
 
 def build_app(settings: Settings) -> Celery:
     """The Celery app of the worker and of beat. README.md tells why each setting is as it is."""
+    failpoints.arm(settings.environment.failpoint)
     app = Celery("needlecap", set_as_current=False)
     configure_broker(app, settings.environment.broker_url)
     app.conf.update(

@@ -44,6 +44,7 @@ from services.coverage_api.settings import Settings
 from services.coverage_api.usecases.check_eligibility import check_eligibility
 from services.coverage_api.usecases.record_visit_events import record_visit_events
 from services.coverage_api.waiting import WaitingRoom
+from shared import failpoints
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.celery_wakeups import CeleryWakeUps
 from shared.adapters.logs import configure_logs, described
@@ -114,6 +115,7 @@ def build(settings: Settings) -> Service:
     """Make the service. Nothing is connected yet: servers that are away now may come later."""
     environment = settings.environment
     configure_logs(environment.log_level)
+    failpoints.arm(environment.failpoint)
     metrics = Metrics(settings.metrics_dir)
     database = PostgresDatabase(
         environment.database_url,

@@ -14,12 +14,14 @@ from ulid import ULID
 
 from services.operator_cli.errors import OperatorError, ServerError
 from services.operator_cli.settings import Settings
+from shared import failpoints
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
 from shared.domain.errors import CountersUnavailable, NeedlecapError, StoreUnavailable
 from shared.domain.records import CounterImage
+from shared.failpoints import Step, around
 
 #: One for the work, one for the rules, which are read beside it.
 CONNECTIONS_MAX = 2
@@ -63,7 +65,8 @@ class Operations:
     def show(self, images: Sequence[CounterImage]) -> bool:
         """Show committed counters in Redis; False if it is away and the worker's sweep has to do it."""
         try:
-            self.counters.project(images)
+            with around(Step.REBUILD_SHOWN):
+                self.counters.project(images)
         except CountersUnavailable:
             return False
         return True
@@ -82,6 +85,7 @@ def open_operations(settings: Settings) -> Iterator[Operations]:
     """
     # The pool would log each attempt in the driver's words; the error that ends it says what counts.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    failpoints.arm(settings.environment.failpoint)
     operations = Operations(settings)
     try:
         yield operations

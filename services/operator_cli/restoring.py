@@ -10,6 +10,7 @@ from services.operator_cli.progress import Advance
 from shared.accounting.drain import DRAIN_SECONDS
 from shared.adapters.postgres.database import ALL_PAYERS
 from shared.domain.records import CounterImage, MemberRef
+from shared.failpoints import Step, around
 
 #: A chunk is one transaction: its members are locked while their entries are added up.
 MEMBERS_MAX = 2_000
@@ -48,5 +49,6 @@ def _restore_page(operations: Operations, page: Sequence[MemberRef]) -> tuple[in
             tx.rebuilding.changed(changed, REASON)
             tx.outbox.queue(changed)
         images = tx.outbox.images(page)
-        tx.commit()
+        with around(Step.RESTORE_COMMIT):
+            tx.commit()
     return len(changed), images

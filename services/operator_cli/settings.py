@@ -10,7 +10,14 @@ from environs import Env, EnvError
 
 from services.operator_cli.errors import DataDirError, OperatorError
 from services.operator_cli.installation import Installation
-from shared.adapters.environment import HASH_KEY_BYTES, broker_url_beside, parse_hash_key
+from shared.adapters.environment import (
+    HASH_KEY_BYTES,
+    SettingsError,
+    broker_url_beside,
+    failpoint_in,
+    parse_hash_key,
+)
+from shared.failpoints import Failpoint
 
 DEFAULT_DATA_DIR = ".needlecap"
 ROLES = ("ehr", "portal", "ops", "admin")
@@ -28,6 +35,7 @@ class Environment:
     broker_url: str | None = field(repr=False)
     hash_key: bytes | None = field(repr=False)
     api_url: str | None = None
+    failpoint: Failpoint | None = None
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -112,10 +120,13 @@ def load_settings(data_dir: Path) -> Settings:
             broker_url=env.str("BROKER_URL", None) or None,
             hash_key=None if hash_key is None else _hash_key_of(hash_key),
             api_url=env.str("NEEDLECAP_API_URL", None) or None,
+            failpoint=failpoint_in(env),
             keys={role: key for role in ROLES if (key := env.str(_key_variable(role), None))},
         )
     except EnvError as error:
         raise OperatorError("The environment cannot be read.") from error
+    except SettingsError as error:
+        raise OperatorError(str(error)) from error
     return Settings(environment=environment, installation=Installation(data_dir))
 
 

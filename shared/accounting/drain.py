@@ -15,6 +15,7 @@ from shared.accounting.posting import Posting
 from shared.domain.errors import ConcurrentChange, StoreUnavailable
 from shared.domain.inbox import PendingEvent
 from shared.domain.records import CounterImage
+from shared.failpoints import Step, around
 from shared.ports import Clock, Database, RulesSource
 
 #: A drainer sees every payer: the walls are at the API.
@@ -72,7 +73,8 @@ def _drain(
     now = clock()
     of_each = max(batch_max // len(shards), min(batch_max, _EVENTS_OF_A_SHARD_MIN))
     with database.transaction(EVERY_PAYER, seconds=DRAIN_SECONDS) as tx:
-        claimed = tx.inbox.claim_shards(shards)
+        with around(Step.SHARD_CLAIM):
+            claimed = tx.inbox.claim_shards(shards)
         if not claimed:
             return DrainReport(busy=True)
         events = tx.inbox.pending(claimed, of_each, now)
@@ -83,7 +85,8 @@ def _drain(
         posting.open_for(events, refolds)
         tx.inbox.finish([posting.apply(event) for event in events], now)
         images = posting.save()
-        tx.commit()
+        with around(Step.DRAIN_COMMIT):
+            tx.commit()
     more = len(events) >= of_each or len(refolds) == batch_max
     return DrainReport(applied=len(events), more=more, images=tuple(images))
 
@@ -122,7 +125,8 @@ def _apply_alone(
         posting.open_for([event])
         tx.inbox.finish([posting.apply(event)], now)
         images = posting.save()
-        tx.commit()
+        with around(Step.SINGLE_COMMIT):
+            tx.commit()
     return images
 
 
@@ -130,4 +134,5 @@ def _count_failure(database: Database, event: PendingEvent, error: Exception, no
     """Record the kind of failure only: the text of an exception may speak of a person (I8)."""
     with database.transaction(EVERY_PAYER) as tx:
         tx.inbox.fail(event.arrival, type(error).__name__, now, ATTEMPTS_MAX)
-        tx.commit()
+        with around(Step.FAILURE_COMMIT):
+            tx.commit()

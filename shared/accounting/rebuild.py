@@ -35,6 +35,7 @@ from shared.domain.records import (
     StoredVisit,
 )
 from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey, fold_events
+from shared.failpoints import Step, around
 from shared.ports import Clock, RulesSource
 
 #: A group grows by what its visits lead to; one that goes on growing is given up.
@@ -108,7 +109,8 @@ def _rebuild_once(
     with database.transaction(EVERY_PAYER, seconds=DRAIN_SECONDS) as tx:
         found = rebuild(tx, rules, clock(), group, cause)
         if keep and isinstance(found, Rebuilt):
-            tx.commit()
+            with around(Step.REBUILD_COMMIT):
+                tx.commit()
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from shared.accounting.drain import EVERY_PAYER
 from shared.domain.records import CounterImage, MemberRef
+from shared.failpoints import Step, around
 from shared.ports import Counters, DisposableCounters
 
 
@@ -75,10 +76,12 @@ def reconcile_counters(
     if amiss:
         # First away with them, since a counter that is ahead refuses an older one; meanwhile Postgres
         # answers. Then from Postgres as it is now: a newer one may have been deleted with the wrong one.
-        counters.forget(report.wrong)
+        with around(Step.RECONCILE_FORGET):
+            counters.forget(report.wrong)
         with database.transaction(EVERY_PAYER) as tx:
             images = tx.outbox.images(amiss)
-        counters.project(images)
+        with around(Step.RECONCILE_WRITE):
+            counters.project(images)
     return report
 
 

@@ -16,6 +16,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from shared.adapters.celery_broker import configure_broker
+from shared.failpoints import Step, around
 from shared.messages import DRAIN_QUEUE, DRAIN_SHARD, wake_flag
 
 #: A flag that nobody deleted (a lost task, a dead worker) holds back further wake-ups this long.
@@ -86,10 +87,13 @@ class CeleryWakeUps:
 
     def _send(self, shards: Sequence[int]) -> None:
         try:
-            for shard in self._unflagged(shards):
-                self._app.send_task(
-                    DRAIN_SHARD, args=[shard], queue=DRAIN_QUEUE, retry=False, ignore_result=True
-                )
+            with around(Step.WAKE_FLAG):
+                unflagged = self._unflagged(shards)
+            for shard in unflagged:
+                with around(Step.WAKE_PUBLISH):
+                    self._app.send_task(
+                        DRAIN_SHARD, args=[shard], queue=DRAIN_QUEUE, retry=False, ignore_result=True
+                    )
         except (RedisError, KombuError, OSError) as error:
             self._paused_until = self._monotonic() + PAUSE_SECONDS
             self._failed(error)

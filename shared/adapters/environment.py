@@ -8,6 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from environs import Env, EnvError
 
+from shared.failpoints import Failpoint, parse_failpoint
+
 HASH_KEY_BYTES = 32
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -25,6 +27,7 @@ class Environment:
     broker_url: str = field(repr=False)
     hash_key: bytes = field(repr=False)
     log_level: str
+    failpoint: Failpoint | None = None
 
 
 def load_environment(env: Env) -> Environment:
@@ -37,10 +40,19 @@ def load_environment(env: Env) -> Environment:
             broker_url=env.str("BROKER_URL", "") or broker_url_beside(redis_url),
             hash_key=_hash_key(env),
             log_level=_log_level(env),
+            failpoint=failpoint_in(env),
         )
     except EnvError as error:
         # The library's message quotes the value, which may be a secret; one word names the variable.
         raise SettingsError(f"The environment cannot be read: {_variable_of(error)}.") from None
+
+
+def failpoint_in(env: Env) -> Failpoint | None:
+    """Where this process is to die, for a test of crashes. Raises SettingsError."""
+    try:
+        return parse_failpoint(env.str("NEEDLECAP_FAILPOINT", ""))
+    except ValueError:
+        raise SettingsError("NEEDLECAP_FAILPOINT must name a step and an edge of failpoints.py.") from None
 
 
 def parse_hash_key(text: str) -> bytes | None:

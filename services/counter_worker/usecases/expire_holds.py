@@ -10,6 +10,7 @@ from services.counter_worker.usecases.project_counters import project
 from shared.accounting.drain import DRAIN_SECONDS, EVERY_PAYER
 from shared.accounting.holds import expire_due
 from shared.domain.errors import StoreUnavailable
+from shared.failpoints import Step, around
 from shared.messages import EXPIRE_HOLDS
 
 BATCH_MAX = 200
@@ -56,6 +57,7 @@ def _expire_batch(tools: Tools, size: int, skip: int) -> int:
         ended, images = expire_due(tx, tools.rules, tx.jobs.now(), size, skip)
         if not ended:
             return 0
-        tx.commit()
+        with around(Step.EXPIRY_COMMIT):
+            tx.commit()
     project(tools, images)
     return ended

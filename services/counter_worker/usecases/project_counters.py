@@ -11,6 +11,7 @@ from services.counter_worker.ports import Tools
 from shared.accounting.drain import EVERY_PAYER
 from shared.domain.errors import CountersUnavailable
 from shared.domain.records import CounterImage
+from shared.failpoints import Step, around
 
 #: Counters younger than this are left to the one who made them.
 GRACE_SECONDS = 0.2
@@ -28,7 +29,8 @@ def project(tools: Tools, images: Sequence[CounterImage]) -> bool:
     if not images:
         return True
     try:
-        tools.counters.project(images)
+        with around(Step.PROJECTION_WRITE):
+            tools.counters.project(images)
     except CountersUnavailable:
         _log.warning(log_events.PROJECTION_FAILED, counters=len(images))
         tools.totals.add(totals.PROJECTIONS_FAILED, len(images))
@@ -36,7 +38,8 @@ def project(tools: Tools, images: Sequence[CounterImage]) -> bool:
     tools.totals.add(totals.COUNTERS_PROJECTED, len(images))
     with tools.store.transaction(EVERY_PAYER) as tx:
         tx.outbox.forget(images)
-        tx.commit()
+        with around(Step.OUTBOX_COMMIT):
+            tx.commit()
     return True
 
 

@@ -12,6 +12,7 @@ from shared.accounting.drain import EVERY_PAYER
 from shared.accounting.reconcile_counters import CounterReport, compare_counters
 from shared.domain.errors import CountersUnavailable
 from shared.domain.records import MemberRef
+from shared.failpoints import Step, around
 from shared.messages import SAMPLE_DRIFT
 
 SAMPLE_SIZE = 500
@@ -56,7 +57,9 @@ def _put_right(tools: Tools, refs: Sequence[MemberRef]) -> None:
     Postgres, since a newer one may have been written meanwhile and was deleted with it.
     """
     if refs:
-        tools.counters.forget(refs)
+        with around(Step.DRIFT_FORGET):
+            tools.counters.forget(refs)
         with tools.store.transaction(EVERY_PAYER) as tx:
             tx.outbox.queue(refs)
-            tx.commit()
+            with around(Step.DRIFT_COMMIT):
+                tx.commit()

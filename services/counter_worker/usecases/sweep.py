@@ -12,6 +12,7 @@ from services.counter_worker.usecases.drain_shard import drain_batch
 from services.counter_worker.usecases.project_counters import project_waiting
 from shared.accounting.drain import DRAIN_SECONDS, EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
+from shared.failpoints import Step, around
 from shared.messages import SWEEP
 
 #: The job noted beside the sweep itself when beat asked for it: beat's own sign of life.
@@ -45,7 +46,8 @@ def sweep(tools: Tools, *, from_beat: bool = False) -> bool:
             guard.jobs.note_run(SWEEP)
             if from_beat:
                 guard.jobs.note_run(BEAT)
-            guard.commit()
+            with around(Step.SWEEP_COMMIT):
+                guard.commit()
     if applied or projected:
         _log.info(log_events.SWEPT, shards=len(shards), applied=applied, counters=projected)
     if failures:

@@ -17,6 +17,7 @@ from shared.domain.client import Client
 from shared.domain.determination_record import DeterminationRecord, audience_of
 from shared.domain.evaluation import Audience
 from shared.domain.records import MemberRef
+from shared.failpoints import Step, around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,5 +72,6 @@ def check_eligibility(tools: Tools, checks: Sequence[EligibilityCheck]) -> list[
                 )
             )
         tx.determinations.record(records)
-        tx.commit()
+        with around(Step.CHECK_COMMIT):
+            tx.commit()
     return records

@@ -13,6 +13,7 @@ from shared.accounting.retrying import retrying
 from shared.domain.errors import Invalid, OverrideKeyTaken
 from shared.domain.hold_records import NewOverride, OverrideRow
 from shared.domain.records import CounterImage
+from shared.failpoints import Step, around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,5 +55,6 @@ def _grant(tools: Tools, grant: NewOverride) -> tuple[Granted, list[CounterImage
         except OverrideKeyTaken as error:
             # The look-up above saw nothing of it: the override is of another payer.
             raise IdempotencyConflict from error
-        tx.commit()
+        with around(Step.OVERRIDE_COMMIT):
+            tx.commit()
     return Granted(grant=grant, earlier=None), images

@@ -7,6 +7,7 @@ from typing import Literal
 
 from services.coverage_api.ports import Tools
 from services.coverage_api.usecases.incoming import VisitReport, new_events
+from shared.failpoints import Step, around
 
 Fate = Literal["accepted", "replayed", "conflict"]
 
@@ -22,7 +23,8 @@ def load_visit_events(tools: Tools, reports: Sequence[VisitReport]) -> list[Fate
     new = new_events(reports, tools.clock())
     with tools.store.transaction(sorted({event.payer_id for event in new})) as tx:
         intake = tx.bulk_inbox.take_in(new)
-        tx.commit()
+        with around(Step.BULK_COMMIT):
+            tx.commit()
     if intake.shards:
         tools.wakeups.wake(intake.shards)
     return [

@@ -16,6 +16,7 @@ from shared.domain.client import Client
 from shared.domain.errors import HoldKeyTaken, Invalid
 from shared.domain.hold_records import HoldRequest
 from shared.domain.records import CounterImage, MemberRef
+from shared.failpoints import Step, around
 
 #: A hold that does not say when it ends does so this many days after its service date, 00:00 UTC.
 DAYS_AFTER_SERVICE = 3
@@ -82,7 +83,8 @@ def _place(
         except HoldKeyTaken as error:
             # The look-up above saw nothing of it: the hold is of a payer that the client no longer sees.
             raise IdempotencyConflict from error
-        tx.commit()
+        with around(Step.HOLD_COMMIT):
+            tx.commit()
     return PlacedHold(answer=answer, replayed=False), images
 
 

@@ -13,6 +13,7 @@ from shared.accounting.retrying import retrying
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.errors import Invalid
 from shared.domain.records import Cause, CounterImage, MemberRef
+from shared.failpoints import Step, around
 
 
 def put_enrollments(
@@ -48,7 +49,8 @@ def _replace(
             cause = Cause(kind="enrollment", id=request_id)
             posting.book(ref).refold(replace(history, spans=ordered), cause)
         images = posting.save()
-        tx.commit()
+        with around(Step.ENROLLMENT_COMMIT):
+            tx.commit()
     return images
 
 

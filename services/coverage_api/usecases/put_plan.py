@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.coverage_api.ports import Tools
 from shared.domain.enrollment import Plan
+from shared.failpoints import Step, around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +29,15 @@ def put_plan(tools: Tools, plan: Plan) -> StoredPlan:
         found = tx.plans.find(plan.payer_id, plan.plan_id)
         if found is None:
             tx.plans.insert(plan)
-            tx.commit()
+            with around(Step.PLAN_COMMIT):
+                tx.commit()
             return StoredPlan(plan=plan, version=1, is_new=True)
         before, version = found
         if before == plan:
             return StoredPlan(plan=plan, version=version, is_new=False)
         tx.plans.replace(plan)
         shards = tx.plans.request_refolds(plan.payer_id, plan.plan_id)
-        tx.commit()
+        with around(Step.PLAN_COMMIT):
+            tx.commit()
     tools.wakeups.wake(shards)
     return StoredPlan(plan=plan, version=version + 1, is_new=False)

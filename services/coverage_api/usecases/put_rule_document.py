@@ -14,6 +14,7 @@ from shared.domain.client import Client
 from shared.domain.errors import Invalid
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_parsing import parse_rule_document
+from shared.failpoints import Step, around
 from shared.messages import SHARDS
 
 
@@ -56,7 +57,8 @@ def _put(
         change = put_document(
             tx.catalog, catalog, document, tools.clock(), loaded_by=client.name, activate=activate
         )
-        tx.commit()
+        with around(Step.RULE_COMMIT):
+            tx.commit()
     return LoadedDocument(document=document, change=change)
 
 

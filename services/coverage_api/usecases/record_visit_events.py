@@ -10,6 +10,7 @@ from services.coverage_api.ports import Tools
 from services.coverage_api.usecases.incoming import EventName, VisitReport, new_events
 from shared.domain.inbox import NewEvent
 from shared.domain.receipt import Receipt, StoredReceipt
+from shared.failpoints import Step, around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,8 @@ def record_visit_events(tools: Tools, reports: Sequence[VisitReport]) -> list[Ac
         stored = tx.inbox.accept(new)
         there = [name for name in firsts if name not in stored]
         found = tx.receipts.find(there) if there else {}
-        tx.commit()
+        with around(Step.INBOX_COMMIT):
+            tx.commit()
     if stored:
         tools.wakeups.wake(set(stored.values()))
     known = {_name_of(event): _first_receipt(event) for event in new if _name_of(event) in stored}

@@ -12,6 +12,7 @@ from shared.domain.client import Client
 from shared.domain.errors import NotFound
 from shared.domain.hold_records import HoldRow
 from shared.domain.records import CounterImage
+from shared.failpoints import Step, around
 
 
 def release_hold(tools: Tools, client: Client, hold_id: str) -> HoldRow:
@@ -31,5 +32,6 @@ def _release(tools: Tools, client: Client, hold_id: str) -> tuple[HoldRow, list[
         if row is None or row.client_id != client.client_id:
             raise NotFound
         state, images = holds.release_hold(tx, tools.rules, tools.clock(), row)
-        tx.commit()
+        with around(Step.RELEASE_COMMIT):
+            tx.commit()
     return replace(row, state=state), images

@@ -12,6 +12,7 @@ from shared.domain.client import Client
 from shared.domain.errors import NotFound
 from shared.domain.hold_records import OverrideRow
 from shared.domain.records import CounterImage
+from shared.failpoints import Step, around
 
 
 def revoke_override(tools: Tools, client: Client, override_id: str) -> OverrideRow:
@@ -29,5 +30,6 @@ def _revoke(tools: Tools, client: Client, override_id: str) -> tuple[OverrideRow
         if row is None:
             raise NotFound
         images = overrides.revoke_override(tx, tools.rules, now, row)
-        tx.commit()
+        with around(Step.REVOKE_COMMIT):
+            tx.commit()
     return replace(row, revoked_at=row.revoked_at or now), images

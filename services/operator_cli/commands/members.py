@@ -14,6 +14,7 @@ from shared.accounting.retrying import retrying
 from shared.adapters.postgres.database import ALL_PAYERS
 from shared.domain.operator_records import NewMerge
 from shared.domain.records import MemberRef
+from shared.failpoints import Step, around
 
 
 @click.group("members")
@@ -64,7 +65,8 @@ def merge_command(
                 merged = merge_members(
                     tx, operations.rules, operations.clock(), merge, bring_enrollment=bring_enrollment
                 )
-                tx.commit()
+                with around(Step.MERGE_COMMIT):
+                    tx.commit()
             return merged
 
         with progress_bar("merging", None):
