@@ -19,9 +19,9 @@ from shared.adapters.catalog_source import CatalogSource, packaged_parts
 from shared.adapters.environment import Environment
 from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
 from shared.domain.catalog_records import CatalogParts
-from shared.domain.client_key import key_digest, new_key
 from shared.messages import SHARDS
 from tests.builders import MEMBER, PAYER
+from tests.clients import add_client, add_key
 from tests.openapi_truth import OpenApiTruth
 
 HASH_KEY = bytes(range(32))
@@ -57,19 +57,10 @@ class Installation:
         granted = payers or ("*",)
         name = name or f"{role}-{'-'.join(granted).replace('*', 'all')}"
         if name not in self._keys:
-            key, prefix = new_key(secrets.token_bytes)
-            self.write(
-                "insert into client (client_id, name, role, payers, key_prefix, key_digest, expires_at)"
-                " values (%s, %s, %s, %s, %s, %s, %s)",
-                f"cli_{prefix}",
-                name,
-                role,
-                list(granted),
-                prefix,
-                key_digest(HASH_KEY, key),
-                expires_at,
-            )
-            self._keys[name] = key
+            client_id = f"cli_{secrets.token_hex(8)}"
+            with psycopg.connect(self.database_url) as connection:
+                add_client(connection, client_id, name=name, role=role, payers=granted)
+                self._keys[name] = add_key(connection, client_id, HASH_KEY, expires_at=expires_at)
         return self._keys[name]
 
     def drain(self) -> int:

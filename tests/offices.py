@@ -19,6 +19,7 @@ from shared.domain.inbox import NewEvent
 from shared.domain.records import MemberRef
 from shared.messages import shard_of
 from tests.builders import NOW, PAYER
+from tests.clients import add_client
 
 #: Makes a worker's tools on real servers, save for what is given by name.
 MakeTools = Callable[..., Tools]
@@ -101,10 +102,8 @@ def open_office(url: str) -> Office:
         load_packaged(tx.catalog, PARTS, NOW)
         tx.commit()
     office = Office(url=url, database=database)
-    office.change(
-        "insert into client (client_id, name, role, payers, key_prefix, key_digest)"
-        " values ('c', 'c', 'ehr', '{*}', 'x', 'x')"
-    )
+    with psycopg.connect(url) as connection:
+        add_client(connection)
     office.change(
         "insert into plan (payer_id, plan_id, name, funding, market, plan_year_start, carry_over)"
         " values (%s, 'employer', 'Employer plan', 'fully_insured', 'group', '01-01', 'none')",

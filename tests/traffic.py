@@ -16,6 +16,7 @@ from shared.domain.errors import StoreUnavailable
 from shared.domain.inbox import NewEvent
 from shared.messages import shard_of
 from tests.builders import NOW, PAYER
+from tests.clients import add_client
 from tests.model.memory import json_of
 from tests.rules import limit_row, plain_rules
 
@@ -161,11 +162,7 @@ def settle_in(url: str, traffic: Traffic) -> None:
         cursor.execute(
             "insert into payer (payer_id, name) values (%s, 'Plan') on conflict do nothing", [PAYER]
         )
-        cursor.execute(
-            "insert into client (client_id, name, role, payers, key_prefix, key_digest)"
-            " values (%s, 'c', 'ehr', '{*}', 'x', 'x')",
-            [CLIENT],
-        )
+        add_client(cursor, CLIENT)
         for plan_id, plan in PLANS.items():
             cursor.execute(
                 "insert into plan (payer_id, plan_id, name, funding, market, plan_year_start, carry_over)"

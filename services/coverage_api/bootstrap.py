@@ -20,6 +20,7 @@ from services.coverage_api.backlog import Backlog, oldest_due
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.gathering import Gathering
 from services.coverage_api.http import Endpoint
+from services.coverage_api.key_uses import KeyUses
 from services.coverage_api.logs import WAKE_UP_FAILED
 from services.coverage_api.metrics import Metrics, StandingCollector
 from services.coverage_api.openapi import PROBLEM_PATH, STYLE_PATH, openapi_document
@@ -137,7 +138,8 @@ def build(settings: Settings) -> Service:
         monotonic=time.monotonic,
         pause=time.sleep,
     )
-    doorkeeper = Doorkeeper(store, utc_now, environment.hash_key)
+    key_uses = KeyUses(store)
+    doorkeeper = Doorkeeper(store, utc_now, environment.hash_key, key_uses)
     parts = Parts(
         tools=tools,
         store=store,
@@ -161,6 +163,7 @@ def build(settings: Settings) -> Service:
     app = create_app(endpoints, _open_routes(endpoints, readiness, metrics), doorkeeper, store, metrics)
 
     def close() -> None:
+        key_uses.close()
         wakeups.close()
         client.close()
         database.close()

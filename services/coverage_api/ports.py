@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from shared.accounting.as_of import Past
 from shared.accounting.rules import CatalogRules
-from shared.domain.client import ClientRecord
+from shared.domain.client import Client, CredentialRecord, NewToken, RegisteredKeys
 from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.hold import OpeningBalance
@@ -30,12 +30,28 @@ NewId = Callable[[str], str]
 class Clients(Protocol):
     """The systems that may call."""
 
-    def find(self, prefixes: Sequence[str]) -> Mapping[str, ClientRecord]:
-        """The clients whose keys begin with these prefixes, by prefix; unknown ones are absent."""
+    def find(self, prefixes: Sequence[str]) -> Mapping[str, CredentialRecord]:
+        """The keys and tokens that begin with these prefixes, by prefix; unknown ones are absent."""
         ...
 
     def id_of(self, name: str) -> str | None:
         """The id of the client with this name, or None."""
+        ...
+
+    def signing(self, client_id: str) -> tuple[Client, list[RegisteredKeys]] | None:
+        """A client that was not revoked, and the public keys it registered; None if there is none."""
+        ...
+
+    def use_assertion(self, client_id: str, jti_digest: bytes, expires_at: datetime) -> bool:
+        """Remember that a client showed this assertion; False if it did before."""
+        ...
+
+    def issue(self, token: NewToken) -> None:
+        """Store a token, and that what it was issued on was used."""
+        ...
+
+    def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        """Note when the keys of these prefixes were used, unless that was noted a moment before."""
         ...
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.errors import Forbidden, PayerNotFound, Unauthenticated
 from services.coverage_api.gathering import Gathering
+from services.coverage_api.key_uses import KeyUses
 from services.coverage_api.schemas.fields import is_slug
-from shared.domain.client import Client, ClientRecord, Role
+from shared.domain.client import Client, CredentialRecord, Role
 from shared.domain.client_key import key_digest, key_prefix
 from shared.ports import Clock
 
@@ -24,25 +25,29 @@ _NOBODY = bytes(32)
 
 
 class Doorkeeper:
-    """Checks keys, roles and payers. Keys are looked up in Postgres for each call, so revoking is at once."""
+    """Checks keys and tokens, roles and payers.
 
-    def __init__(self, store: BudgetedStore, clock: Clock, hash_key: bytes) -> None:
-        """`hash_key` is the installation's secret under which key digests are made."""
+    Keys and tokens are looked up in Postgres for each call, so revoking is at once on every process.
+    """
+
+    def __init__(self, store: BudgetedStore, clock: Clock, hash_key: bytes, uses: KeyUses) -> None:
+        """`hash_key` is the installation's secret under which digests are made; `uses` hears of uses."""
         self._store = store
         self._clock = clock
         self._hash_key = hash_key
+        self._uses = uses
         self._payers: set[str] = set()
         self._lock = threading.Lock()
         # A look-up begins after whoever asks for it came, so a revoked key is found to be revoked.
-        self._records: Gathering[str, ClientRecord | None] = Gathering(
+        self._records: Gathering[str, CredentialRecord | None] = Gathering(
             self._find_records, most=KEYS_AT_ONCE_MAX, seconds_left=store.seconds_left
         )
 
     def identify(self, authorization: str | None) -> Client:
         """The client that an Authorization header speaks for.
 
-        Raises Unauthenticated, alike for a key that is malformed, unknown, expired or revoked, and
-        StoreUnavailable when that cannot be found out.
+        Raises Unauthenticated, alike for a key or token that is malformed, unknown, expired or revoked,
+        and StoreUnavailable when that cannot be found out.
         """
         scheme, _, key = (authorization or "").partition(" ")
         key = key.strip()
@@ -50,13 +55,16 @@ class Doorkeeper:
         if prefix is None:
             raise Unauthenticated
         (record,) = self._records.ask([prefix])
-        known = record.key_digest if record else _NOBODY
+        known = record.digest if record else _NOBODY
         genuine = hmac.compare_digest(known, key_digest(self._hash_key, key))
-        if record is None or not genuine or not record.is_open(self._clock()):
+        now = self._clock()
+        if record is None or not genuine or not record.is_open(now):
             raise Unauthenticated
+        if record.kind == "key":
+            self._uses.note(record, now)
         return record.client
 
-    def _find_records(self, prefixes: Sequence[str]) -> list[ClientRecord | None]:
+    def _find_records(self, prefixes: Sequence[str]) -> list[CredentialRecord | None]:
         with self._store.transaction(()) as tx:
             found = tx.clients.find(sorted(set(prefixes)))
         return [found.get(prefix) for prefix in prefixes]

@@ -1,34 +1,62 @@
-"""Clients in the database: made, listed and revoked on the operator's behalf."""
+"""Clients in the database: made, listed, given new keys and revoked on the operator's behalf."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row
 
 from services.operator_cli.errors import OperatorError, ServerError
+from shared.domain.client import ALL_PAYERS
 from shared.domain.client_key import key_digest, key_prefix
 
-ALL_PAYERS = "*"
 CONNECT_SECONDS_MAX = 5
 POSTGRES_PORT = 5432
+
+#: Keys of one client that work at the same time: one in use, and those being rotated out.
+OPEN_KEYS_MAX = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRow:
-    """A client as an operator sees it: everything but the digest of its key."""
+    """A client as an operator sees it. `open_keys` work now; `last_used_at` is the last use of any key."""
 
+    client_id: str
     name: str
     role: str
     payers: list[str]
-    key_prefix: str
+    requests_per_second: int | None
+    created_at: datetime
+    revoked_at: datetime | None
+    open_keys: int
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRow:
+    """A key as an operator sees it: everything but its digest."""
+
+    prefix: str
     created_at: datetime
     expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JwksRow:
+    """Registered public keys: the ids of an inline set's keys, or the address of a set."""
+
+    jwks_id: str
+    key_ids: list[str] | None
+    url: str | None
+    created_at: datetime
+    last_used_at: datetime | None
     revoked_at: datetime | None
 
 
@@ -41,38 +69,56 @@ class ClientStore:
         self._new_id = new_id
 
     def create(
-        self, *, name: str, role: str, payers: Sequence[str], key: str, expires_at: datetime | None = None
-    ) -> None:
-        """Make a client with this key.
+        self,
+        *,
+        name: str,
+        role: str,
+        payers: Sequence[str],
+        key: str | None,
+        expires_at: datetime | None = None,
+        requests_per_second: int | None = None,
+    ) -> str:
+        """Make a client with this key, or with none; its id.
 
         Raises OperatorError if the name is taken or a payer is not known.
         """
+        client_id = self._new_id()
         self._refuse_unknown(payers)
         try:
             with self._connection.transaction():
                 self._connection.execute(
-                    "insert into client (client_id, name, role, payers, key_prefix, key_digest, expires_at)"
-                    " values (%(client_id)s, %(name)s, %(role)s, %(payers)s, %(prefix)s, %(digest)s,"
-                    " %(expires_at)s)",
-                    self._values(name=name, role=role, payers=payers, key=key) | {"expires_at": expires_at},
+                    "insert into client (client_id, name, role, payers, requests_per_second)"
+                    " values (%s, %s, %s, %s, %s)",
+                    [client_id, name, role, list(payers), requests_per_second],
                 )
+                if key is not None:
+                    self._insert_key(client_id, key, expires_at)
         except psycopg.errors.UniqueViolation as error:
             raise OperatorError(f"There is a client named {name} already.") from error
+        return client_id
 
     def ensure(self, *, name: str, role: str, payers: Sequence[str], key: str) -> None:
-        """Make a client with this key, or give the client of this name this key.
+        """Make a client with this key, or give the client of this name this key alone.
 
         One that has this key already stays as it is, revoked or not.
         """
         with self._connection.transaction():
-            self._connection.execute(
-                "insert into client (client_id, name, role, payers, key_prefix, key_digest)"
-                " values (%(client_id)s, %(name)s, %(role)s, %(payers)s, %(prefix)s, %(digest)s)"
+            known = self._connection.execute(
+                "select from credential c join client using (client_id)"
+                " where c.prefix = %s and c.digest = %s and name = %s",
+                [key_prefix(key), key_digest(self._hash_key, key), name],
+            ).fetchone()
+            if known is not None:
+                return
+            row = self._connection.execute(
+                "insert into client (client_id, name, role, payers) values (%s, %s, %s, %s)"
                 " on conflict (name) do update set role = excluded.role, payers = excluded.payers,"
-                " key_prefix = excluded.key_prefix, key_digest = excluded.key_digest, revoked_at = null"
-                " where client.key_digest <> excluded.key_digest",
-                self._values(name=name, role=role, payers=payers, key=key),
-            )
+                " revoked_at = null returning client_id",
+                [self._new_id(), name, role, list(payers)],
+            ).fetchone()
+            assert row is not None, "an upsert answers its row"
+            self._connection.execute("delete from credential where client_id = %s", [row[0]])
+            self._insert_key(row[0], key, None)
 
     def list(self) -> list[ClientRow]:
         """All clients, by name."""
@@ -80,11 +126,67 @@ class ClientStore:
             self._connection.transaction(),
             self._connection.cursor(row_factory=class_row(ClientRow)) as cursor,
         ):
-            cursor.execute(
-                "select name, role, payers, key_prefix, created_at, expires_at, revoked_at"
-                " from client order by name"
+            return cursor.execute(
+                "select client_id, name, role, k.payers, requests_per_second, k.created_at, k.revoked_at,"
+                " count(c) filter (where c.revoked_at is null and k.revoked_at is null"
+                " and (c.expires_at is null or c.expires_at > now())) as open_keys,"
+                " max(c.last_used_at) as last_used_at"
+                " from client k left join credential c using (client_id)"
+                " where c.kind is distinct from 'token' group by client_id order by name"
+            ).fetchall()
+
+    def show(self, name: str) -> tuple[ClientRow, Sequence[KeyRow], Sequence[JwksRow]]:
+        """A client with its keys and registered public keys, the newest first.
+
+        Raises OperatorError if there is none of that name.
+        """
+        client = next((row for row in self.list() if row.name == name), None)
+        if client is None:
+            raise _unknown(name)
+        with self._connection.transaction():
+            with self._connection.cursor(row_factory=class_row(KeyRow)) as cursor:
+                keys = cursor.execute(
+                    "select prefix, created_at, expires_at, last_used_at, revoked_at from credential"
+                    " where client_id = %s and kind = 'key' order by created_at desc, prefix",
+                    [client.client_id],
+                ).fetchall()
+            with self._connection.cursor(row_factory=class_row(JwksRow)) as cursor:
+                registered = cursor.execute(
+                    "select jwks_id, url, created_at, last_used_at, revoked_at,"
+                    " (select array_agg(key ->> 'kid') from jsonb_array_elements(document -> 'keys') as key)"
+                    " as key_ids from client_jwks where client_id = %s order by created_at desc, jwks_id",
+                    [client.client_id],
+                ).fetchall()
+        return client, keys, registered
+
+    def rotate(self, name: str, *, key: str, overlap: timedelta, expires_at: datetime | None) -> None:
+        """Give a client a further key; those it has now end after the overlap, if not before.
+
+        Raises OperatorError if there is none of that name, it was revoked, or has too many keys.
+        """
+        with self._connection.transaction():
+            client_id = self._open_client(name)
+            ended = self._connection.execute(
+                "update credential set expires_at = least(expires_at, now() + %s) where client_id = %s"
+                " and kind = 'key' and revoked_at is null and (expires_at is null or expires_at > now())",
+                [overlap, client_id],
             )
-            return cursor.fetchall()
+            if ended.rowcount >= OPEN_KEYS_MAX and overlap:
+                raise OperatorError(f"{name} has {ended.rowcount} keys that work; revoke some first.")
+            self._insert_key(client_id, key, expires_at)
+
+    def update(self, name: str, *, payers: Sequence[str] | None, requests_per_second: int | None) -> None:
+        """Change what a client may see, and how often it may call; None leaves it as it is.
+
+        Raises OperatorError if there is none of that name, it was revoked, or a payer is not known.
+        """
+        self._refuse_unknown(payers or ())
+        with self._connection.transaction():
+            self._connection.execute(
+                "update client set payers = coalesce(%s, payers),"
+                " requests_per_second = coalesce(%s, requests_per_second) where client_id = %s",
+                [None if payers is None else list(payers), requests_per_second, self._open_client(name)],
+            )
 
     def revoke(self, name: str) -> bool:
         """Close the door to a client for good; False if it was closed already.
@@ -97,18 +199,67 @@ class ClientStore:
             )
             known = self._connection.execute("select from client where name = %s", [name]).fetchone()
         if known is None:
-            raise OperatorError(f"There is no client named {name}.")
+            raise _unknown(name)
         return revoked.rowcount == 1
 
-    def _values(self, *, name: str, role: str, payers: Sequence[str], key: str) -> dict[str, object]:
-        return {
-            "client_id": self._new_id(),
-            "name": name,
-            "role": role,
-            "payers": list(payers),
-            "prefix": key_prefix(key),
-            "digest": key_digest(self._hash_key, key),
-        }
+    def revoke_key(self, name: str, prefix: str) -> bool:
+        """Close the door to one key of a client for good; False if it was closed already.
+
+        Raises OperatorError if the client has no such key.
+        """
+        return self._revoke_part("credential", "kind = 'key' and prefix", name, prefix, "key")
+
+    def add_jwks(self, name: str, *, jwks_id: str, document: str | None, url: str | None) -> None:
+        """Register public keys of a client: a JWK Set, or the address of one.
+
+        Raises OperatorError if there is none of that name or it was revoked.
+        """
+        with self._connection.transaction():
+            self._connection.execute(
+                "insert into client_jwks (jwks_id, client_id, document, url) values (%s, %s, %s, %s)",
+                [jwks_id, self._open_client(name), document, url],
+            )
+
+    def revoke_jwks(self, name: str, jwks_id: str) -> bool:
+        """Take no more signatures by registered keys, nor tokens issued on them; False if none were taken.
+
+        Raises OperatorError if the client has no such registration.
+        """
+        return self._revoke_part("client_jwks", "jwks_id", name, jwks_id, "registration of public keys")
+
+    def _revoke_part(self, table: str, where: str, name: str, value: str, what: str) -> bool:
+        # Table and condition are constants of the methods above.
+        condition = f"{where} = %s and client_id = (select client_id from client where name = %s)"  # noqa: S608
+        with self._connection.transaction():
+            revoked = self._connection.execute(
+                f"update {table} set revoked_at = now() where {condition} and revoked_at is null",  # noqa: S608
+                [value, name],
+            )
+            known = self._connection.execute(
+                f"select from {table} where {condition}",
+                [value, name],
+            ).fetchone()
+        if known is None:
+            raise OperatorError(f"The client {name} has no {what} {value}.")
+        return revoked.rowcount == 1
+
+    def _insert_key(self, client_id: str, key: str, expires_at: datetime | None) -> None:
+        self._connection.execute(
+            "insert into credential (prefix, kind, client_id, digest, expires_at)"
+            " values (%s, 'key', %s, %s, %s)",
+            [key_prefix(key), client_id, key_digest(self._hash_key, key), expires_at],
+        )
+
+    def _open_client(self, name: str) -> str:
+        """The id of a client, held until the transaction ends so that two rotations follow each other."""
+        row = self._connection.execute(
+            "select client_id, revoked_at from client where name = %s for update", [name]
+        ).fetchone()
+        if row is None:
+            raise _unknown(name)
+        if row[1] is not None:
+            raise OperatorError(f"The client {name} was revoked; make a new one.")
+        return str(row[0])
 
     def _refuse_unknown(self, payers: Sequence[str]) -> None:
         named = [payer for payer in payers if payer != ALL_PAYERS]
@@ -118,6 +269,10 @@ class ClientStore:
         unknown = [payer for payer in named if payer not in known]
         if unknown:
             raise OperatorError(f"There is no payer {', '.join(unknown)}.")
+
+
+def _unknown(name: str) -> OperatorError:
+    return OperatorError(f"There is no client named {name}.")
 
 
 def _place(database_url: str) -> str:

@@ -13,15 +13,22 @@ ROLES: tuple[Role, ...] = ("ehr", "portal", "ops", "admin")
 #: A grant of every payer, later ones included.
 ALL_PAYERS = "*"
 
+#: Calls a client may make in a second unless an operator says otherwise.
+REQUESTS_PER_SECOND = 1_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A calling system. `payers` are the ids it was granted, or `*` alone for all of them."""
+    """A calling system. `payers` are the ids it was granted, or `*` alone for all of them.
+
+    `requests_per_second` is how often it may call, over all processes.
+    """
 
     client_id: str
     name: str
     role: Role
     payers: tuple[str, ...]
+    requests_per_second: int = REQUESTS_PER_SECOND
 
     @property
     def sees_all(self) -> bool:
@@ -34,14 +41,53 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientRecord:
-    """A client with what is kept of its key, and until when that key opens anything."""
+class CredentialRecord:
+    """What is kept of a key or an access token, with its client as it stands now.
+
+    The client's payers are those that the credential opens: a token may have been asked for fewer than
+    the client was granted. `revoked_at` is set as soon as the credential, its client or what a token
+    was issued on is revoked. Only the last use of keys is noted.
+    """
 
     client: Client
-    key_digest: bytes
+    prefix: str
+    kind: Literal["key", "token"]
+    digest: bytes
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
 
     def is_open(self, now: datetime) -> bool:
-        """Whether the key is neither revoked nor expired at `now`; it is expired from `expires_at` on."""
+        """Whether it is neither revoked nor expired at `now`; it is expired from `expires_at` on."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+def narrowed(granted: tuple[str, ...], asked: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The payers of a token: those asked for that are granted (still); all that are, if none was named."""
+    if asked is None:
+        return granted
+    if ALL_PAYERS in granted:
+        return asked
+    return tuple(payer_id for payer_id in asked if payer_id in granted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredKeys:
+    """Public keys that a client registered: a JWK Set (RFC 7517) itself, or the address of one."""
+
+    jwks_id: str
+    document: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewToken:
+    """An access token about to be stored. `payers` are those it was asked for; None for all the client's."""
+
+    prefix: str
+    client_id: str
+    digest: bytes
+    jwks_id: str
+    payers: tuple[str, ...] | None
+    issued_at: datetime
+    expires_at: datetime

@@ -17,6 +17,7 @@ from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
 from shared.domain.inbox import NewEvent
 from shared.messages import shard_of
 from tests.builders import MEMBER, NOW, PAYER
+from tests.clients import add_client
 from tests.fakes import FixedRules
 
 SHARD = shard_of(PAYER, MEMBER)
@@ -27,10 +28,7 @@ def database(database_url: str) -> Iterator[PostgresDatabase]:
     """A database with one payer, one plan, one enrolled member and one client."""
     with psycopg.connect(database_url) as connection:
         connection.execute("insert into payer (payer_id, name) values (%s, 'Plan')", [PAYER])
-        connection.execute(
-            "insert into client (client_id, name, role, payers, key_prefix, key_digest)"
-            " values ('c', 'c', 'ehr', '{*}', 'x', 'x')"
-        )
+        add_client(connection)
         connection.execute(
             "insert into plan (payer_id, plan_id, name, funding, market, plan_year_start, carry_over)"
             " values (%s, 'employer', 'Employer', 'fully_insured', 'group', '01-01', 'none')",

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 from rich.console import Console
 from rich.table import Table
 from ulid import ULID
 
-from services.operator_cli.clients import ALL_PAYERS, ClientRow, ClientStore, open_clients
+from services.operator_cli.clients import ClientRow, ClientStore, KeyRow, open_clients
 from services.operator_cli.options import with_settings
 from services.operator_cli.settings import ROLES, Settings
+from shared.domain.client import ALL_PAYERS, REQUESTS_PER_SECOND
 from shared.domain.client_key import new_key
 
 NAME_LENGTH_MAX = 100
+REQUESTS_PER_SECOND_MAX = 1_000_000
+OVERLAP_DAYS_MAX = 90
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @click.group("clients")
@@ -29,37 +35,111 @@ def new_client_id() -> str:
     return f"cli_{ULID()}"
 
 
+class Overlap(click.ParamType[timedelta]):
+    """A span of time such as 7d, 12h, 30m or 0."""
+
+    name = "span"
+
+    def convert(
+        self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """The span that was written."""
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"(\d{1,6})([smhd]?)", value, re.ASCII)
+        span = timedelta(**{_UNITS[found[2] or "s"]: int(found[1])}) if found else None
+        if found is None or span is None or (not found[2] and span) or span > timedelta(OVERLAP_DAYS_MAX):
+            self.fail(f"a span such as 7d, 12h, 30m or 0, of at most {OVERLAP_DAYS_MAX} days", param, ctx)
+        return span
+
+
+_name = click.option("--name", required=True, help="The client.")
+_expires_at = click.option(
+    "--expires-at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]),
+    help="When the key stops working, in UTC, such as 2030-01-31T00:00:00Z. Default: never.",
+)
+_requests_per_second = click.option(
+    "--requests-per-second",
+    type=click.IntRange(1, REQUESTS_PER_SECOND_MAX),
+    help=f"How often it may call, over all its keys. {REQUESTS_PER_SECOND} if it was never said.",
+)
+
+
 @clients_group.command("create")
 @click.option("--name", required=True, help="What the client is called here; unique.")
 @click.option("--role", required=True, type=click.Choice(ROLES), help="What the client may do.")
 @click.option(
     "--payer", "payers", multiple=True, required=True, help="A payer it may see, or * for all; repeatable."
 )
-@click.option(
-    "--expires-at",
-    type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]),
-    help="When the key stops working, in UTC, such as 2030-01-31T00:00:00Z. Default: never.",
-)
+@_expires_at
+@_requests_per_second
+@click.option("--without-key", is_flag=True, help="Make no key: print the client's id, for `clients jwks`.")
 @with_settings
 def create_command(
-    *, settings: Settings, name: str, role: str, payers: tuple[str, ...], expires_at: datetime | None
+    *,
+    settings: Settings,
+    name: str,
+    role: str,
+    payers: tuple[str, ...],
+    expires_at: datetime | None,
+    requests_per_second: int | None,
+    without_key: bool,
 ) -> None:
     """Make a client and print its key, alone and for the only time."""
     _refuse_bad_name(name)
-    expires = None if expires_at is None else expires_at.replace(tzinfo=UTC)
-    if expires is not None and expires <= datetime.now(UTC):
-        raise click.BadParameter("the key would have expired already", param_hint="--expires-at")
-    granted = [ALL_PAYERS] if ALL_PAYERS in payers else sorted(set(payers))
-    key, _ = new_key(secrets.token_bytes)
+    if without_key and expires_at is not None:
+        raise click.BadParameter("there is no key that could expire", param_hint="--expires-at")
+    expires = _future(expires_at)
+    key = None if without_key else new_key(secrets.token_bytes)[0]
     with _open(settings) as store:
-        store.create(
+        client_id = store.create(
             name=name,
             role=role,
-            payers=granted,
+            payers=_granted(payers),
             key=key,
             expires_at=expires,
+            requests_per_second=requests_per_second,
         )
+    click.echo(key or client_id)
+
+
+@clients_group.command("rotate")
+@_name
+@click.option(
+    "--overlap",
+    type=Overlap(),
+    default="7d",
+    show_default=True,
+    help="How long the keys it has now go on working: 7d, 12h, 30m, or 0 for not at all.",
+)
+@_expires_at
+@with_settings
+def rotate_command(*, settings: Settings, name: str, overlap: timedelta, expires_at: datetime | None) -> None:
+    """Print a new key for a client, alone and for the only time; the old one ends after the overlap."""
+    expires = _future(expires_at)
+    key, _ = new_key(secrets.token_bytes)
+    with _open(settings) as store:
+        store.rotate(name, key=key, overlap=overlap, expires_at=expires)
     click.echo(key)
+
+
+@clients_group.command("update")
+@_name
+@click.option("--payer", "payers", multiple=True, help="The payers it may see from now on; repeatable.")
+@_requests_per_second
+@with_settings
+def update_command(
+    *, settings: Settings, name: str, payers: tuple[str, ...], requests_per_second: int | None
+) -> None:
+    """Change what a client may see or how often it may call, at once; its keys stay."""
+    if not payers and requests_per_second is None:
+        raise click.UsageError("Say what is to change: --payer or --requests-per-second.")
+    with _open(settings) as store:
+        store.update(
+            name, payers=_granted(payers) if payers else None, requests_per_second=requests_per_second
+        )
+    click.echo(f"updated {name}")
 
 
 @clients_group.command("list")
@@ -68,25 +148,60 @@ def list_command(*, settings: Settings) -> None:
     """Show every client; keys cannot be shown again."""
     with _open(settings) as store:
         rows = store.list()
-    table = Table("name", "role", "payers", "key begins", "made", "state")
+    table = Table("name", "role", "payers", "keys", "last used", "state")
     for row in rows:
-        made = f"{row.created_at:%Y-%m-%d}"
-        table.add_row(row.name, row.role, " ".join(row.payers), f"nck_{row.key_prefix}", made, _state(row))
+        used = _moment(row.last_used_at)
+        table.add_row(row.name, row.role, " ".join(row.payers), str(row.open_keys), used, _client_state(row))
     Console().print(table)
 
 
-@clients_group.command("revoke")
-@click.option("--name", required=True, help="The client whose key is to stop working.")
+@clients_group.command("show")
+@_name
 @with_settings
-def revoke_command(*, settings: Settings, name: str) -> None:
-    """Make a client's key stop working, at once and for good."""
+def show_command(*, settings: Settings, name: str) -> None:
+    """Show a client, its keys by what they begin with, and the public keys it registered."""
     with _open(settings) as store:
-        revoked = store.revoke(name)
-    click.echo(f"revoked {name}" if revoked else f"{name} was revoked already")
+        row, keys, registered = store.show(name)
+    rate = row.requests_per_second or REQUESTS_PER_SECOND
+    click.echo(f"{row.name}: client id {row.client_id}, role {row.role}, {_client_state(row)}")
+    click.echo(f"payers: {' '.join(row.payers)}; calls a second: {rate}; made: {_moment(row.created_at)}")
+    table = Table("key begins", "made", "expires", "last used", "state")
+    for key in keys:
+        moments = map(_moment, (key.created_at, key.expires_at, key.last_used_at))
+        table.add_row(f"nck_{key.prefix}", *moments, _key_state(key))
+    Console().print(table)
+    if registered:
+        click.echo(f"registered public keys: {len(registered)}; `needlecap clients jwks list` shows them")
+
+
+@clients_group.command("revoke")
+@click.option("--name", required=True, help="The client whose keys are to stop working.")
+@click.option("--key", "prefix", help="Of its keys only this: what it begins with, nck_ and 16 characters.")
+@with_settings
+def revoke_command(*, settings: Settings, name: str, prefix: str | None) -> None:
+    """Make a client, or one of its keys, stop working, at once and for good."""
+    with _open(settings) as store:
+        if prefix is None:
+            revoked, what = store.revoke(name), name
+        else:
+            bare = prefix.removeprefix("nck_").split("_")[0]
+            revoked, what = store.revoke_key(name, bare), f"nck_{bare} of {name}"
+    click.echo(f"revoked {what}" if revoked else f"{what} was revoked already")
 
 
 def _open(settings: Settings) -> AbstractContextManager[ClientStore]:
     return open_clients(settings.database_url, settings.hash_key, new_client_id)
+
+
+def _granted(payers: tuple[str, ...]) -> list[str]:
+    return [ALL_PAYERS] if ALL_PAYERS in payers else sorted(set(payers))
+
+
+def _future(expires_at: datetime | None) -> datetime | None:
+    expires = None if expires_at is None else expires_at.replace(tzinfo=UTC)
+    if expires is not None and expires <= datetime.now(UTC):
+        raise click.BadParameter("the key would have expired already", param_hint="--expires-at")
+    return expires
 
 
 def _refuse_bad_name(name: str) -> None:
@@ -94,9 +209,17 @@ def _refuse_bad_name(name: str) -> None:
         raise click.BadParameter(f"1 to {NAME_LENGTH_MAX} printable characters", param_hint="--name")
 
 
-def _state(row: ClientRow) -> str:
+def _moment(at: datetime | None) -> str:
+    return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"
+
+
+def _client_state(row: ClientRow) -> str:
+    return "revoked" if row.revoked_at is not None else "active"
+
+
+def _key_state(row: KeyRow) -> str:
     if row.revoked_at is not None:
-        return "revoked"
+        return f"revoked {_moment(row.revoked_at)}"
     if row.expires_at is not None and row.expires_at <= datetime.now(UTC):
         return "expired"
     return "active"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.operator_cli.clients import ALL_PAYERS, ClientStore
+from services.operator_cli.clients import ClientStore
 from services.operator_cli.installation import Installation
 from services.operator_cli.settings import ROLES
+from shared.domain.client import ALL_PAYERS
 from shared.domain.client_key import new_key
 
 

@@ -36,7 +36,8 @@ def needlecap(database_url: str, tmp_path: Path) -> Callable[..., Result]:
 def _stored(database_url: str, name: str) -> tuple[object, ...] | None:
     with psycopg.connect(database_url) as connection:
         return connection.execute(
-            "select role, payers, key_prefix, key_digest, expires_at, revoked_at from client where name = %s",
+            "select role, k.payers, prefix, digest, expires_at, k.revoked_at"
+            " from client k left join credential using (client_id) where name = %s",
             [name],
         ).fetchone()
 
@@ -89,7 +90,8 @@ def test_expiry_is_kept(needlecap: Callable[..., Result], database_url: str) -> 
     assert needlecap(*create, "--expires-at", "2030-01-31T00:00:00Z").exit_code == 0
     with psycopg.connect(database_url) as connection:
         row = connection.execute(
-            "select expires_at = '2030-01-31T00:00:00Z'::timestamptz from client where name = 'guest'"
+            "select expires_at = '2030-01-31T00:00:00Z'::timestamptz from credential join client"
+            " using (client_id) where name = 'guest'"
         ).fetchone()
     assert row == (True,)
 
@@ -164,3 +166,108 @@ def test_unreachable_database_is_said() -> None:
     assert "127.0.0.1" in refusal.value.message
     assert "\n" not in refusal.value.message
     assert "postgres:x" not in refusal.value.message
+
+
+def _keys(database_url: str, name: str) -> list[tuple[object, ...]]:
+    """(prefix, seconds until it ends, whether revoked) of a client's keys, the oldest first."""
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(
+            "select prefix, round(extract(epoch from expires_at - now()))::int, c.revoked_at is not null"
+            " from credential c join client using (client_id) where name = %s order by c.created_at",
+            [name],
+        ).fetchall()
+
+
+def _create(needlecap: Callable[..., Result], name: str = "clinic", *more: str) -> str:
+    made = needlecap("clients", "create", "--name", name, "--role", "ehr", "--payer", "*", *more)
+    assert made.exit_code == 0, made.output
+    return made.stdout.strip()
+
+
+def test_rotation_gives_a_new_key_and_ends_the_old_one_later(
+    needlecap: Callable[..., Result], database_url: str
+) -> None:
+    """The new key is alone on standard output; the old one ends after seven days unless told otherwise."""
+    old = _create(needlecap)
+    rotated = needlecap("clients", "rotate", "--name", "clinic")
+    assert rotated.exit_code == 0, rotated.output
+    new = rotated.stdout.removesuffix("\n")
+    (first, seconds, _), (second, forever, _) = _keys(database_url, "clinic")
+    assert (first, second) == (key_prefix(old), key_prefix(new))
+    assert isinstance(seconds, int)
+    assert abs(seconds - 7 * 24 * 3600) < 60
+    assert forever is None
+
+
+def test_overlap_never_lengthens_a_key(needlecap: Callable[..., Result], database_url: str) -> None:
+    """A key that ends before the overlap does keeps its end, and one of no overlap ends at once."""
+    _create(needlecap)
+    for overlap in ("30m", "12h", "0"):
+        rotated = needlecap("clients", "rotate", "--name", "clinic", "--overlap", overlap)
+        assert rotated.exit_code == 0, rotated.output
+    ends = [seconds for _, seconds, _ in _keys(database_url, "clinic")]
+    assert ends[-1] is None
+    assert all(isinstance(seconds, int) and seconds <= 0 for seconds in ends[:-1])
+
+
+@pytest.mark.parametrize("overlap", ["7", "-1d", "7w", "91d", ""])
+def test_overlap_that_cannot_be_is_refused(needlecap: Callable[..., Result], overlap: str) -> None:
+    """Without a unit, negative or longer than a quarter: nothing is rotated."""
+    _create(needlecap)
+    assert needlecap("clients", "rotate", "--name", "clinic", "--overlap", overlap).exit_code == 2
+
+
+def test_too_many_keys_at_once_are_refused(needlecap: Callable[..., Result]) -> None:
+    """Keys that were rotated out but still work do not pile up without end."""
+    _create(needlecap)
+    results = [needlecap("clients", "rotate", "--name", "clinic").exit_code for _ in range(10)]
+    assert results == [0] * 9 + [1]
+
+
+def test_one_key_is_revoked_and_shown(needlecap: Callable[..., Result], database_url: str) -> None:
+    """The other keys of the client go on working; what is shown is each key's state, never a key."""
+    old = _create(needlecap)
+    new = needlecap("clients", "rotate", "--name", "clinic").stdout.strip()
+    prefix = f"nck_{key_prefix(old)}"
+    revoke = ("clients", "revoke", "--name", "clinic", "--key")
+    assert needlecap(*revoke, prefix).stdout == f"revoked {prefix} of clinic\n"
+    assert needlecap(*revoke, prefix).stdout == f"{prefix} of clinic was revoked already\n"
+    assert needlecap(*revoke, "nck_" + "a" * 16).exit_code == 1
+    assert [revoked for *_, revoked in _keys(database_url, "clinic")] == [True, False]
+    shown = needlecap("clients", "show", "--name", "clinic").stdout
+    assert prefix[:12] in shown
+    assert "revoked" in shown
+    assert new not in shown
+    assert needlecap("clients", "show", "--name", "nobody").exit_code == 1
+
+
+def test_revoked_client_gets_no_new_key(needlecap: Callable[..., Result]) -> None:
+    """Revoking is for good: neither rotating nor updating opens the door again."""
+    _create(needlecap)
+    needlecap("clients", "revoke", "--name", "clinic")
+    assert needlecap("clients", "rotate", "--name", "clinic").exit_code == 1
+    assert needlecap("clients", "update", "--name", "clinic", "--payer", "*").exit_code == 1
+
+
+def test_payers_and_rate_can_be_changed(needlecap: Callable[..., Result], database_url: str) -> None:
+    """An update changes what was named and nothing else; naming nothing is refused."""
+    _create(needlecap, "clinic", "--requests-per-second", "50")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("insert into payer (payer_id, name) values ('p-one', 'One')")
+    update = ("clients", "update", "--name", "clinic")
+    assert needlecap(*update, "--payer", "p-one").exit_code == 0
+    assert needlecap(*update, "--requests-per-second", "7").exit_code == 0
+    assert needlecap(*update).exit_code == 2
+    assert needlecap(*update, "--requests-per-second", "0").exit_code == 2
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("select payers, requests_per_second from client").fetchone()
+    assert row == (["p-one"], 7)
+
+
+def test_client_can_be_made_without_a_key(needlecap: Callable[..., Result], database_url: str) -> None:
+    """Its id is alone on standard output, for whoever signs instead of showing a key."""
+    client_id = _create(needlecap, "clinic", "--without-key")
+    assert client_id.startswith("cli_")
+    stored = _stored(database_url, "clinic")
+    assert stored is not None
+    assert stored[2] is None
