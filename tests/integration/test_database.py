@@ -96,35 +96,26 @@ def test_leaving_without_commit_takes_everything_back(database_url: str) -> None
     database.close()
 
 
-def test_statements_stay_prepared_after_a_transaction_that_only_read(database_url: str) -> None:
-    """Nothing is parsed and planned anew because an earlier transaction had nothing to commit."""
-    database = PostgresDatabase(database_url, connections_max=1)
-    for _ in range(4):
-        version(database)
-    with database.transaction(ALL_PAYERS) as tx:
-        known = tx.catalog._connection.execute("select statement from pg_prepared_statements").fetchall()
-    assert any("catalog" in statement for (statement,) in known)
-    database.close()
-
-
-def test_what_a_transaction_may_see_ends_with_it(database_url: str) -> None:
-    """A connection goes back to the pool seeing nothing, committed or not (I9)."""
-    database = PostgresDatabase(database_url, connections_max=1)
-    with database.transaction(ALL_PAYERS) as tx:
-        tx.catalog.add_payers({PAYER: "Plan"})
-        assert tx.known_payers.existing([PAYER]) == {PAYER}
-        tx.commit()
-        assert tx.known_payers.existing([PAYER]) == set()
-    with database.transaction(("another",)) as tx:
-        assert tx.known_payers.existing([PAYER]) == set()
-    with database.transaction(()) as tx:
-        assert tx.known_payers.existing([PAYER]) == set()
-    database.close()
-
-
 def _payers(url: str) -> list[Any]:
     with psycopg.connect(url) as connection:
         return connection.execute("select payer_id from payer").fetchall()
+
+
+def test_sessions_of_processes_that_vanished_end_by_themselves(database_url: str) -> None:
+    """The server looks whether the client is still there, and bounds how long it may say nothing."""
+    database = PostgresDatabase(database_url, connections_max=1)
+    with database.transaction(ALL_PAYERS) as tx:
+        rows = tx._connection.execute(
+            "select name, setting::int from pg_settings where name like 'tcp_keepalives_%' or"
+            " name = 'idle_in_transaction_session_timeout'"
+        ).fetchall()
+    database.close()
+    assert dict(rows) == {
+        "tcp_keepalives_idle": 10,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 3,
+        "idle_in_transaction_session_timeout": 120_000,
+    }
 
 
 def test_callers_do_not_queue_behind_a_stuck_postgres(own_postgres: Postgres) -> None:
