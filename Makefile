@@ -33,14 +33,8 @@ $(STAMP): requirements.lock pyproject.toml
 run: setup ## serve everything on embedded servers; Ctrl-C stops it
 	@exec $(BIN)/needlecap run --port $(PORT) --data-dir $(DATA_DIR)
 
-# The suite's hundreds of databases are made in memory where the machine has 4 GB of it to give.
-SCRATCH = $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 { print "/dev/shm" }')
-
 test: lint ## check the style and the types, then run the whole suite
-	@scratch=$$(mktemp -d "$(or $(SCRATCH),$${TMPDIR:-/tmp})/needlecap-test.XXXXXX") \
-		&& trap 'rm -rf "$$scratch"' EXIT && trap 'exit 130' INT TERM \
-		&& $(BIN)/python -m pytest --basetemp "$$scratch/suite" \
-			--numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: setup ## style, types and import directions
 	$(BIN)/ruff check
@@ -87,6 +81,11 @@ bench: setup ## measure against floors and peers, in under ten minutes, and writ
 
 bench-quick: setup ## the same in under a minute, a run of each; nothing is written
 	$(BIN)/python -m deploy.benchmarks --quick
+
+.PHONY: chaos
+
+chaos: setup ## kill every part at random under load for CHAOS_MINUTES (10), then audit exactly; CHAOS_SEED repeats
+	$(BIN)/python -m tests.chaos
 
 .PHONY: properties
 

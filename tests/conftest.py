@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -15,17 +14,9 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a stopped PostgreSQL cluster with its migrated template, to be copied."""
-    directory = tmp_path_factory.mktemp("cluster")
-    start_postgres(directory).server.stop()
-    return directory
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory, cluster: Path) -> Iterator[Postgres]:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """The suite's PostgreSQL. Tests must leave it running; `own_postgres` may be killed."""
-    started = start_postgres(tmp_path_factory.mktemp("postgres"), like=cluster)
+    started = start_postgres(tmp_path_factory.mktemp("postgres"))
     yield started
     started.server.stop()
 
@@ -54,9 +45,9 @@ def redis_url(valkey: Server) -> str:
 
 
 @pytest.fixture
-def own_postgres(tmp_path_factory: pytest.TempPathFactory, cluster: Path) -> Iterator[Postgres]:
+def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL for this test alone, which it may stop, kill and start again."""
-    started = start_postgres(tmp_path_factory.mktemp("own-postgres"), like=cluster)
+    started = start_postgres(tmp_path_factory.mktemp("own-postgres"))
     yield started
     started.server.stop()
 
