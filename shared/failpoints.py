@@ -38,6 +38,7 @@ class Step(StrEnum):
     PLAN_COMMIT = "plan_commit"
     ENROLLMENT_COMMIT = "enrollment_commit"
     RULE_COMMIT = "rule_commit"
+    AUDIT_COMMIT = "audit_commit"
     COUNTERS_SHOWN = "counters_shown"
     WAKE_FLAG = "wake_flag"
     WAKE_PUBLISH = "wake_publish"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -14,9 +15,17 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a stopped PostgreSQL cluster with its migrated template, to be copied."""
+    directory = tmp_path_factory.mktemp("cluster")
+    start_postgres(directory).server.stop()
+    return directory
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory, cluster: Path) -> Iterator[Postgres]:
     """The suite's PostgreSQL. Tests must leave it running; `own_postgres` may be killed."""
-    started = start_postgres(tmp_path_factory.mktemp("postgres"))
+    started = start_postgres(tmp_path_factory.mktemp("postgres"), like=cluster)
     yield started
     started.server.stop()
 
@@ -45,9 +54,9 @@ def redis_url(valkey: Server) -> str:
 
 
 @pytest.fixture
-def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def own_postgres(tmp_path_factory: pytest.TempPathFactory, cluster: Path) -> Iterator[Postgres]:
     """A PostgreSQL for this test alone, which it may stop, kill and start again."""
-    started = start_postgres(tmp_path_factory.mktemp("own-postgres"))
+    started = start_postgres(tmp_path_factory.mktemp("own-postgres"), like=cluster)
     yield started
     started.server.stop()
 

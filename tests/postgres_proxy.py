@@ -22,12 +22,12 @@ from tests.proxy import Proxy
 #: statement on its way.
 Fault = Literal["lose_commit", "drop_reply", "mute_commit", "mute_reply", "cut_statement"]
 
-_BEGIN, _COMMIT, _ROLLBACK = b"BEGIN\x00", b"COMMIT\x00", b"ROLLBACK\x00"
+_BEGIN, _COMMIT, _ROLLBACK = b"begin", b"commit\x00", b"rollback\x00"
 #: The statement that the pool sends on each new connection, whose COMMIT is nobody's work.
 _SETTING_UP = b"set role"
 #: The statement of a transaction that is cut in half, counted from its BEGIN: the one that says whose
-#: payers it sees is the first.
-_CUT_AT = 2
+#: payers it sees comes with that.
+_CUT_AT = 1
 _READ_BYTES = 65_536
 
 
@@ -97,7 +97,8 @@ class PostgresProxy(Proxy):
 
     def _listen(self, talk: _Talk, data: bytes) -> None:
         """Take note of what a client says, and decide what is to become of it."""
-        if _BEGIN in data:
+        data = data.lower()
+        if not talk.in_transaction and _BEGIN in data:
             talk.in_transaction, talk.statements, talk.setting_up = True, 0, False
         elif talk.in_transaction:
             talk.statements += 1

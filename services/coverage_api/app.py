@@ -13,14 +13,13 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
+from services.coverage_api.auditing import Auditor
 from services.coverage_api.bodies import discard_rest
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.dispatch import view_of
 from services.coverage_api.errors import (
+    HTTP_ERRORS,
     INTERNAL,
-    BodyTooLarge,
-    MalformedBody,
-    MethodNotAllowed,
     Unauthenticated,
     problem,
     problem_type,
@@ -32,7 +31,7 @@ from services.coverage_api.metrics import Metrics
 from services.coverage_api.openapi import public_path
 from services.coverage_api.security import Doorkeeper
 from shared.adapters.logs import described
-from shared.domain.errors import NeedlecapError, NotFound, StoreUnavailable
+from shared.domain.errors import NeedlecapError, StoreUnavailable
 
 UNKNOWN_ROUTE = "unknown"
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -73,12 +72,13 @@ def create_app(
     endpoints: Sequence[Endpoint],
     open_routes: Sequence[OpenRoute],
     doorkeeper: Doorkeeper,
+    auditor: Auditor,
     store: BudgetedStore,
     metrics: Metrics,
 ) -> Flask:
     """The application that answers `endpoints`, behind the doorkeeper, and `open_routes`, which need no key.
 
-    `open_routes` are (name, path, view).
+    Calls of endpoints are told to the auditor. `open_routes` are (name, path, view).
     """
     app = Flask("needlecap", static_folder=None)
     app.url_map.merge_slashes = False
@@ -90,7 +90,7 @@ def create_app(
     for endpoint in endpoints:
         rule = flask_rule(endpoint.path)
         templates[rule] = public_path(endpoint.path)
-        _add(app, endpoint.name, endpoint.method, rule, view_of(endpoint, doorkeeper))
+        _add(app, endpoint.name, endpoint.method, rule, view_of(endpoint, doorkeeper, auditor, store))
     for name, path, view in open_routes:
         rule = flask_rule(path)
         templates[rule] = public_path(path)
@@ -174,17 +174,9 @@ def _refuse(error: NeedlecapError) -> Response:
     return _problem_response(problem(error, g.request_id), headers)
 
 
-_HTTP_ERRORS: dict[int, type[NeedlecapError]] = {
-    400: MalformedBody,
-    404: NotFound,
-    405: MethodNotAllowed,
-    413: BodyTooLarge,
-}
-
-
 def _refuse_http(error: HTTPException) -> Response:
     """The problem of what Flask itself refuses: unknown addresses, wrong methods, broken requests."""
-    known = _HTTP_ERRORS.get(error.code or 500)
+    known = HTTP_ERRORS.get(error.code or 500)
     if known is None:
         return _fail(error)
     headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]

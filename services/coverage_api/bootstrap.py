@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from ulid import ULID
 
 from services.coverage_api.app import OpenRoute, create_app
+from services.coverage_api.auditing import Auditor
 from services.coverage_api.backlog import Backlog, oldest_due
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.gathering import Gathering
@@ -160,7 +161,9 @@ def build(settings: Settings) -> Service:
     endpoints = endpoints_of(parts)
     metrics.add(StandingCollector(store, time.monotonic))
     readiness = health.Readiness(store, lambda: _answers(client), utc_now, settings.worker_behind_seconds)
-    app = create_app(endpoints, _open_routes(endpoints, readiness, metrics), doorkeeper, store, metrics)
+    auditor = Auditor(store, utc_now, environment.hash_key)
+    open_routes = _open_routes(endpoints, readiness, metrics)
+    app = create_app(endpoints, open_routes, doorkeeper, auditor, store, metrics)
 
     def close() -> None:
         key_uses.close()

@@ -1,56 +1,115 @@
-"""The way of every call: key, role, payer, body, handler; each check in the contract's order."""
+"""The way of every call: key, role, payer, body, handler; each check in the contract's order.
+
+Once it is known who calls, the audit trail is told of the call before it is answered, however it ends.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, g, request
+from werkzeug.exceptions import HTTPException
 
+from services.coverage_api.auditing import Auditor, CallAudit
 from services.coverage_api.bodies import parse_json, read_body, require_type
-from services.coverage_api.http import JSON_TYPE, Call, Endpoint, JsonBody, respond
+from services.coverage_api.deadline import BudgetedStore
+from services.coverage_api.errors import HTTP_ERRORS, INTERNAL, MissingHeader, problem_type
+from services.coverage_api.http import JSON_TYPE, Answer, Call, Endpoint, JsonBody, respond
 from services.coverage_api.security import Doorkeeper
+from shared.domain.audit import PURPOSES
 from shared.domain.client import Client
+from shared.domain.errors import NeedlecapError, StoreUnavailable
 
 View = Callable[..., Response]
 
+#: In which a client says what it calls for.
+PURPOSE_HEADER = "X-Purpose-Of-Use"
 
-def view_of(endpoint: Endpoint, doorkeeper: Doorkeeper) -> View:
+#: Not audited: nothing was done or shown, and a row for each would cost more than the call was refused for.
+_UNAUDITED = frozenset({429, 503})
+
+
+def view_of(endpoint: Endpoint, doorkeeper: Doorkeeper, auditor: Auditor, store: BudgetedStore) -> View:
     """The Flask view of an endpoint. What it refuses it raises; the app turns that into a problem."""
 
     def view(**path: str) -> Response:
         client = doorkeeper.identify(request.headers.get("Authorization"))
         g.client_name = client.name
-        doorkeeper.require_role(client, endpoint.roles)
-        _check_path_payer(endpoint, doorkeeper, client, path)
-        if endpoint.streams is not None:
-            require_type(request, endpoint.streams)
-        body = _body(endpoint, endpoint.body, doorkeeper, client) if endpoint.body else None
-        call = Call(
-            client=client,
-            request_id=g.request_id,
-            body=body,
-            path=path,
-            request=request,
-        )
-        return respond(endpoint.handler(call))
+        audit = auditor.begin(client, endpoint.name, g.request_id)
+        try:
+            answer = _answer(endpoint, doorkeeper, client, audit, path)
+        except Exception as error:
+            _begin_anew(endpoint, store)
+            _record_refusal(auditor, audit, error)
+            raise
+        _begin_anew(endpoint, store)
+        auditor.answered(audit, answer.status)
+        return respond(answer)
 
     view.__name__ = endpoint.name
     return view
 
 
+def _answer(
+    endpoint: Endpoint, doorkeeper: Doorkeeper, client: Client, audit: CallAudit, path: Mapping[str, str]
+) -> Answer:
+    """What the endpoint answers a known client. Whatever refuses the call is raised."""
+    purpose = request.headers.get(PURPOSE_HEADER, audit.purpose)
+    audit.purpose = purpose if purpose in PURPOSES else audit.purpose
+    doorkeeper.require_role(client, endpoint.roles)
+    _check_path_payer(endpoint, doorkeeper, client, audit, path)
+    if endpoint.streams is not None:
+        require_type(request, endpoint.streams)
+    body = _body(endpoint, endpoint.body, doorkeeper, client, audit) if endpoint.body else None
+    if purpose not in PURPOSES:
+        raise MissingHeader(f"{PURPOSE_HEADER} must be one of {', '.join(PURPOSES)}.")
+    return endpoint.handler(
+        Call(client=client, request_id=g.request_id, audit=audit, body=body, path=path, request=request)
+    )
+
+
+def _begin_anew(endpoint: Endpoint, store: BudgetedStore) -> None:
+    """A stream may have taken as long as it liked; what is left to do has the time of one call."""
+    if endpoint.streams is not None:
+        store.begin_call()
+
+
+def _record_refusal(auditor: Auditor, audit: CallAudit, error: Exception) -> None:
+    """Have the trail tell how a call failed.
+
+    Raises StoreUnavailable when it cannot be told; of a bug it is the log that must tell.
+    """
+    if isinstance(error, HTTPException) and error.code in HTTP_ERRORS:
+        error = HTTP_ERRORS[error.code]()
+    kind = problem_type(error) if isinstance(error, NeedlecapError) else INTERNAL
+    if kind is INTERNAL:
+        with contextlib.suppress(StoreUnavailable):
+            auditor.refused(audit, kind.status, kind.slug)
+    elif kind.status not in _UNAUDITED:
+        auditor.refused(audit, kind.status, kind.slug)
+
+
 def _check_path_payer(
-    endpoint: Endpoint, doorkeeper: Doorkeeper, client: Client, path: Mapping[str, str]
+    endpoint: Endpoint, doorkeeper: Doorkeeper, client: Client, audit: CallAudit, path: Mapping[str, str]
 ) -> None:
     """The payer of the address, before anything of the body is looked at."""
-    if endpoint.payer == "path" or (endpoint.payer == "path_or_new" and not client.sees_all):
+    if endpoint.payer not in {"path", "path_or_new"}:
+        return
+    if endpoint.payer == "path" or not client.sees_all:
         doorkeeper.require_payer(client, path["payer_id"])
+    audit.concerns(path["payer_id"])
 
 
-def _body(endpoint: Endpoint, spec: JsonBody, doorkeeper: Doorkeeper, client: Client) -> Any:
+def _body(
+    endpoint: Endpoint, spec: JsonBody, doorkeeper: Doorkeeper, client: Client, audit: CallAudit
+) -> Any:
     """The body as the endpoint reads it; its payer is checked before its other fields."""
     require_type(request, JSON_TYPE)
     value = parse_json(read_body(request, spec.bytes_max))
     if endpoint.payer == "body" and isinstance(value, dict) and isinstance(value.get("payer_id"), str):
         doorkeeper.require_payer(client, value["payer_id"])
+        member_id = value.get("member_id")
+        audit.concerns(value["payer_id"], member_id if isinstance(member_id, str) else None)
     return spec.read(value)

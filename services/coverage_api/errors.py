@@ -264,6 +264,15 @@ PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
 }
 
 
+#: What Flask itself refuses: unknown addresses, wrong methods, broken requests.
+HTTP_ERRORS: dict[int, type[NeedlecapError]] = {
+    400: MalformedBody,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: BodyTooLarge,
+}
+
+
 def problem_kinds() -> list[ProblemType]:
     """Every kind of problem that there is, by slug."""
     return sorted([*PROBLEM_TYPES.values(), *HOLD_REFUSALS.values(), INTERNAL], key=lambda kind: kind.slug)

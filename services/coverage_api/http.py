@@ -10,6 +10,7 @@ import orjson
 from flask import Request, Response
 from marshmallow import Schema
 
+from services.coverage_api.auditing import CallAudit
 from shared.domain.client import Client, Role
 
 JSON_TYPE = "application/json"
@@ -29,10 +30,12 @@ class Call:
     """One request that passed the checks its endpoint asks for.
 
     `body` is what the endpoint's reader made of the JSON body. `path` holds the address's parameters.
+    `audit` is what the audit trail is told of it.
     """
 
     client: Client
     request_id: str
+    audit: CallAudit
     body: Any
     path: Mapping[str, str]
     request: Request

@@ -9,6 +9,7 @@ from typing import Any
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
+from services.coverage_api.dispatch import PURPOSE_HEADER
 from services.coverage_api.http import (
     HTML_TYPE,
     JSON_TYPE,
@@ -19,6 +20,7 @@ from services.coverage_api.http import (
     Reply,
 )
 from services.coverage_api.schemas.answers import ProblemSchema
+from shared.domain.audit import PURPOSES, USUAL_PURPOSE
 
 Json = dict[str, Any]
 
@@ -57,6 +59,17 @@ _PROBLEM_HEADERS: Mapping[int, Mapping[str, str]] = {
     429: {"Retry-After": "Seconds after which to try again."},
     503: {"Retry-After": "Seconds after which to try again."},
 }
+
+_PURPOSE = Parameter(
+    name=PURPOSE_HEADER,
+    place="header",
+    description=(
+        "Why the call is made, a code of HL7's PurposeOfUse, for the audit trail. Without it: "
+        + ", ".join(f"`{purpose}` for `{role}`" for role, purpose in USUAL_PURPOSE.items())
+        + "."
+    ),
+    schema={"type": "string", "enum": list(PURPOSES)},
+)
 
 #: What a line of a stream may be; the single call has the same.
 _LINE_KINDS = ("VisitReport", "VisitVoid")
@@ -120,7 +133,10 @@ def _operation(endpoint: Endpoint) -> Json:
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
         "description": f"{endpoint.description}\n\nRoles: {', '.join(sorted(endpoint.roles))}.".strip(),
-        "parameters": [*_path_parameters(endpoint.path), *map(_parameter, endpoint.parameters)],
+        "parameters": [
+            *_path_parameters(endpoint.path),
+            *map(_parameter, (*endpoint.parameters, _PURPOSE)),
+        ],
         "responses": {str(status): _reply(reply) for status, reply in endpoint.replies.items()},
     }
     operation["responses"] |= {
@@ -141,9 +157,9 @@ def _content(media_type: str, schema: Any) -> Json:
 
 
 def _problems_of(endpoint: Endpoint) -> dict[int, str]:
-    statuses = {401, 403, 500, 503}
+    statuses = {400, 401, 403, 500, 503}
     if endpoint.body is not None or endpoint.streams is not None:
-        statuses |= {400, 413, 415, 422}
+        statuses |= {413, 415, 422}
     if endpoint.payer is not None:
         statuses.add(404)
     return {status: _PROBLEMS[status] for status in statuses} | dict(endpoint.problems)

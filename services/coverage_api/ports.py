@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from shared.accounting.as_of import Past
 from shared.accounting.rules import CatalogRules
+from shared.domain.audit import AuditEntry, TrailLine, TrailPlace
 from shared.domain.client import Client, CredentialRecord, NewToken, RegisteredKeys
 from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
 from shared.domain.enrollment import EnrollmentSpan, Plan
@@ -130,12 +131,42 @@ class Determinations(Protocol):
         """Write answers, before they are given."""
         ...
 
-    def body(self, check_id: str) -> bytes | None:
-        """The answer as it was given, byte for byte; None if the transaction sees none of that id."""
+    def body(self, check_id: str) -> tuple[MemberRef, bytes] | None:
+        """Whom an answer is about, and the answer as it was given, byte for byte.
+
+        None if the transaction sees none of that id.
+        """
         ...
 
     def find(self, check_id: str) -> AnsweredCheck | None:
         """The whole record of an answer; None if the transaction sees none of that id."""
+        ...
+
+
+class Audit(Protocol):
+    """The audit trail."""
+
+    def record(self, entries: Sequence[AuditEntry]) -> None:
+        """Write entries. Raises StoreUnavailable if they cannot be, whyever."""
+        ...
+
+    def ids_of(self, ref: MemberRef) -> Sequence[str]:
+        """Every id under which the payer knows this person: the member's own, and those merged with it."""
+        ...
+
+    def trail(
+        self,
+        payer_id: str,
+        members: Sequence[tuple[str, bytes]],
+        start: datetime | None,
+        end: datetime | None,
+        after: TrailPlace | None,
+        limit: int,
+    ) -> Sequence[TrailLine]:
+        """What was called for, and sent about, a person in `[start, end)`, behind `after`, at most `limit`.
+
+        `members` are the person's ids with the hash of each.
+        """
         ...
 
 
@@ -223,6 +254,11 @@ class Visits(Protocol):
 
 class ApiTransaction(Transaction, Protocol):
     """One open transaction with everything the API's use cases work on."""
+
+    @property
+    def audit(self) -> Audit:
+        """The audit trail."""
+        ...
 
     @property
     def holds(self) -> ApiHolds:

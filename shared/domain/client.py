@@ -21,7 +21,8 @@ REQUESTS_PER_SECOND = 1_000
 class Client:
     """A calling system. `payers` are the ids it was granted, or `*` alone for all of them.
 
-    `requests_per_second` is how often it may call, over all processes.
+    `requests_per_second` is how often it may call, over all processes. `credential` is what may be known
+    of that by which it was identified: the prefix of its key or token, nothing if it was found otherwise.
     """
 
     client_id: str
@@ -29,6 +30,7 @@ class Client:
     role: Role
     payers: tuple[str, ...]
     requests_per_second: int = REQUESTS_PER_SECOND
+    credential: str = ""
 
     @property
     def sees_all(self) -> bool:

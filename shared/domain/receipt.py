@@ -29,7 +29,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReceipt:
-    """A receipt with the SHA-256 of the normalized event, by which a repeat is told from a clash."""
+    """A receipt with the SHA-256 of the normalized event, by which a repeat is told from a clash.
+
+    `member_id` is None while it is not known whom the event is about.
+    """
 
     receipt: Receipt
     payload_digest: bytes
+    payer_id: str
+    member_id: str | None

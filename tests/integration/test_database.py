@@ -96,6 +96,32 @@ def test_leaving_without_commit_takes_everything_back(database_url: str) -> None
     database.close()
 
 
+def test_statements_stay_prepared_after_a_transaction_that_only_read(database_url: str) -> None:
+    """Nothing is parsed and planned anew because an earlier transaction had nothing to commit."""
+    database = PostgresDatabase(database_url, connections_max=1)
+    for _ in range(4):
+        version(database)
+    with database.transaction(ALL_PAYERS) as tx:
+        known = tx.catalog._connection.execute("select statement from pg_prepared_statements").fetchall()
+    assert any("catalog" in statement for (statement,) in known)
+    database.close()
+
+
+def test_what_a_transaction_may_see_ends_with_it(database_url: str) -> None:
+    """A connection goes back to the pool seeing nothing, committed or not (I9)."""
+    database = PostgresDatabase(database_url, connections_max=1)
+    with database.transaction(ALL_PAYERS) as tx:
+        tx.catalog.add_payers({PAYER: "Plan"})
+        assert tx.known_payers.existing([PAYER]) == {PAYER}
+        tx.commit()
+        assert tx.known_payers.existing([PAYER]) == set()
+    with database.transaction(("another",)) as tx:
+        assert tx.known_payers.existing([PAYER]) == set()
+    with database.transaction(()) as tx:
+        assert tx.known_payers.existing([PAYER]) == set()
+    database.close()
+
+
 def _payers(url: str) -> list[Any]:
     with psycopg.connect(url) as connection:
         return connection.execute("select payer_id from payer").fetchall()

@@ -35,7 +35,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 def _put_payer(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         payer_id, name = call.path["payer_id"], call.body["name"]
-        is_new = put_payer(parts.tools, payer_id, name)
+        is_new = put_payer(parts.tools, call.audit, payer_id, name)
         return Answer(status=201 if is_new else 200, body={"payer_id": payer_id, "name": name})
 
     return Endpoint(
@@ -62,7 +62,8 @@ def _put_payer(parts: Parts) -> Endpoint:
 
 def _put_plan(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
-        stored = put_plan(parts.tools, plan_of(call.path["payer_id"], call.path["plan_id"], call.body))
+        plan = plan_of(call.path["payer_id"], call.path["plan_id"], call.body)
+        stored = put_plan(parts.tools, call.audit, plan)
         return Answer(status=201 if stored.is_new else 200, body=plan_json(stored))
 
     return Endpoint(
@@ -91,7 +92,7 @@ def _put_enrollments(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         ref = MemberRef(payer_id=call.body["payer_id"], member_id=call.body["member_id"])
         given = [span_of(span) for span in call.body["spans"]]
-        spans = put_enrollments(parts.tools, ref, given, call.request_id)
+        spans = put_enrollments(parts.tools, call.audit, ref, given, call.request_id)
         body = {
             "payer_id": ref.payer_id,
             "member_id": ref.member_id,

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from werkzeug.exceptions import ClientDisconnected
 
 from services.coverage_api.bodies import parse_json
-from services.coverage_api.errors import BodyTooLarge, EventConflict, MalformedBody, TooBusy, problem
+from services.coverage_api.errors import (
+    BodyTooLarge,
+    EventConflict,
+    MalformedBody,
+    TooBusy,
+    problem,
+    problem_type,
+)
 from services.coverage_api.http import NDJSON_TYPE, Answer, Call, Endpoint, Reply
 from services.coverage_api.ndjson import Line, parts_of, read_lines
 from services.coverage_api.routes.parts import Json, Parts, judge_items
@@ -29,8 +36,8 @@ RETRY_SECONDS = 5
 class _Tally:
     """What became of the lines so far, in bounded memory."""
 
-    def __init__(self, request_id: str) -> None:
-        self._request_id = request_id
+    def __init__(self, call: Call) -> None:
+        self._call = call
         self.lines = 0
         self.counts = {"accepted": 0, "replayed": 0, "rejected": 0}
         self._rejected: list[Json] = []
@@ -39,13 +46,15 @@ class _Tally:
     def reject(self, line: Line, error: NeedlecapError) -> None:
         """Note why a line was refused."""
         self.counts["rejected"] += 1
+        kind = problem_type(error)
+        self._call.audit.refuse_item(kind.status, kind.slug)
         if len(self._rejected) < PROBLEMS_MAX:
             self._rejected.append({"line": line.number, "problem": self._problem(error)})
         elif len(self._further) < NUMBERS_MAX:
             self._further.append(line.number)
 
     def _problem(self, error: NeedlecapError) -> Json:
-        document = problem(error, self._request_id)
+        document = problem(error, self._call.request_id)
         return {**document, "detail": "The line has faults."} if isinstance(error, Invalid) else document
 
     def answer(self) -> Json:
@@ -94,7 +103,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
 
 def _load(parts: Parts, call: Call) -> Answer:
-    tally = _Tally(call.request_id)
+    tally = _Tally(call)
     lines = read_lines(call.request.stream, parts.settings.single_body_bytes_max)
     try:
         for part in parts_of(lines, PART_LINES_MAX, PART_BYTES_MAX):
@@ -125,7 +134,7 @@ def _load_part(parts: Parts, call: Call, part: Sequence[Line], tally: _Tally) ->
         if isinstance(event, NeedlecapError):
             tally.reject(line, event)
         else:
-            good.append((line, report_of(call.client.client_id, event)))
+            good.append((line, report_of(call.audit, event)))
     for (line, _), fate in zip(good, load_visit_events(parts.tools, [r for _, r in good]), strict=True):
         if fate == "conflict":
             tally.reject(line, EventConflict())

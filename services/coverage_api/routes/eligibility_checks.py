@@ -43,7 +43,9 @@ def read_check(value: object) -> Json:
 
 def _check(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
-        (record,) = parts.checks.ask([EligibilityCheck(client=call.client, request=call.body)])
+        (record,) = parts.checks.ask(
+            [EligibilityCheck(client=call.client, audit=call.audit, request=call.body)]
+        )
         return Answer(status=201, body=record.body)
 
     return Endpoint(
@@ -71,11 +73,14 @@ def _check(parts: Parts) -> Endpoint:
 def _check_batch(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         judged = judge_items(parts, call, call.body["checks"], read_check)
-        checks = [EligibilityCheck(client=call.client, request=c) for c in judged if isinstance(c, dict)]
+        checks = [
+            EligibilityCheck(client=call.client, audit=call.audit, request=request)
+            for request in judged
+            if isinstance(request, dict)
+        ]
         records = iter(parts.checks.ask(checks))
         results = [
-            _result(next(records)) if isinstance(item, dict) else refused(item, call.request_id)
-            for item in judged
+            _result(next(records)) if isinstance(item, dict) else refused(item, call) for item in judged
         ]
         return Answer(status=200, body={"results": results})
 
@@ -107,14 +112,16 @@ def _find(parts: Parts) -> Endpoint:
         check_id = call.path["check_id"]
         if call.request.accept_mimetypes.best_match([JSON_TYPE, HTML_TYPE], JSON_TYPE) == HTML_TYPE:
             confirmation = find_confirmation(parts.tools, call.client, check_id)
+            call.audit.concerns(confirmation.check.record.payer_id, confirmation.request["member_id"])
             return Answer(
                 status=200,
                 body=page.render(confirmation),
                 headers=(varies, ("Content-Security-Policy", page.policy)),
                 media_type=f"{HTML_TYPE}; charset=utf-8",
             )
-        found = find_determination(parts.tools, call.client, check_id)
-        return Answer(status=200, body=found, headers=(varies,))
+        ref, body = find_determination(parts.tools, call.client, check_id)
+        call.audit.concerns(ref.payer_id, ref.member_id)
+        return Answer(status=200, body=body, headers=(varies,))
 
     return Endpoint(
         name="findEligibilityCheck",

@@ -43,7 +43,7 @@ def _place(parts: Parts) -> Endpoint:
         if not is_text(key, KEY_LENGTH_MAX):
             raise MissingHeader(f"{KEY_HEADER} must be 1 to {KEY_LENGTH_MAX} characters of your choice.")
         digest = hashlib.sha256(orjson.dumps(call.body, option=orjson.OPT_SORT_KEYS)).digest()
-        placed = place_hold(parts.tools, call.client, key, call.body, digest)
+        placed = place_hold(parts.tools, call.audit, key, call.body, digest)
         headers = ((REPLAY_HEADER, "true"),) if placed.replayed else ()
         return Answer(status=201, body=placed.answer, headers=headers)
 
@@ -85,7 +85,9 @@ def _place(parts: Parts) -> Endpoint:
 
 def _find(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
-        return Answer(status=200, body=hold_json(find_hold(parts.tools, call.client, call.path["hold_id"])))
+        row = find_hold(parts.tools, call.client, call.path["hold_id"])
+        call.audit.concerns(row.ref.payer_id, row.ref.member_id)
+        return Answer(status=200, body=hold_json(row))
 
     return Endpoint(
         name="findHold",
@@ -103,7 +105,7 @@ def _find(parts: Parts) -> Endpoint:
 
 def _release(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
-        row = release_hold(parts.tools, call.client, call.path["hold_id"])
+        row = release_hold(parts.tools, call.audit, call.path["hold_id"])
         return Answer(status=200, body=hold_json(row))
 
     return Endpoint(

@@ -32,7 +32,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
 def _grant(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
-        granted = grant_override(parts.tools, _grant_of(parts, call))
+        granted = grant_override(parts.tools, call.audit, _grant_of(parts, call))
         if granted.earlier is None:
             return Answer(status=201, body=override_json(granted.grant, None))
         body = override_json(granted.earlier, granted.earlier.revoked_at)
@@ -77,7 +77,7 @@ def _grant(parts: Parts) -> Endpoint:
 
 def _revoke(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
-        row = revoke_override(parts.tools, call.client, call.path["override_id"])
+        row = revoke_override(parts.tools, call.audit, call.path["override_id"])
         return Answer(status=201, body=override_json(row, row.revoked_at))
 
     return Endpoint(

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.coverage_api.backlog import Backlog
 from services.coverage_api.deadline import BudgetedStore
-from services.coverage_api.errors import EventConflict, PayerNotFound, problem
+from services.coverage_api.errors import EventConflict, PayerNotFound, problem, problem_type
 from services.coverage_api.gathering import Gathering
 from services.coverage_api.http import Call
 from services.coverage_api.ports import Tools
@@ -67,7 +67,8 @@ def _judge(item: Any, visible: set[str], read: Callable[[object], Json]) -> Json
         return error
 
 
-def refused(error: NeedlecapError, request_id: str) -> Json:
+def refused(error: NeedlecapError, call: Call) -> Json:
     """The result of a batch item that was refused."""
-    document = problem(error, request_id)
+    document = problem(error, call.request_id)
+    call.audit.refuse_item(document["status"], problem_type(error).slug)
     return {"status": document["status"], "problem": document}

@@ -59,7 +59,7 @@ def _put(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         loaded = put_rule_document(
             parts.tools,
-            call.client,
+            call.audit,
             call.path["document_id"],
             int(call.path["version"]),
             call.body,

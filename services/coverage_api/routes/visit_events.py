@@ -37,7 +37,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 def _record(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         parts.backlog.require_room()
-        report = report_of(call.client.client_id, call.body)
+        report = report_of(call.audit, call.body)
         (accepted,) = parts.reports.ask([report])
         if isinstance(accepted, EventConflict):
             raise accepted
@@ -92,11 +92,9 @@ def _record_batch(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         parts.backlog.require_room()
         judged = judge_items(parts, call, call.body["events"], read_visit_event)
-        reports = [report_of(call.client.client_id, event) for event in judged if isinstance(event, dict)]
+        reports = [report_of(call.audit, event) for event in judged if isinstance(event, dict)]
         accepted = iter(parts.reports.ask(reports))
-        results = [
-            _result(next(accepted) if isinstance(event, dict) else event, call.request_id) for event in judged
-        ]
+        results = [_result(next(accepted) if isinstance(event, dict) else event, call) for event in judged]
         return Answer(status=200, body={"results": results})
 
     return Endpoint(
@@ -129,8 +127,9 @@ def _find(parts: Parts) -> Endpoint:
             raise NotFound
         if sender is not None and not sender.isprintable():
             raise NotFound
-        receipt = find_receipt(parts.tools, call.client, call.path["event_id"], sender)
-        return Answer(status=200, body=receipt_json(receipt))
+        found = find_receipt(parts.tools, call.client, call.path["event_id"], sender)
+        call.audit.concerns(found.payer_id, found.member_id)
+        return Answer(status=200, body=receipt_json(found.receipt))
 
     return Endpoint(
         name="findVisitEvent",
@@ -149,9 +148,9 @@ def _find(parts: Parts) -> Endpoint:
     )
 
 
-def _result(accepted: Acceptance | NeedlecapError, request_id: str) -> Json:
+def _result(accepted: Acceptance | NeedlecapError, call: Call) -> Json:
     if isinstance(accepted, NeedlecapError):
-        return refused(accepted, request_id)
+        return refused(accepted, call)
     result: Json = {"status": 202, "receipt": receipt_json(accepted.receipt)}
     return {**result, "replayed": True} if accepted.replayed else result
 

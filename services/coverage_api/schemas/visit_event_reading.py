@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from services.coverage_api.auditing import CallAudit
 from services.coverage_api.schemas.reading import Reader
 from services.coverage_api.schemas.service import said
 from services.coverage_api.schemas.visit_event import (
@@ -35,8 +36,8 @@ def read_visit_event(value: object) -> Json:
     return said(reader.read(value))
 
 
-def report_of(client_id: str, event: Json) -> VisitReport:
-    """A normalized event as the use case takes it.
+def report_of(audit: CallAudit, event: Json) -> VisitReport:
+    """A normalized event that came with this call, as the use case takes it.
 
     The digest is over all fields, their names in order, so that a repeat is known by it (I2).
     """
@@ -44,11 +45,12 @@ def report_of(client_id: str, event: Json) -> VisitReport:
     if event["type"] != VOIDED:
         content = {name: value for name, value in event.items() if name not in _ENVELOPE}
     return VisitReport(
-        client_id=client_id,
+        client_id=audit.client.client_id,
         payer_id=event["payer_id"],
         event_id=event["event_id"],
         type=event["type"],
         visit_id=event["visit_id"],
         content=content,
         payload_digest=hashlib.sha256(orjson.dumps(event, option=orjson.OPT_SORT_KEYS)).digest(),
+        audit=audit,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from services.coverage_api.auditing import CallAudit
 from services.coverage_api.ports import Tools
 from shared.accounting.check import CheckRequest, decide_on_record, read_counters
 from shared.accounting.codec import service_from
@@ -25,6 +26,7 @@ class EligibilityCheck:
     """A valid check by a client, as a JSON object in the contract's field names with its defaults."""
 
     client: Client
+    audit: CallAudit
     request: Mapping[str, Any]
 
     @property
@@ -72,6 +74,7 @@ def check_eligibility(tools: Tools, checks: Sequence[EligibilityCheck]) -> list[
                 )
             )
         tx.determinations.record(records)
+        tx.audit.record([check.audit.entry(201, ref=check.ref) for check in checks])
         with around(Step.CHECK_COMMIT):
             tx.commit()
     return records

@@ -5,10 +5,10 @@ from __future__ import annotations
 from services.coverage_api.ports import Tools
 from shared.domain.client import Client
 from shared.domain.errors import NotFound
-from shared.domain.receipt import Receipt
+from shared.domain.receipt import StoredReceipt
 
 
-def find_receipt(tools: Tools, client: Client, event_id: str, sender: str | None) -> Receipt:
+def find_receipt(tools: Tools, client: Client, event_id: str, sender: str | None) -> StoredReceipt:
     """The receipt of an event that `client` sent, or that the client named `sender` did.
 
     Raises NotFound for one that is not there, or of a payer that `client` may not see.
@@ -19,4 +19,4 @@ def find_receipt(tools: Tools, client: Client, event_id: str, sender: str | None
         found = tx.receipts.find([name]).get(name) if client_id else None
     if found is None:
         raise NotFound
-    return found.receipt
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.coverage_api.auditing import CallAudit
 from services.coverage_api.errors import IdempotencyConflict
 from services.coverage_api.ports import Tools
 from services.coverage_api.usecases.showing import show_counters
@@ -24,19 +25,19 @@ class Granted:
     earlier: OverrideRow | None
 
 
-def grant_override(tools: Tools, grant: NewOverride) -> Granted:
+def grant_override(tools: Tools, audit: CallAudit, grant: NewOverride) -> Granted:
     """Store an override and let the visits next in order have its units, in one transaction.
 
     A request whose key was used before answers with the override that was granted then. Raises Invalid
     if the member's plan has limits on that date, but none with this id, and IdempotencyConflict when the
     key was used for something else.
     """
-    granted, images = retrying(lambda: _grant(tools, grant))
+    granted, images = retrying(lambda: _grant(tools, audit, grant))
     show_counters(tools, images)
     return granted
 
 
-def _grant(tools: Tools, grant: NewOverride) -> tuple[Granted, list[CounterImage]]:
+def _grant(tools: Tools, audit: CallAudit, grant: NewOverride) -> tuple[Granted, list[CounterImage]]:
     """One transaction; the counters to show after it. Raises ConcurrentChange too."""
     with tools.store.transaction([grant.ref.payer_id]) as tx:
         if grant.request is not None:
@@ -45,6 +46,9 @@ def _grant(tools: Tools, grant: NewOverride) -> tuple[Granted, list[CounterImage
             if earlier is not None:
                 if earlier.payload_digest != grant.request.payload_digest:
                     raise IdempotencyConflict
+                tx.audit.record([audit.entry(201)])
+                with around(Step.AUDIT_COMMIT):
+                    tx.commit()
                 return Granted(grant=grant, earlier=earlier), []
         standings = search(tx, tools.rules, {}, grant.ref, grant.override.service_date)
         known = {standing.limit.limit_id for standing in standings}
@@ -55,6 +59,7 @@ def _grant(tools: Tools, grant: NewOverride) -> tuple[Granted, list[CounterImage
         except OverrideKeyTaken as error:
             # The look-up above saw nothing of it: the override is of another payer.
             raise IdempotencyConflict from error
+        tx.audit.record([audit.entry(201)])
         with around(Step.OVERRIDE_COMMIT):
             tx.commit()
     return Granted(grant=grant, earlier=None), images

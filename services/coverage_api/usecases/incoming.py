@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from services.coverage_api.auditing import CallAudit
+from shared.domain.audit import AuditEntry
 from shared.domain.inbox import NewEvent
+from shared.domain.records import MemberRef
 from shared.messages import shard_of
 
 #: By which an event is the same event: the client's id and its own.
@@ -19,7 +22,8 @@ class VisitReport:
     """A valid visit event as a client sent it, before it is accepted.
 
     `content` is what it says of the visit as a JSON object in the contract's field names, with its
-    defaults; None for a void. `payload_digest` is the SHA-256 of the whole event in that form.
+    defaults; None for a void. `payload_digest` is the SHA-256 of the whole event in that form. `audit`
+    is of the call that it came with.
     """
 
     client_id: str
@@ -29,11 +33,35 @@ class VisitReport:
     visit_id: str
     content: dict[str, Any] | None
     payload_digest: bytes
+    audit: CallAudit = field(repr=False, compare=False)
 
     @property
     def name(self) -> EventName:
         """By which an event is the same event."""
         return self.client_id, self.event_id
+
+    @property
+    def member_id(self) -> str | None:
+        """The member that it names; a void names none."""
+        return self.content["member_id"] if self.content is not None else None
+
+
+def audit_of(accepted: Iterable[VisitReport]) -> list[AuditEntry]:
+    """What the audit trail is told of accepted events: one entry for each call and payer.
+
+    A single event's names its member. Of many the inbox itself tells for ever who sent what about whom.
+    """
+    groups: dict[tuple[int, str], list[VisitReport]] = {}
+    for report in accepted:
+        groups.setdefault((id(report.audit), report.payer_id), []).append(report)
+    return [_entry(reports) for reports in groups.values()]
+
+
+def _entry(reports: list[VisitReport]) -> AuditEntry:
+    first = reports[0]
+    if len(reports) == 1 and first.member_id is not None:
+        return first.audit.entry(202, ref=MemberRef(payer_id=first.payer_id, member_id=first.member_id))
+    return first.audit.entry_of_payer(202, first.payer_id, len(reports))
 
 
 def new_events(reports: Iterable[VisitReport], received_at: datetime) -> list[NewEvent]:
@@ -41,11 +69,10 @@ def new_events(reports: Iterable[VisitReport], received_at: datetime) -> list[Ne
     shards: dict[tuple[str, str, str], int] = {}
     events = []
     for report in reports:
-        member_id = report.content["member_id"] if report.content is not None else None
         visit = (report.payer_id, report.client_id, report.visit_id)
         shard = shards.get(visit)
         if shard is None:
-            shard = shards[visit] = shard_of(report.payer_id, member_id or report.visit_id)
+            shard = shards[visit] = shard_of(report.payer_id, report.member_id or report.visit_id)
         events.append(
             NewEvent(
                 payer_id=report.payer_id,
@@ -53,7 +80,7 @@ def new_events(reports: Iterable[VisitReport], received_at: datetime) -> list[Ne
                 event_id=report.event_id,
                 type=report.type,
                 visit_id=report.visit_id,
-                member_id=member_id,
+                member_id=report.member_id,
                 shard=shard,
                 content=report.content,
                 payload_digest=report.payload_digest,

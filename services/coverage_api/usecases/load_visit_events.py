@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from services.coverage_api.ports import Tools
-from services.coverage_api.usecases.incoming import VisitReport, new_events
+from services.coverage_api.usecases.incoming import VisitReport, audit_of, new_events
 from shared.failpoints import Step, around
 
 Fate = Literal["accepted", "replayed", "conflict"]
@@ -23,11 +23,15 @@ def load_visit_events(tools: Tools, reports: Sequence[VisitReport]) -> list[Fate
     new = new_events(reports, tools.clock())
     with tools.store.transaction(sorted({event.payer_id for event in new})) as tx:
         intake = tx.bulk_inbox.take_in(new)
+        fates: list[Fate] = [
+            "accepted" if place in intake.accepted else "replayed" if place in intake.replayed else "conflict"
+            for place in range(len(reports))
+        ]
+        tx.audit.record(
+            audit_of(report for report, fate in zip(reports, fates, strict=True) if fate != "conflict")
+        )
         with around(Step.BULK_COMMIT):
             tx.commit()
     if intake.shards:
         tools.wakeups.wake(intake.shards)
-    return [
-        "accepted" if place in intake.accepted else "replayed" if place in intake.replayed else "conflict"
-        for place in range(len(reports))
-    ]
+    return fates

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from services.coverage_api.auditing import CallAudit
 from services.coverage_api.errors import IdempotencyConflict
 from services.coverage_api.ports import Tools
 from services.coverage_api.usecases.showing import show_counters
 from shared.accounting import holds
 from shared.accounting.retrying import retrying
-from shared.domain.client import Client
 from shared.domain.errors import HoldKeyTaken, Invalid
 from shared.domain.hold_records import HoldRequest
 from shared.domain.records import CounterImage, MemberRef
@@ -33,15 +33,15 @@ class PlacedHold:
 
 
 def place_hold(
-    tools: Tools, client: Client, idempotency_key: str, request: Mapping[str, Any], digest: bytes
+    tools: Tools, audit: CallAudit, idempotency_key: str, request: Mapping[str, Any], digest: bytes
 ) -> PlacedHold:
-    """Place a hold for a valid `request`, whose SHA-256 is `digest`.
+    """Place a hold for a valid `request` of the audited call's client, whose SHA-256 is `digest`.
 
     Raises HoldRefused when the service is not covered or has no room, IdempotencyConflict when the
     key was used for something else, Invalid when the hold would end before it begins.
     """
     try:
-        placed, images = retrying(lambda: _place(tools, client, idempotency_key, request, digest))
+        placed, images = retrying(lambda: _place(tools, audit, idempotency_key, request, digest))
     except holds.HoldRefused as refusal:
         show_counters(tools, refusal.images)
         raise
@@ -50,16 +50,19 @@ def place_hold(
 
 
 def _place(
-    tools: Tools, client: Client, idempotency_key: str, request: Mapping[str, Any], digest: bytes
+    tools: Tools, audit: CallAudit, idempotency_key: str, request: Mapping[str, Any], digest: bytes
 ) -> tuple[PlacedHold, Sequence[CounterImage]]:
     """One transaction; the counters to show after it. Raises ConcurrentChange too."""
-    now = tools.clock()
+    client, now = audit.client, tools.clock()
     with tools.store.transaction(client.payers) as tx:
         tx.holds.lock_key(client.client_id, idempotency_key)
         known = tx.holds.find_repeat(client.client_id, idempotency_key)
         if known is not None:
             if known.payload_digest != digest:
                 raise IdempotencyConflict
+            tx.audit.record([audit.entry(201)])
+            with around(Step.AUDIT_COMMIT):
+                tx.commit()
             return PlacedHold(answer=known.answer, replayed=True), ()
         expires_at = request.get("expires_at") or _default_expiry(request["service_date"])
         if expires_at <= now:
@@ -83,6 +86,7 @@ def _place(
         except HoldKeyTaken as error:
             # The look-up above saw nothing of it: the hold is of a payer that the client no longer sees.
             raise IdempotencyConflict from error
+        tx.audit.record([audit.entry(201)])
         with around(Step.HOLD_COMMIT):
             tx.commit()
     return PlacedHold(answer=answer, replayed=False), images

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from services.coverage_api.auditing import CallAudit
 from services.coverage_api.ports import Tools
 from services.coverage_api.usecases.showing import show_counters
 from shared.accounting.posting import Posting
@@ -17,7 +18,7 @@ from shared.failpoints import Step, around
 
 
 def put_enrollments(
-    tools: Tools, ref: MemberRef, spans: Sequence[EnrollmentSpan], request_id: str
+    tools: Tools, audit: CallAudit, ref: MemberRef, spans: Sequence[EnrollmentSpan], request_id: str
 ) -> tuple[EnrollmentSpan, ...]:
     """Put these spans in the place of the member's others; the same again is nothing. Earliest first.
 
@@ -26,13 +27,14 @@ def put_enrollments(
     """
     _refuse_overlaps(spans)
     ordered = tuple(sorted(spans, key=lambda span: span.start))
-    images = retrying(lambda: _replace(tools, ref, spans, ordered, request_id))
+    images = retrying(lambda: _replace(tools, audit, ref, spans, ordered, request_id))
     show_counters(tools, images)
     return ordered
 
 
 def _replace(
     tools: Tools,
+    audit: CallAudit,
     ref: MemberRef,
     spans: Sequence[EnrollmentSpan],
     ordered: tuple[EnrollmentSpan, ...],
@@ -49,6 +51,7 @@ def _replace(
             cause = Cause(kind="enrollment", id=request_id)
             posting.book(ref).refold(replace(history, spans=ordered), cause)
         images = posting.save()
+        tx.audit.record([audit.entry(200)])
         with around(Step.ENROLLMENT_COMMIT):
             tx.commit()
     return images

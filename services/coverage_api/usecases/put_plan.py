@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.coverage_api.auditing import CallAudit
 from services.coverage_api.ports import Tools
 from shared.domain.enrollment import Plan
 from shared.failpoints import Step, around
@@ -18,7 +19,7 @@ class StoredPlan:
     is_new: bool
 
 
-def put_plan(tools: Tools, plan: Plan) -> StoredPlan:
+def put_plan(tools: Tools, audit: CallAudit, plan: Plan) -> StoredPlan:
     """Put a plan in the place of the one with its id, if there is one. The same plan again is nothing.
 
     A change asks, in the same transaction, for every member ever enrolled in the plan to be folded
@@ -29,6 +30,7 @@ def put_plan(tools: Tools, plan: Plan) -> StoredPlan:
         found = tx.plans.find(plan.payer_id, plan.plan_id)
         if found is None:
             tx.plans.insert(plan)
+            tx.audit.record([audit.entry(201)])
             with around(Step.PLAN_COMMIT):
                 tx.commit()
             return StoredPlan(plan=plan, version=1, is_new=True)
@@ -37,6 +39,7 @@ def put_plan(tools: Tools, plan: Plan) -> StoredPlan:
             return StoredPlan(plan=plan, version=version, is_new=False)
         tx.plans.replace(plan)
         shards = tx.plans.request_refolds(plan.payer_id, plan.plan_id)
+        tx.audit.record([audit.entry(200)])
         with around(Step.PLAN_COMMIT):
             tx.commit()
     tools.wakeups.wake(shards)

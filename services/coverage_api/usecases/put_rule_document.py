@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.coverage_api.auditing import CallAudit
 from services.coverage_api.errors import Forbidden, PayerNotFound
 from services.coverage_api.ports import ApiTransaction, Tools
 from shared.accounting.catalog_changes import CatalogChange, payers_of, put_document
 from shared.accounting.retrying import retrying
 from shared.domain.catalog import Catalog
-from shared.domain.client import Client
 from shared.domain.errors import Invalid
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_parsing import parse_rule_document
@@ -27,7 +27,7 @@ class LoadedDocument:
 
 
 def put_rule_document(
-    tools: Tools, client: Client, document_id: str, version: int, body: object, *, activate: bool
+    tools: Tools, audit: CallAudit, document_id: str, version: int, body: object, *, activate: bool
 ) -> LoadedDocument:
     """Load a document. Raises RuleDocumentInvalid, CatalogConflict or DocumentExists, changing nothing.
 
@@ -36,16 +36,17 @@ def put_rule_document(
     document must be named after its payer, else Invalid, so that nobody can take a name, or find out
     whether it is taken.
     """
-    loaded = retrying(lambda: _put(tools, client, document_id, version, body, activate=activate))
+    loaded = retrying(lambda: _put(tools, audit, document_id, version, body, activate=activate))
     if loaded.change.members:
         tools.wakeups.wake(range(SHARDS))
     return loaded
 
 
 def _put(
-    tools: Tools, client: Client, document_id: str, version: int, body: object, *, activate: bool
+    tools: Tools, audit: CallAudit, document_id: str, version: int, body: object, *, activate: bool
 ) -> LoadedDocument:
     """One try, in one transaction."""
+    client = audit.client
     with tools.store.transaction(client.payers) as tx:
         catalog = tools.rules.current(tx).catalog
         document = parse_rule_document(body, catalog.vocabulary, document_id=document_id, version=version)
@@ -57,6 +58,9 @@ def _put(
         change = put_document(
             tx.catalog, catalog, document, tools.clock(), loaded_by=client.name, activate=activate
         )
+        if payers is not None and len(payers) == 1:
+            audit.concerns(payers[0])
+        tx.audit.record([audit.entry(201 if change.created else 200)])
         with around(Step.RULE_COMMIT):
             tx.commit()
     return LoadedDocument(document=document, change=change)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.coverage_api.errors import EventConflict
 from services.coverage_api.ports import Tools
-from services.coverage_api.usecases.incoming import EventName, VisitReport, new_events
+from services.coverage_api.usecases.incoming import EventName, VisitReport, audit_of, new_events
 from shared.domain.inbox import NewEvent
 from shared.domain.receipt import Receipt, StoredReceipt
 from shared.failpoints import Step, around
@@ -37,14 +37,27 @@ def record_visit_events(tools: Tools, reports: Sequence[VisitReport]) -> list[Ac
     with tools.store.transaction(sorted({event.payer_id for event in new})) as tx:
         stored = tx.inbox.accept(new)
         there = [name for name in firsts if name not in stored]
-        found = tx.receipts.find(there) if there else {}
+        known = {_name_of(event): _first_receipt(event) for event in new if _name_of(event) in stored}
+        known.update(tx.receipts.find(there) if there else {})
+        answers = _answers(reports, known, set(stored))
+        tx.audit.record(
+            audit_of(
+                report
+                for report, answer in zip(reports, answers, strict=True)
+                if isinstance(answer, Acceptance)
+            )
+        )
         with around(Step.INBOX_COMMIT):
             tx.commit()
     if stored:
         tools.wakeups.wake(set(stored.values()))
-    known = {_name_of(event): _first_receipt(event) for event in new if _name_of(event) in stored}
-    known.update(found)
-    fresh = set(stored)
+    return answers
+
+
+def _answers(
+    reports: Sequence[VisitReport], known: Mapping[EventName, StoredReceipt], fresh: set[EventName]
+) -> list[Acceptance | EventConflict]:
+    """One for each report; the first of a name in `fresh` is no replay."""
     answers = []
     for report in reports:
         answers.append(_answer(report, known.get(report.name), replayed=report.name not in fresh))
@@ -58,7 +71,12 @@ def _name_of(event: NewEvent) -> EventName:
 
 def _first_receipt(event: NewEvent) -> StoredReceipt:
     receipt = Receipt(event_id=event.event_id, status="pending", received_at=event.received_at)
-    return StoredReceipt(receipt=receipt, payload_digest=event.payload_digest)
+    return StoredReceipt(
+        receipt=receipt,
+        payload_digest=event.payload_digest,
+        payer_id=event.payer_id,
+        member_id=event.member_id,
+    )
 
 
 def _answer(

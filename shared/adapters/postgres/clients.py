@@ -153,13 +153,16 @@ class PostgresClients:
         return tokens.rowcount + assertions.rowcount
 
 
-def _client(client_id: str, name: str, role: Any, payers: Sequence[str], rate: int | None) -> Client:
+def _client(
+    client_id: str, name: str, role: Any, payers: Sequence[str], rate: int | None, credential: str = ""
+) -> Client:
     return Client(
         client_id=client_id,
         name=name,
         role=role,
         payers=tuple(payers),
         requests_per_second=REQUESTS_PER_SECOND if rate is None else rate,
+        credential=credential,
     )
 
 
@@ -168,7 +171,7 @@ def _record(row: Sequence[Any]) -> CredentialRecord:
     client_id, name, role, granted, rate = of_client
     payers = narrowed(tuple(granted), None if asked is None else tuple(asked))
     return CredentialRecord(
-        client=_client(client_id, name, role, payers, rate),
+        client=_client(client_id, name, role, payers, rate, prefix),
         prefix=prefix,
         kind=kind,
         digest=bytes(digest),

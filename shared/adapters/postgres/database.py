@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 import psycopg
+from psycopg.pq import Escaping, ExecStatus, TransactionStatus
 from psycopg.rows import tuple_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
@@ -31,22 +32,29 @@ ALL_PAYERS: tuple[str, ...] = ("*",)
 #: Connections kept open for a burst: making one takes longer than most calls.
 _CONNECTIONS_KEPT = 8
 
-#: What each session is set to. What a process held that vanished with its machine is free after half a
-#: minute, instead of the two hours that systems take by themselves; what a frozen one holds, after two.
-_SETTINGS = {
-    "timezone": "'UTC'",
-    "statement_timeout": "'30s'",
-    "idle_in_transaction_session_timeout": "'2min'",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-}
-
 #: While Postgres does not answer, one call in this time tries whether it does again.
 _PROBE_SECONDS = 0.5
 
 #: A connection to a server that went away fails within this; a stuck server takes longer.
 _STALE_SECONDS_MAX = 0.5
+
+
+#: How every connection works. Statements are planned once, for values in general: a plan for the values
+#: at hand costs more than most statements take. It asks by key even where a table is empty when it is
+#: made, since the next minute it may not be. What a process held that vanished with its machine is free
+#: after half a minute, instead of the two hours that systems take by themselves; of a frozen one, after two.
+_SETTINGS = (
+    f"set role {APPLICATION_ROLE}",
+    "set statement_timeout = '30s'",
+    "set timezone = 'UTC'",
+    "set plan_cache_mode = force_generic_plan",
+    "set enable_seqscan = off",
+    "set jit = off",
+    "set idle_in_transaction_session_timeout = '2min'",
+    "set tcp_keepalives_idle = 10",
+    "set tcp_keepalives_interval = 5",
+    "set tcp_keepalives_count = 3",
+)
 
 
 class PostgresDatabase:
@@ -76,7 +84,12 @@ class PostgresDatabase:
             reconnect_timeout=10,
             configure=_configure,
             open=False,
-            kwargs={"connect_timeout": 2, "row_factory": tuple_row, "prepare_threshold": 2},
+            kwargs={
+                "autocommit": True,  # _begin begins transactions itself
+                "connect_timeout": 2,
+                "row_factory": tuple_row,
+                "prepare_threshold": 2,
+            },
         )
         self._pool.open(wait=False)
 
@@ -98,8 +111,7 @@ class PostgresDatabase:
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 raise StoreUnavailable from error
             finally:
-                with contextlib.suppress(psycopg.Error):
-                    connection.rollback()
+                _roll_back(connection)
 
     def _begin(
         self, stack: contextlib.ExitStack, payers: Sequence[str], bound: float
@@ -118,7 +130,7 @@ class PostgresDatabase:
                 attempt.callback(self._pool.putconn, connection)
                 attempt.enter_context(self._watchdog.guard(connection, bound))
                 try:
-                    connection.execute("select set_config('needlecap.payers', %s, true)", [",".join(payers)])
+                    _open_transaction(connection, payers)
                 except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                     slow = time.monotonic() - began > _STALE_SECONDS_MAX
                     if slow:
@@ -142,9 +154,29 @@ class PostgresDatabase:
         self._pool.close(timeout=2)
 
 
+def _open_transaction(connection: psycopg.Connection[Any], payers: Sequence[str]) -> None:
+    """Begin a transaction and let it see `payers`, in one question. Raises OperationalError."""
+    visible = Escaping(connection.pgconn).escape_literal(",".join(payers).encode())
+    result = connection.pgconn.exec_(
+        b"begin; select set_config('needlecap.payers', " + bytes(visible) + b", true)"
+    )
+    if result.status != ExecStatus.TUPLES_OK:
+        raise psycopg.OperationalError("no transaction could be begun")
+
+
+def _roll_back(connection: psycopg.Connection[Any]) -> None:
+    """Take back what was not committed, if anything is open.
+
+    The driver's own `rollback` also has the server forget every prepared statement of the connection,
+    which would have most statements parsed and planned anew: many transactions only read, and end here.
+    A connection that is not well is left to the pool, which closes it.
+    """
+    if connection.pgconn.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
+        connection.pgconn.exec_(b"rollback")
+
+
 def _configure(connection: psycopg.Connection[Any]) -> None:
     """Work under the application's role, whoever we connected as."""
-    connection.execute(f"set role {APPLICATION_ROLE}")
-    connection.execute("; ".join(f"set {name} = {value}" for name, value in _SETTINGS.items()))
+    for statement in _SETTINGS:
+        connection.execute(statement)
     set_json_loads(orjson.loads, context=connection)
-    connection.commit()

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
+from shared.domain.records import MemberRef
 
 _INSERT = """
 insert into determination
@@ -42,12 +43,19 @@ class PostgresDeterminations:
             },
         )
 
-    def body(self, check_id: str) -> bytes | None:
-        """The answer as it was given, byte for byte; None if the transaction sees none of that id."""
+    def body(self, check_id: str) -> tuple[MemberRef, bytes] | None:
+        """Whom an answer is about, and the answer as it was given, byte for byte.
+
+        None if the transaction sees none of that id.
+        """
         row = self._connection.execute(
-            "select body::text from determination where check_id = %(check_id)s", {"check_id": check_id}
+            """
+            select payer_id, request ->> 'member_id', body::text
+              from determination where check_id = %(check_id)s
+            """,
+            {"check_id": check_id},
         ).fetchone()
-        return row[0].encode() if row else None
+        return (MemberRef(payer_id=row[0], member_id=row[1]), row[2].encode()) if row else None
 
     def find(self, check_id: str) -> AnsweredCheck | None:
         """The whole record of an answer; None if the transaction sees none of that id."""

@@ -21,7 +21,8 @@ class PostgresReceipts:
         """The receipts of events named by (client id, event id), as they stand."""
         rows = self._connection.execute(
             """
-            select e.client_id, e.event_id, e.status, e.received_at, e.outcome, e.payload_digest
+            select e.client_id, e.event_id, e.status, e.received_at, e.outcome, e.payload_digest,
+                   e.payer_id, e.member_id
               from visit_event e
               join unnest(%(clients)b::text[], %(events)b::text[]) as k (client_id, event_id)
                 on e.client_id = k.client_id and e.event_id = k.event_id
@@ -32,6 +33,8 @@ class PostgresReceipts:
             (client_id, event_id): StoredReceipt(
                 receipt=Receipt(event_id=event_id, status=status, received_at=received_at, outcome=outcome),
                 payload_digest=bytes(digest),
+                payer_id=payer_id,
+                member_id=member_id,
             )
-            for client_id, event_id, status, received_at, outcome, digest in rows
+            for client_id, event_id, status, received_at, outcome, digest, payer_id, member_id in rows
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.audit import PostgresAudit
 from shared.adapters.postgres.bulk_inbox import PostgresBulkInbox
 from shared.adapters.postgres.catalog import PostgresCatalog
 from shared.adapters.postgres.clients import PostgresClients
@@ -43,6 +44,11 @@ class PostgresTransaction:
     def commit(self) -> None:
         """Make everything done so far durable. Without it, leaving the block takes it all back."""
         self._connection.commit()
+
+    @cached_property
+    def audit(self) -> PostgresAudit:
+        """The audit trail."""
+        return PostgresAudit(self._connection)
 
     @cached_property
     def inbox(self) -> PostgresInbox:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from services.coverage_api.auditing import CallAudit
 from services.coverage_api.schemas.reading import Reader, faults
 from services.coverage_api.schemas.service import EligibilityCheckSchema
 from services.coverage_api.schemas.visit_event_reading import read_visit_event, report_of
+from shared.domain.client import Client
 from shared.domain.errors import Invalid
-from tests.api_service import check, event
+from tests.api_service import HASH_KEY, check, event
+
+AUDIT = CallAudit(
+    client=Client(client_id="c", name="c", role="ehr", payers=("*",), credential="c"),
+    call="recordVisitEvent",
+    request_id="r",
+    hash_key=HASH_KEY,
+    clock=lambda: datetime(2026, 3, 5, tzinfo=UTC),
+)
 
 
 def pointers(body: Any) -> set[str]:
@@ -81,8 +92,8 @@ SAME = [
 @pytest.mark.parametrize("changes", SAME)
 def test_ways_of_saying_the_same_have_one_digest(changes: dict[str, Any]) -> None:
     """An event is the same event with its defaults spelled out or left out (I2)."""
-    plain = report_of("c", read_visit_event(event(1)))
-    assert report_of("c", read_visit_event(event(1, **changes))) == plain
+    plain = report_of(AUDIT, read_visit_event(event(1)))
+    assert report_of(AUDIT, read_visit_event(event(1, **changes))) == plain
 
 
 @pytest.mark.parametrize(
@@ -99,20 +110,20 @@ def test_ways_of_saying_the_same_have_one_digest(changes: dict[str, Any]) -> Non
 )
 def test_other_payloads_have_other_digests(changes: dict[str, Any]) -> None:
     """Whatever changes what an event says changes its digest."""
-    plain = report_of("c", read_visit_event(event(1)))
-    assert report_of("c", read_visit_event(event(1, **changes))).payload_digest != plain.payload_digest
+    plain = report_of(AUDIT, read_visit_event(event(1)))
+    assert report_of(AUDIT, read_visit_event(event(1, **changes))).payload_digest != plain.payload_digest
 
 
 def test_order_of_fields_does_not_matter() -> None:
     """JSON objects have no order, so neither has an event."""
     backwards = dict(reversed(event(1).items()))
-    assert report_of("c", read_visit_event(backwards)) == report_of("c", read_visit_event(event(1)))
+    assert report_of(AUDIT, read_visit_event(backwards)) == report_of(AUDIT, read_visit_event(event(1)))
 
 
 def test_void_needs_only_what_names_it() -> None:
     """A void says nothing of the visit but which it is."""
     names = {"event_id": "e", "type": "visit.voided", "visit_id": "v", "payer_id": "p"}
-    assert report_of("c", read_visit_event(names)).content is None
+    assert report_of(AUDIT, read_visit_event(names)).content is None
     with pytest.raises(Invalid):
         read_visit_event(names | {"type": "visit.recorded"})
 
