@@ -25,11 +25,12 @@ def migrate(database_url: str) -> list[str]:
     """Apply the versions that are missing, all in one transaction; their names, oldest first.
 
     Safe to call by several at once: one works, the others wait and find nothing to do. Raises
-    ServerError if the database cannot be reached or a version fails; then nothing has changed.
+    ServerError if the database cannot be reached, is not UTF-8 or a version fails; then nothing has
+    changed.
     """
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(database_url, connect_timeout=CONNECT_SECONDS_MAX),
+        creator=lambda: _connect(database_url),
         poolclass=NullPool,
     )
     try:
@@ -55,6 +56,16 @@ def apply_sql_beside(version_file: str) -> None:
     driver_connection = op.get_bind().connection.driver_connection
     assert isinstance(driver_connection, psycopg.Connection)
     driver_connection.execute(statements.encode())
+
+
+def _connect(database_url: str) -> psycopg.Connection:
+    """Connect. Raises ServerError unless the database is UTF-8: names and rules' texts may hold anything."""
+    connection = psycopg.connect(database_url, connect_timeout=CONNECT_SECONDS_MAX)
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        connection.close()
+        raise ServerError(f"The database must be created with encoding UTF8; this one has {encoding}.")
+    return connection
 
 
 def _config(connection: object = None) -> Config:

@@ -120,12 +120,14 @@ class _LocalRun:
         if given.redis_url is None:
             valkey = self._valkey(valkey_port, environment)
             valkey.prepare()
+            self.console.say("starting Valkey ...")
             self.supervisor.start(valkey.spec())
             started.append("valkey")
         else:
             _require_redis(given.redis_url)
         if given.database_url is None:
             postgres = self._postgres(postgres_port, environment)
+            self.console.say("starting PostgreSQL ...")
             postgres.prepare()
             # Leftovers are gone, and no other runner is here: nothing works on the cluster's files.
             postgres.clear_lock()
@@ -167,6 +169,7 @@ class _LocalRun:
             logs_dir=self.installation.logs_dir,
             beat_dir=self.installation.beat_dir,
         )
+        self.console.say("starting the API, the worker and beat ...")
         for spec in plan.specs():
             self.supervisor.start(spec)
         self.supervisor.await_answers([spec.name for spec in plan.specs()], SERVICE_SECONDS_MAX)

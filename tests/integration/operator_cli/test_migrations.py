@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
+import psycopg.sql
 import pytest
 from alembic.script import ScriptDirectory
 
@@ -66,3 +67,19 @@ def test_unreachable_database_is_said_without_its_password() -> None:
     with pytest.raises(ServerError, match="cannot be migrated") as refusal:
         migrate(f"postgresql://postgres:hidden-word@127.0.0.1:{choose(None)}/needlecap")
     assert "hidden-word" not in refusal.value.message
+
+
+def test_database_of_another_encoding_is_refused(postgres: Postgres) -> None:
+    """A database that cannot keep every character is refused in a sentence, and left as it was."""
+    name = f"bytes_{choose(None)}"
+    with psycopg.connect(postgres.embedded.url("postgres"), autocommit=True) as admin:
+        admin.execute(
+            psycopg.sql.SQL("create database {} encoding 'SQL_ASCII' locale 'C' template template0").format(
+                psycopg.sql.Identifier(name)
+            )
+        )
+    url = postgres.embedded.url(name)
+    with pytest.raises(ServerError, match="encoding UTF8; this one has SQL_ASCII"):
+        migrate(url)
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select to_regclass('payer')").fetchone() == (None,)
