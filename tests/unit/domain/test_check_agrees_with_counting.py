@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shared.domain.adjudication import adjudicate
-from shared.domain.determination import Determination, MemberStanding, determine
-from shared.domain.history import VisitOutcome
+from shared.domain.determination import MemberStanding, determine
 from shared.domain.service import Provider
 from shared.domain.visit import Visit, VisitContent, VisitKey
+from tests.model.agreement import agree
 from tests.model.bridge import Row, history_of, service_of
 from tests.model.running import searching
 from tests.model.worlds import DATES, MEMBERS, service, worlds
@@ -44,15 +44,4 @@ def test_a_check_says_what_the_next_visit_meets(world: Row, asked: Row) -> None:
         content=VisitContent(member_id=member, service=wanted),
     )
     recorded = adjudicate(replace(history, visits=(*history.visits, new)), rules)
-    assert _agree(said, recorded.visits[new.key])
-
-
-def _agree(said: Determination, met: VisitOutcome) -> bool:
-    """Whether an answer and an outcome tell the same."""
-    if not said.evaluation.claims:
-        return met.disposition in {"not_covered", "not_countable"}
-    if len(said.limits) < len(said.evaluation.claims):
-        return met.disposition == "not_countable"
-    if any(limit.exhausted for limit in said.limits):
-        return met.disposition == "over_limit"
-    return met.disposition in {"counted", "partially_counted"}
+    assert agree(said, recorded.visits[new.key].disposition)
