@@ -24,23 +24,23 @@ PLAN_IDS = tuple(PLANS)
 #: Both sides of the turns of the plan years, and some days in between.
 DATES = tuple(
     date.fromisoformat(text)
-    for text in ("2025-12-31", "2026-01-01", "2026-03-04", "2026-03-05", "2026-06-30", "2026-07-01")
+    for text in ("2025-12-31", "2026-01-01", "2026-03-04", "2026-03-05", "2026-07-01")
 )
 #: A limit of each kind in a plan of its own, small enough to be reached, and a pool above some.
 LIMITS = (
-    limit_row("needling", 2, plans=["by-arrival"]),
-    limit_row("needling", 2, plans=["by-date"], ordering="service_date"),
-    limit_row("needling", 2, plans=["days"], measure="service_day"),
-    limit_row("needling", 4, plans=["units"], measure="unit"),
-    limit_row("needling", 2, plans=["first"], basis="first_service_year"),
+    limit_row("needling", 1, plans=["by-arrival"]),
+    limit_row("needling", 1, plans=["by-date"], ordering="service_date"),
+    limit_row("needling", 1, plans=["days"], measure="service_day"),
+    limit_row("needling", 3, plans=["units"], measure="unit"),
+    limit_row("needling", 1, plans=["first"], basis="first_service_year"),
     limit_row("needling", 1, plans=["rolling"], basis="rolling_days", rolling_days=60),
-    limit_row("needling", 2, plans=["changed"]),
-    limit_row("pool", 3, plans=["by-arrival", "units", "changed"], pool=["20560", "20561", "97110"]),
+    limit_row("needling", 1, plans=["changed"]),
+    limit_row("pool", 2, plans=["by-arrival", "units", "changed"], pool=["20560", "20561", "97110"]),
 )
 
 dates = st.sampled_from(DATES)
 #: Most things happen to one member, so that limits are reached.
-members = st.sampled_from([MEMBERS[0], *MEMBERS])
+members = st.sampled_from([MEMBERS[0], MEMBERS[0], *MEMBERS])
 
 
 @st.composite
