@@ -38,7 +38,11 @@ class ChangeSteps(PromiseSteps):
         """The payer sends a member's spans anew."""
         member = data.draw(st.sampled_from(self.told.homes), label="member")
         wanted = [EnrollmentSpan(plan_id=one["plan"], start=one["start"], end=one["end"]) for one in enrolled]
-        self.do(lambda: put_enrollments(self.subject.api, ref_of(self.payer, member), wanted, "request"))
+        self.do(
+            lambda: put_enrollments(
+                self.subject.api, self.call(), ref_of(self.payer, member), wanted, "request"
+            )
+        )
         self.told.spans[member] = enrolled
 
     @rule(
@@ -50,7 +54,7 @@ class ChangeSteps(PromiseSteps):
         """A plan's year begins on another day, or a change into it brings counts along."""
         self.told.plans[plan_id] |= {"plan_year_start": starts, "carry_over": carry_over}
         plan = replace(plans_of(self.told.world(()))[plan_id], payer_id=self.payer)
-        self.do(lambda: put_plan(self.subject.api, plan))
+        self.do(lambda: put_plan(self.subject.api, self.call(), plan))
 
     @rule(
         number=st.integers(0, len(LIMITS) - 1),

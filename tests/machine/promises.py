@@ -15,7 +15,7 @@ from services.coverage_api.usecases.revoke_override import revoke_override
 from shared.accounting.holds import HoldPosted, HoldRefused
 from shared.domain.errors import Invalid
 from shared.domain.hold import Override
-from shared.domain.hold_records import NewOverride
+from shared.domain.hold_records import NewOverride, RequestKey
 from tests.machine.scene import dates, members
 from tests.machine.subject import ref_of
 from tests.machine.told import Row
@@ -47,12 +47,11 @@ class PromiseSteps(VisitSteps):
         }
         expires_at = self.subject.now + timedelta(days=days)
         request = {**json_of(content), "payer_id": self.payer, "quantity": quantity, "expires_at": expires_at}
-        client = self.subject.client()
         try:
-            placed = self.do(lambda: place_hold(self.subject.api, client, key, request, b"digest"))
+            placed = self.do(lambda: place_hold(self.subject.api, self.call(), key, request, b"digest"))
         except HoldRefused:
             return
-        again = place_hold(self.subject.api, client, key, request, b"digest")
+        again = place_hold(self.subject.api, self.call(), key, request, b"digest")
         assert again == PlacedHold(answer=placed.answer, replayed=True)
         hold_id = placed.answer["hold_id"]
         before = self.audit.asked()
@@ -99,7 +98,7 @@ class PromiseSteps(VisitSteps):
         """A clinic gives its units back; those of a posted hold are its visit's."""
         hold_id = data.draw(st.sampled_from(sorted(self.told.holds)), label="hold")
         try:
-            state = self.do(lambda: release_hold(self.subject.api, self.subject.client(), hold_id)).state
+            state = self.do(lambda: release_hold(self.subject.api, self.call(), hold_id)).state
         except HoldPosted:
             # It was refused by what waits too, which is left waiting.
             settled = reference(self.told.world(self.audit.applied() | self.audit.fresh()))
@@ -159,24 +158,19 @@ class PromiseSteps(VisitSteps):
             approver="a",
             reason="r",
             created_at=self.subject.now,
+            request=RequestKey(idempotency_key=override_id, payload_digest=b"digest"),
         )
         try:
-            self.do(lambda: self._grant(grant))
+            self.do(lambda: grant_override(self.subject.api, self.call(), grant))
         except Invalid:
             return
         named = {"override_id": override_id, "member": member, "limit_id": limit_id, "date": on}
         self.told.overrides[override_id] = {**named, **granted, "revoked": False}
-
-    def _grant(self, grant: NewOverride) -> None:
-        """Grant it unless it is there: nobody sends an override twice without looking."""
-        there = "select 1 from override_grant where override_id = %s"
-        if not self.subject.rows(there, grant.override.override_id):
-            grant_override(self.subject.api, grant)
 
     @precondition(lambda self: self.told.overrides)
     @rule(data=st.data())
     def revoke(self, data: st.DataObject) -> None:
         """An override is taken back, for the first time or again."""
         override_id = data.draw(st.sampled_from(sorted(self.told.overrides)), label="override")
-        self.do(lambda: revoke_override(self.subject.api, self.subject.client(), override_id))
+        self.do(lambda: revoke_override(self.subject.api, self.call(), override_id))
         self.told.overrides[override_id]["revoked"] = True

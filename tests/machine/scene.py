@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
+from services.coverage_api.auditing import CallAudit
 from tests.machine.audit import Audit
 from tests.machine.breakage import Crash
 from tests.machine.subject import Subject
@@ -92,6 +93,10 @@ class Scene(RuleBasedStateMachine):
             return work()
         finally:
             self.subject.store.calm()
+
+    def call(self) -> CallAudit:
+        """A call about this payer."""
+        return self.subject.call(self.payer)
 
     def show(self, images: Any) -> None:
         """Show counters after a commit, if Redis is there."""

@@ -15,6 +15,7 @@ import redis
 
 from services.counter_worker.ports import Tools as WorkerTools
 from services.counter_worker.totals import Totals
+from services.coverage_api.auditing import CallAudit
 from services.coverage_api.ports import Tools as ApiTools
 from services.coverage_api.usecases.incoming import VisitReport
 from shared.adapters.postgres.database import PostgresDatabase
@@ -24,6 +25,7 @@ from shared.adapters.redis.wake_flags import RedisWakeFlags
 from shared.domain.client import Client
 from shared.domain.records import MemberRef
 from tests.builders import NOW
+from tests.clients import add_client
 from tests.counter_images import HASH_KEY
 from tests.machine.breakage import CrashingStore, FaultyCounters
 from tests.machine.told import EventName, Row, Told
@@ -93,11 +95,7 @@ class Subject:
             batch_max=1_000,
         )
         for client in CLIENTS:
-            self._looking.execute(
-                "insert into client (client_id, name, role, payers, key_prefix, key_digest)"
-                " values (%s, %s, 'ehr', '{*}', %s, 'x')",
-                [client, client, client],
-            )
+            add_client(self._looking, client)
 
     def close(self) -> None:
         """Give up what was opened."""
@@ -117,9 +115,17 @@ class Subject:
         """Let some time pass."""
         self.now += span
 
-    def client(self, name: str = "c") -> Client:
-        """A client that sees every payer."""
-        return Client(client_id=name, name=name, role="ehr", payers=("*",))
+    def call(self, payer: str, client: str = "c") -> CallAudit:
+        """A call about a payer, of a client that sees all."""
+        audit = CallAudit(
+            client=Client(client_id=client, name=client, role="ehr", payers=("*",)),
+            call="test",
+            request_id="test",
+            hash_key=HASH_KEY,
+            clock=self.clock,
+        )
+        audit.concerns(payer)
+        return audit
 
     def settle_in(self, told: Told) -> str:
         """Store a new payer with the plans, members and enrollments that are told; its id."""
@@ -163,7 +169,7 @@ class Subject:
         return self._looking.execute(query, values).fetchall()
 
 
-def report_of(payer: str, name: EventName, row: Row) -> VisitReport:
+def report_of(subject: Subject, payer: str, name: EventName, row: Row) -> VisitReport:
     """A visit event as its client sends it."""
     content = json_of(row["content"]) if row["content"] is not None else None
     said = [payer, *name, row["type"], row["visit_id"], content]
@@ -175,6 +181,7 @@ def report_of(payer: str, name: EventName, row: Row) -> VisitReport:
         visit_id=row["visit_id"],
         content=content,
         payload_digest=hashlib.sha256(orjson.dumps(said)).digest(),
+        audit=subject.call(payer, name[0]),
     )
 
 

@@ -76,7 +76,7 @@ class VisitSteps(Scene):
 
     def send(self, names: list[EventName]) -> list[Acceptance | EventConflict]:
         """Have these events accepted; those that are there already are answered as they stand."""
-        reports = [report_of(self.payer, name, self.told.events[name]) for name in names]
+        reports = [report_of(self.subject, self.payer, name, self.told.events[name]) for name in names]
         return record_visit_events(self.subject.api, reports)
 
     @precondition(lambda self: self.told.events)
@@ -90,7 +90,7 @@ class VisitSteps(Scene):
             assert answer.replayed
         name = data.draw(known, label="event with another payload")
         other = {**self.told.events[name], "visit_id": "other"}
-        [answer] = record_visit_events(self.subject.api, [report_of(self.payer, name, other)])
+        [answer] = record_visit_events(self.subject.api, [report_of(self.subject, self.payer, name, other)])
         assert isinstance(answer, EventConflict)
 
     @rule(size=st.sampled_from([1_000, 1, 3]))
