@@ -46,9 +46,13 @@ class Matches(validate.Validator):
         self.message = error
         self._whole = re.compile(pattern, re.ASCII).fullmatch
 
+    def accepts(self, value: str) -> bool:
+        """Whether the whole value matches."""
+        return self._whole(value) is not None
+
     def __call__(self, value: str) -> str:
         """Raises ValidationError unless the whole value matches."""
-        if self._whole(value) is None:
+        if not self.accepts(value):
             raise ValidationError(self.message)
         return value
 
@@ -116,6 +120,11 @@ class Day(fields.String):
         kwargs.setdefault("metadata", {}).update(format="date")
         self._last = last
         super().__init__(**kwargs)
+
+    def accepts(self, text: str) -> bool:
+        """Whether text is a date that this field takes."""
+        day = _day_of(text)
+        return day is not None and FIRST_DAY <= day <= self._last
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any

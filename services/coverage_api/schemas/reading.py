@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError
 
+from services.coverage_api.schemas.plain_reading import NotPlain, plain_reader
 from shared.domain.errors import Invalid
 
 Json = dict[str, Any]
@@ -21,9 +22,17 @@ class Reader:
     def __init__(self, schema: type[Schema]) -> None:
         """Build the schema."""
         self._schema = schema()
+        self._read_plain = plain_reader(self._schema)
 
     def read(self, value: object) -> Json:
         """The validated value with its defaults. Raises Invalid naming each fault by its pointer."""
+        try:
+            plain: Json = self._read_plain(value)
+        except NotPlain:
+            return self._read_closely(value)
+        return plain
+
+    def _read_closely(self, value: object) -> Json:
         if not isinstance(value, dict):
             raise Invalid([("", "Must be a JSON object.")])
         try:

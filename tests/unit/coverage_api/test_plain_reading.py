@@ -1,0 +1,188 @@
+"""What the quick reader accepts, marshmallow accepts too and makes the same of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from marshmallow import Schema, ValidationError, fields, validate
+
+from services.coverage_api import bootstrap
+from services.coverage_api.schemas.fields import (
+    FIRST_DAY,
+    LAST_DAY,
+    Day,
+    Instant,
+    Items,
+    Matches,
+    StrictSchema,
+    Truth,
+    Whole,
+)
+from services.coverage_api.schemas.plain_reading import NotPlain, plain_reader
+from services.coverage_api.schemas.service import EligibilityCheckSchema
+from services.coverage_api.schemas.visit_event import VisitReportSchema, VisitVoidSchema
+from tests.api_service import check, event
+
+#: What a field may be sent by mistake or malice; much of it is right for some other field.
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        *(
+            None,
+            True,
+            False,
+            0,
+            1,
+            -1,
+            10**30,
+            3.0,
+            1.5,
+            "",
+            " ",
+            "3",
+            "x",
+            "X1",
+            "20560",
+            "a\nb",
+            "é",
+            "\u2028",
+        ),
+        *(
+            "in",
+            "visit.voided",
+            "2026-03-04",
+            "2026-02-30",
+            "2026-03-04T10:00:00Z",
+            "9999-12-31",
+            "٢٠٢٦-03-04",
+        ),
+        *([], [None], ["x"], [[]], {}, {"x": 1}, [{"procedure_code": "20560"}], {"number": "A1"}, "y" * 201),
+    ]
+)
+
+
+def schemas_below(kind: type[Schema]) -> Iterator[type[Schema]]:
+    """Every schema that a request is read with."""
+    for schema in kind.__subclasses__():
+        yield schema
+        yield from schemas_below(schema)
+
+
+#: The bootstrap imports every route, and they every schema.
+assert bootstrap.__doc__
+SCHEMAS = sorted(set(schemas_below(StrictSchema)), key=lambda schema: schema.__name__)
+
+
+def right(field: Any) -> st.SearchStrategy[Any]:
+    """Values that a field accepts, drawn from its own rules."""
+    rules = {type(rule): rule for rule in field.validators}
+    if isinstance(field, fields.Nested):
+        return document(field.schema, sound=True)
+    if isinstance(field, Items):
+        length = rules[validate.Length]
+        least = length.min or 0
+        return st.lists(right(field.inner), min_size=least, max_size=min(length.max, least + 2))
+    return _right_scalar(field, rules)
+
+
+def _right_scalar(field: Any, rules: dict[Any, Any]) -> st.SearchStrategy[Any]:
+    kinds: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
+        Whole: lambda: st.integers(rules[validate.Range].min, rules[validate.Range].max),
+        Truth: st.booleans,
+        Day: lambda: st.dates(FIRST_DAY, LAST_DAY).map(str),
+        Instant: lambda: st.just("2026-03-04T10:00:00+01:00"),
+        fields.Raw: lambda: ODD,
+    }
+    if type(field) in kinds:
+        return kinds[type(field)]()
+    if validate.OneOf in rules:
+        return st.sampled_from(rules[validate.OneOf].choices)
+    return st.from_regex(rules[Matches].regex, fullmatch=True)
+
+
+def document(schema: Schema, *, sound: bool) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects for a schema: all of them right, or with something odd here and there."""
+    values = {}
+    for name, field in schema.load_fields.items():
+        good = right(field) | st.none() if field.allow_none else right(field)
+        values[name] = good if sound else st.one_of(good, good, good, ODD)
+    needed = {name: value for name, value in values.items() if sound and schema.load_fields[name].required}
+    further = {name: value for name, value in values.items() if name not in needed}
+    if not sound:
+        further["colour"] = ODD
+    return st.fixed_dictionaries(needed, optional=further)
+
+
+def loaded(schema: Schema, value: Any) -> Any:
+    """What marshmallow makes of a value, or None where it refuses."""
+    try:
+        return schema.load(value)
+    except ValidationError:
+        return None
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+@settings(max_examples=30)
+@given(data=st.data())
+def test_what_is_read_plainly_is_what_marshmallow_makes_of_it(
+    kind: type[Schema], data: st.DataObject
+) -> None:
+    """For right, odd and wrong objects alike: the same values of the same types in the same order."""
+    schema = kind()
+    value = data.draw(document(schema, sound=True) | document(schema, sound=False) | ODD)
+    try:
+        plain = plain_reader(schema)(value)
+    except NotPlain:
+        return
+    assert repr(plain) == repr(loaded(schema, value))
+
+
+@pytest.mark.parametrize("kind", [EligibilityCheckSchema, VisitReportSchema, VisitVoidSchema])
+@settings(max_examples=30)
+@given(data=st.data())
+def test_right_objects_need_no_marshmallow(kind: type[Schema], data: st.DataObject) -> None:
+    """Whatever is right is read plainly, save where a span's own rule may refuse it."""
+    schema = kind()
+    value = data.draw(document(schema, sound=True))
+    value.pop("authorization", None)
+    assert plain_reader(schema)(value) == schema.load(value)
+
+
+def test_rules_over_several_fields_are_kept() -> None:
+    """A span that ends before it begins is not plainly right, whatever its dates are by themselves."""
+    read = plain_reader(EligibilityCheckSchema())
+    held = {"number": "A1", "start": "2026-01-01"}
+    assert read(check(authorization={**held, "end": "2026-02-01"}))["authorization"]["number"] == "A1"
+    with pytest.raises(NotPlain):
+        read(check(authorization={**held, "end": "2026-01-01"}))
+
+
+class _Shouted(fields.String):
+    """A kind of field that the reader has never heard of."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return super()._serialize(value, attr, obj, **kwargs)
+
+
+class _OddSchema(StrictSchema):
+    shouted = _Shouted()
+    ruled = fields.Raw(validate=lambda _: True)
+
+
+@pytest.mark.parametrize("value", [{"shouted": "A"}, {"ruled": 1}])
+def test_unknown_kinds_of_fields_and_rules_are_left_to_marshmallow(value: Any) -> None:
+    """What the reader does not know it does not guess at; where it is absent it does not matter."""
+    read = plain_reader(_OddSchema())
+    with pytest.raises(NotPlain):
+        read(value)
+    assert read({}) == {}
+
+
+def test_an_event_is_read_with_its_defaults() -> None:
+    """What was not said is there with its default, as marshmallow has it."""
+    body = event(1)
+    assert plain_reader(VisitReportSchema())(body) == VisitReportSchema().load(body)
+    assert plain_reader(VisitReportSchema())(body)["visit_status"] == "completed"
