@@ -53,6 +53,7 @@ class Step(StrEnum):
     SWEEP_COMMIT = "sweep_commit"
     DRIFT_FORGET = "drift_forget"
     DRIFT_COMMIT = "drift_commit"
+    PRUNE_COMMIT = "prune_commit"
     # The operator's commands
     REBUILD_COMMIT = "rebuild_commit"
     REBUILD_SHOWN = "rebuild_shown"

@@ -148,8 +148,10 @@ class Desk:
             keep=keep,
         )
 
-    def needlecap(self, *arguments: str, files: dict[str, str] | None = None) -> Result:
-        """Call the command on this desk's servers; `files` are written beside first."""
+    def needlecap(
+        self, *arguments: str, files: dict[str, str] | None = None, given: str | None = None
+    ) -> Result:
+        """Call the command on this desk's servers; `files` are written beside first, `given` is its input."""
         for name, text in (files or {}).items():
             (self.data_dir / name).write_text(text, encoding="utf-8")
         environment = {
@@ -158,7 +160,9 @@ class Desk:
             "NEEDLECAP_HASH_KEY": HASH_KEY.hex(),
             "COLUMNS": "200",
         }
-        return CliRunner().invoke(main, [*arguments, "--data-dir", str(self.data_dir)], env=environment)
+        return CliRunner().invoke(
+            main, [*arguments, "--data-dir", str(self.data_dir)], env=environment, input=given
+        )
 
     # What there is to see
 

@@ -14,6 +14,8 @@ SWEPT = "swept"
 HOLDS_EXPIRED = "holds_expired"
 #: Counters differed from the accumulators and were put right: compared, behind, ahead, different.
 DRIFT_FOUND = "drift_found"
+#: Entries of the audit trail were deleted, having been kept long enough: entries.
+AUDIT_PRUNED = "audit_pruned"
 #: The broker cannot be reached: kind of the error; and it can again.
 BROKER_AWAY = "broker_away"
 BROKER_BACK = "broker_back"

@@ -81,8 +81,21 @@ class Standing(Protocol):
         ...
 
 
+class Audit(Protocol):
+    """The audit trail, which keeps itself for as long as its owner said."""
+
+    def prune(self) -> int:
+        """Delete some of the entries that are older than they are kept; how many, 0 when none is left."""
+        ...
+
+
 class WorkerTransaction(Transaction, Protocol):
     """One open transaction with everything the worker's use cases work on."""
+
+    @property
+    def audit(self) -> Audit:
+        """The audit trail."""
+        ...
 
     @property
     def outbox(self) -> Outbox:

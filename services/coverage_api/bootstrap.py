@@ -29,6 +29,7 @@ from services.coverage_api.ports import Tools
 from services.coverage_api.routes import (
     accumulators,
     administration,
+    audit,
     bulk,
     documentation,
     eligibility_checks,
@@ -74,6 +75,7 @@ _ROUTES = (
     overrides,
     administration,
     rule_documents,
+    audit,
     status,
 )
 

@@ -24,11 +24,11 @@ def read_cursor(cursor: str, kinds: Sequence[type]) -> list[str | int]:
     try:
         place = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError) as error:
-        raise _malformed() from error
+        raise malformed_cursor() from error
     if not isinstance(place, list) or [type(value) for value in place] != list(kinds):
-        raise _malformed()
+        raise malformed_cursor()
     if not all(_is_storable(value) for value in place):
-        raise _malformed()
+        raise malformed_cursor()
     return place
 
 
@@ -37,7 +37,7 @@ def read_day(value: str | int) -> date:
     try:
         return date.fromisoformat(str(value))
     except ValueError as error:
-        raise _malformed() from error
+        raise malformed_cursor() from error
 
 
 def _is_storable(value: str | int) -> bool:
@@ -45,5 +45,6 @@ def _is_storable(value: str | int) -> bool:
     return "\x00" not in value if isinstance(value, str) else -(2**63) <= value < 2**63
 
 
-def _malformed() -> Invalid:
+def malformed_cursor() -> Invalid:
+    """The refusal of a cursor that is none of ours."""
     return Invalid([("/cursor", "Must be the next_cursor of an earlier answer.")])

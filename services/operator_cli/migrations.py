@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from services.operator_cli.errors import ServerError
+from services.operator_cli.settings import AUDIT_DAYS
 
 SCRIPTS_PATH = Path(__file__).parents[2] / "deploy" / "migrations"
 CONNECT_SECONDS_MAX = 10
@@ -21,8 +22,10 @@ CONNECT_SECONDS_MAX = 10
 LOCK_ID = 0x6E65_6564_6C65
 
 
-def migrate(database_url: str) -> list[str]:
+def migrate(database_url: str, *, audit_days: int = AUDIT_DAYS) -> list[str]:
     """Apply the versions that are missing, all in one transaction; their names, oldest first.
+
+    The audit trail is kept for `audit_days` from then on.
 
     Safe to call by several at once: one works, the others wait and find nothing to do. Raises
     ServerError if the database cannot be reached, is not UTF-8 or a version fails; then nothing has
@@ -39,6 +42,8 @@ def migrate(database_url: str) -> list[str]:
             before = MigrationContext.configure(connection).get_current_revision()
             command.upgrade(_config(connection), "head")
             after = MigrationContext.configure(connection).get_current_revision()
+            # The owner's to say: the services may delete no entry that is younger.
+            connection.exec_driver_sql("update audit_retention set days = %s", (audit_days,))
     except (psycopg.Error, DBAPIError) as error:
         # What the driver said, without the statement that SQLAlchemy adds to it.
         cause = error.orig if isinstance(error, DBAPIError) else error

@@ -22,12 +22,17 @@ from shared.failpoints import Failpoint
 DEFAULT_DATA_DIR = ".needlecap"
 ROLES = ("ehr", "portal", "ops", "admin")
 
+#: Six years, leap days included: as long as HIPAA has documentation kept (45 CFR 164.316(b)(2)(i)).
+AUDIT_DAYS = 2_192
+AUDIT_DAYS_MAX = 100_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """What the environment says; None where it says nothing. `keys` are by role.
 
-    URLs of servers and keys are secrets and stay out of the repr.
+    URLs of servers and keys are secrets and stay out of the repr. `audit_days` is how long the audit trail
+    is kept.
     """
 
     database_url: str | None = field(repr=False)
@@ -35,6 +40,7 @@ class Environment:
     broker_url: str | None = field(repr=False)
     hash_key: bytes | None = field(repr=False)
     api_url: str | None = None
+    audit_days: int = AUDIT_DAYS
     failpoint: Failpoint | None = None
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -120,6 +126,7 @@ def load_settings(data_dir: Path) -> Settings:
             broker_url=env.str("BROKER_URL", None) or None,
             hash_key=None if hash_key is None else _hash_key_of(hash_key),
             api_url=env.str("NEEDLECAP_API_URL", None) or None,
+            audit_days=_audit_days(env),
             failpoint=failpoint_in(env),
             keys={role: key for role in ROLES if (key := env.str(_key_variable(role), None))},
         )
@@ -128,6 +135,13 @@ def load_settings(data_dir: Path) -> Settings:
     except SettingsError as error:
         raise OperatorError(str(error)) from error
     return Settings(environment=environment, installation=Installation(data_dir))
+
+
+def _audit_days(env: Env) -> int:
+    text = env.str("NEEDLECAP_AUDIT_RETENTION_DAYS", "") or str(AUDIT_DAYS)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= AUDIT_DAYS_MAX):
+        raise OperatorError("NEEDLECAP_AUDIT_RETENTION_DAYS must be a number of days, from 1 on.")
+    return int(text)
 
 
 def _key_variable(role: str) -> str:

@@ -7,10 +7,10 @@ they know (contract I8).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from shared.domain.client import Role
 from shared.domain.records import MemberRef
@@ -109,3 +109,28 @@ def member_hash(hash_key: bytes, ref: MemberRef) -> bytes:
         key=hash_key,
         person=b"audit",
     ).digest()
+
+
+def hashes_of(hash_key: bytes, payer_id: str, member_ids: Iterable[str]) -> list[tuple[str, bytes]]:
+    """Members of a payer, each with the hash by which the trail names it."""
+    return [
+        (member_id, member_hash(hash_key, MemberRef(payer_id=payer_id, member_id=member_id)))
+        for member_id in member_ids
+    ]
+
+
+def trail_json(line: TrailLine) -> dict[str, Any]:
+    """A line of a trail as a JSON object: as it is answered, and as it is exported."""
+    return {
+        "at": line.place.at,
+        "kind": line.place.kind,
+        "client": line.client,
+        "credential": line.credential,
+        "call": line.call,
+        "purpose": line.purpose,
+        "status": line.status,
+        "problem": line.problem,
+        "request_id": line.request_id,
+        "event_id": line.event_id,
+        "visit_id": line.visit_id,
+    }

@@ -10,7 +10,9 @@ from services.coverage_api.schemas.answer_parts import (
     AnswerSchema,
     list_of,
     list_of_texts,
+    nullable_count,
     nullable_text,
+    one_of,
     required_count,
     required_text,
 )
@@ -87,4 +89,30 @@ class RuleDocumentsAnswerSchema(AnswerSchema):
     """A page of rule documents."""
 
     rule_documents = list_of(RuleDocumentAnswerSchema)
+    next_cursor = nullable_text()
+
+
+class AuditEntrySchema(AnswerSchema):
+    """A call about the member, or a visit event that was sent about the member.
+
+    `credential` tells which key or token was shown. What is null does not apply to it.
+    """
+
+    at = required_text(metadata=INSTANT)
+    kind = one_of(("call", "visit_event"))
+    client = required_text()
+    credential = nullable_text()
+    call = required_text()
+    purpose = nullable_text()
+    status = nullable_count()
+    problem = nullable_text()
+    request_id = nullable_text()
+    event_id = nullable_text()
+    visit_id = nullable_text()
+
+
+class AuditAnswerSchema(AnswerSchema):
+    """A page of a member's audit trail, by time."""
+
+    entries = list_of(AuditEntrySchema)
     next_cursor = nullable_text()

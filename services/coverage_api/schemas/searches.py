@@ -11,6 +11,20 @@ from services.coverage_api.schemas.fields import LAST_END, Day, Instant, Slug, S
 from services.coverage_api.schemas.service import refuse_empty_span
 
 
+class AuditSearchSchema(StrictSchema):
+    """A member's audit trail in `[start, end)`; `cursor` is an answer's `next_cursor`."""
+
+    payer_id = Slug(required=True)
+    member_id = identifier(required=True)
+    start = Instant(allow_none=True)
+    end = Instant(allow_none=True)
+    cursor = Text(CURSOR_LENGTH_MAX, allow_none=True)
+
+    @validates_schema
+    def _span(self, data: dict[str, Any], **_kwargs: Any) -> None:
+        refuse_empty_span(data)
+
+
 class AccumulatorSearchSchema(StrictSchema):
     """How a member's limits stand on a service date, as known now or, with `known_at`, at a moment."""
 

@@ -15,7 +15,7 @@ def migrate_command(*, settings: Settings) -> None:
     # Alembic is only in the images that migrate, and takes time to load.
     from services.operator_cli.migrations import migrate  # noqa: PLC0415
 
-    applied = migrate(settings.database_url)
+    applied = migrate(settings.database_url, audit_days=settings.environment.audit_days)
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:

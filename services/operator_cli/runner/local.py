@@ -146,7 +146,7 @@ class _LocalRun:
 
     def _prepare_database(self, database_url: str) -> None:
         """Newest schema, rule catalog, development clients."""
-        for name in migrate(database_url):
+        for name in migrate(database_url, audit_days=self.settings.environment.audit_days):
             self.console.say(f"applied migration {name}")
         change = load(database_url, datetime.now(UTC))
         if change.created:

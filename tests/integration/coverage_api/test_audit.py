@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -213,3 +214,59 @@ def test_prune_deletes_what_is_older_than_is_kept_and_nothing_else(bare_api: Api
     with installation.database.transaction(()) as tx:
         assert tx.audit.prune() == 1
         tx.commit()
+
+
+def test_trail_of_a_member_shows_calls_and_events_to_the_payers_admin(api: Api) -> None:
+    """Who checked, who sent events, who read, and who asked for the trail; page by page, and by time."""
+    started = datetime.now(UTC)
+    assert api.post("/v1/eligibility-checks", check(), role="portal").status_code == 201
+    assert api.post("/v1/visit-events/batch", {"events": [event(1), event(2)]}).status_code == 200
+    api.post("/v1/eligibility-checks", check(member_id="SOMEBODY-ELSE"))
+    api.installation.drain()
+    api.post("/v1/visits/search", {"payer_id": PAYER, "member_id": MEMBER}, role="portal")
+    wanted = {"payer_id": PAYER, "member_id": MEMBER, "start": started.isoformat()}
+    key = api.installation.key("admin", PAYER)
+    seen = [
+        (line["kind"], line["client"], line["call"], line["event_id"])
+        for line in api.post("/v1/audit/search", wanted, key=key).get_json()["entries"]
+    ]
+    assert seen == [
+        ("call", "portal-all", "checkEligibility", None),
+        ("visit_event", "ehr-all", "visit.recorded", "e1"),
+        ("visit_event", "ehr-all", "visit.recorded", "e2"),
+        ("call", "portal-all", "searchVisits", None),
+    ]
+    again = api.post("/v1/audit/search", wanted, key=key).get_json()["entries"]
+    assert (len(again), again[-1]["call"]) == (len(seen) + 1, "searchAudit")
+    ended = {**wanted, "end": again[1]["at"]}
+    assert len(api.post("/v1/audit/search", ended, key=key).get_json()["entries"]) == 1
+    foreign = {**wanted, "payer_id": "medicare"}
+    assert api.post("/v1/audit/search", foreign, key=key).status_code == 404
+    everything = api.post("/v1/audit/search", foreign, role="admin")
+    assert everything.get_json() == {"entries": [], "next_cursor": None}
+
+
+def test_trail_is_read_page_by_page_and_under_every_id_of_a_person(api: Api) -> None:
+    """A merged member's calls are the person's too; no line comes twice or is left out."""
+    installation = api.installation
+    api.post("/v1/eligibility-checks", check())
+    installation.write(
+        "insert into audit_entry (called_at, client_id, credential, call, request_id, purpose, payer_id,"
+        " member_hash, status, items)"
+        " select '2026-01-01', 'c', 'c', 'checkEligibility', n::text, 'TREAT', %s, %s, 201, 1"
+        " from generate_series(1, 600) n",
+        PAYER,
+        member_hash(HASH_KEY, MemberRef(payer_id=PAYER, member_id="OLD-ID")),
+    )
+    installation.write(
+        "insert into member (payer_id, member_id, merged_into) values (%s, 'OLD-ID', %s)", PAYER, MEMBER
+    )
+    wanted: dict[str, Any] = {"payer_id": PAYER, "member_id": MEMBER}
+    first = api.post("/v1/audit/search", wanted, role="admin").get_json()
+    second = api.post("/v1/audit/search", {**wanted, "cursor": first["next_cursor"]}, role="admin").get_json()
+    lines = [*first["entries"], *second["entries"]]
+    assert [line["request_id"] for line in lines[:600]] == [str(number) for number in range(1, 601)]
+    assert [line["call"] for line in lines[600:]] == ["putEnrollments", "checkEligibility", "searchAudit"]
+    assert second["next_cursor"] is None
+    for broken in ("x", "WzEsMl0", "WyIyMDI2IiwieCIsMV0"):
+        assert api.post("/v1/audit/search", {**wanted, "cursor": broken}, role="admin").status_code == 422

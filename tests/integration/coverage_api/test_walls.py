@@ -51,6 +51,7 @@ CALLS: dict[str, tuple[str, Any, set[str]]] = {
     "putEnrollments": ("/v1/enrollments", enrollments(spans=[]), {"admin"}),
     "listRuleDocuments": ("/v1/rule-documents", None, {"admin"}),
     "putRuleDocument": ("/v1/rule-documents/x/versions/1", {"title": "x"}, {"admin"}),
+    "searchAudit": ("/v1/audit/search", SEARCH, {"admin"}),
     "readStatus": ("/v1/status", None, {"ops"}),
 }
 
