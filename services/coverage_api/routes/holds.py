@@ -10,7 +10,7 @@ from services.coverage_api.errors import MissingHeader
 from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Parameter, Reply, Roles
 from services.coverage_api.routes.parts import REPLAY_HEADER, Json, Parts
 from services.coverage_api.schemas.answers import HoldAnswerSchema
-from services.coverage_api.schemas.fields import is_text
+from services.coverage_api.schemas.fields import is_identifier
 from services.coverage_api.schemas.holds import HoldSchema
 from services.coverage_api.schemas.reading import Reader
 from services.coverage_api.schemas.service import said
@@ -40,8 +40,10 @@ def read_hold(value: object) -> Json:
 def _place(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         key = call.request.headers.get(KEY_HEADER, "")
-        if not is_text(key, KEY_LENGTH_MAX):
-            raise MissingHeader(f"{KEY_HEADER} must be 1 to {KEY_LENGTH_MAX} characters of your choice.")
+        if not is_identifier(key, KEY_LENGTH_MAX):
+            raise MissingHeader(
+                f"{KEY_HEADER} must be 1 to {KEY_LENGTH_MAX} visible characters of your choice."
+            )
         digest = hashlib.sha256(orjson.dumps(call.body, option=orjson.OPT_SORT_KEYS)).digest()
         placed = place_hold(parts.tools, call.audit, key, call.body, digest)
         headers = ((REPLAY_HEADER, "true"),) if placed.replayed else ()

@@ -12,7 +12,7 @@ from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Paramet
 from services.coverage_api.routes.holds import KEY_HEADER, KEY_LENGTH_MAX
 from services.coverage_api.routes.parts import REPLAY_HEADER, Json, Parts
 from services.coverage_api.schemas.administration_answers import OverrideAnswerSchema
-from services.coverage_api.schemas.fields import is_text
+from services.coverage_api.schemas.fields import is_identifier
 from services.coverage_api.schemas.holds import OverrideSchema
 from services.coverage_api.schemas.reading import Reader
 from services.coverage_api.usecases.grant_override import grant_override
@@ -119,8 +119,8 @@ def _request_key(call: Call) -> RequestKey | None:
     key = call.request.headers.get(KEY_HEADER)
     if key is None:
         return None
-    if not is_text(key, KEY_LENGTH_MAX):
-        raise MissingHeader(f"{KEY_HEADER} must be 1 to {KEY_LENGTH_MAX} characters of your choice.")
+    if not is_identifier(key, KEY_LENGTH_MAX):
+        raise MissingHeader(f"{KEY_HEADER} must be 1 to {KEY_LENGTH_MAX} visible characters of your choice.")
     digest = hashlib.sha256(orjson.dumps(call.body, option=orjson.OPT_SORT_KEYS)).digest()
     return RequestKey(idempotency_key=key, payload_digest=digest)
 

@@ -8,14 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-#: Anything but control characters and line separators: an id is the caller's, whatever it looks like.
-_TEXT = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
+#: Anything but control characters and line separators.
+_NO_TEXT = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_TEXT = rf"[^{_NO_TEXT}]"
+#: An id is the caller's, whatever it looks like. But what nobody can see must not make two ids of one: a
+#: member with a stray blank would quietly be another, with counts of its own.
+_UNSEEN = r"\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
+_BLANK = r" \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_IN_ID, _ID_EDGE = rf"[^{_NO_TEXT}{_UNSEEN}]", rf"[^{_NO_TEXT}{_UNSEEN}{_BLANK}]"
 _SLUG = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
-_is_text = re.compile(rf"{_TEXT}+").fullmatch
 _is_slug = re.compile(_SLUG, re.ASCII).fullmatch
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(
@@ -65,6 +71,23 @@ class Text(fields.String):
         error = f"Must be 1 to {length_max} characters without control characters."
         kwargs.setdefault("metadata", {}).update(minLength=1, maxLength=length_max)
         super().__init__(validate=Matches(f"{_TEXT}{{1,{length_max}}}", error), **kwargs)
+
+
+class Identifier(fields.String):
+    """An id of the caller's: 1 to `length_max` characters, every one of them to be seen."""
+
+    def __init__(self, length_max: int, **kwargs: Any) -> None:
+        """Bound the length; marshmallow's own arguments follow."""
+        kwargs.setdefault("metadata", {}).update(minLength=1, maxLength=length_max)
+        super().__init__(validate=_visible(length_max), **kwargs)
+
+
+@cache
+def _visible(length_max: int) -> Matches:
+    return Matches(
+        f"{_ID_EDGE}(?:{_IN_ID}{{0,{length_max - 2}}}{_ID_EDGE})?",
+        f"Must be 1 to {length_max} characters, none of them invisible and no white space at either end.",
+    )
 
 
 class Code(fields.String):
@@ -178,9 +201,9 @@ class Items(fields.List[Any]):
         super().__init__(item, validate=validate.Length(min=least, max=most), **kwargs)
 
 
-def identifier(**kwargs: Any) -> Text:
+def identifier(**kwargs: Any) -> Identifier:
     """An id that a client chose, up to 200 characters."""
-    return Text(200, **kwargs)
+    return Identifier(200, **kwargs)
 
 
 def is_slug(text: str) -> bool:
@@ -188,6 +211,6 @@ def is_slug(text: str) -> bool:
     return _is_slug(text) is not None
 
 
-def is_text(text: str, length_max: int) -> bool:
-    """Whether text is what `Text` accepts."""
-    return len(text) <= length_max and _is_text(text) is not None
+def is_identifier(text: str, length_max: int) -> bool:
+    """Whether text is what `Identifier` accepts."""
+    return _visible(length_max).accepts(text)

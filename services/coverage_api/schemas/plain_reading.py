@@ -15,6 +15,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, missing, validat
 from services.coverage_api.schemas.fields import (
     Code,
     Day,
+    Identifier,
     Items,
     Matches,
     Slug,
@@ -162,6 +163,7 @@ def _raw(field: Any, _accepts: Accepts) -> Take:
 
 _MAKERS: Mapping[type, Maker] = {
     Text: _exactly(str),
+    Identifier: _exactly(str),
     Code: _exactly(str),
     Slug: _exactly(str),
     Word: _exactly(str),

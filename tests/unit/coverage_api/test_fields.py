@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from marshmallow import ValidationError, fields
 
-from services.coverage_api.schemas.fields import Code, Day, Instant, Slug, Text, Truth, Whole, Word
+from services.coverage_api.schemas.fields import (
+    Code,
+    Day,
+    Instant,
+    Slug,
+    Text,
+    Truth,
+    Whole,
+    Word,
+    identifier,
+)
 
 
 def refuses(field: fields.Field[Any], value: object) -> bool:
@@ -107,3 +117,31 @@ def test_instant_becomes_utc() -> None:
 def test_instant_refuses_what_names_no_moment(value: str) -> None:
     """Without an offset it is not known when that was."""
     assert refuses(Instant(), value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "M-1 ",
+        " M-1",
+        "\u00a0M-1",
+        "M-1\u3000",
+        " ",
+        "",
+        "M\u200b-1",
+        "M-1\u00ad",
+        "\ufeffM-1",
+        "M\u202e-1",
+        "x" * 201,
+    ],
+)
+def test_identifier_refuses_what_nobody_would_see(value: str) -> None:
+    """A member with a stray blank would quietly be another member, with counts of its own."""
+    assert refuses(identifier(), value)
+
+
+@pytest.mark.parametrize("value", ["M-1", "M", "de la Cruz 7", "member/7?x=\N{SNOWMAN}", "x" * 200])
+def test_identifier_is_the_callers_whatever_it_looks_like(value: str) -> None:
+    """Blanks inside, slashes and other alphabets are kept as they are."""
+    kept: object = identifier().deserialize(value)
+    assert kept == value
