@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from shared.domain.catalog_records import DocumentRow
+from shared.domain.enrollment import Plan
 from shared.domain.history import Rules
 from shared.domain.hold_records import HoldRow, NewHold, NewOverride
 from shared.domain.inbox import ApplyResult, PendingEvent
+from shared.domain.member_rows import MemberRow
 from shared.domain.records import (
     CounterImage,
     MemberBase,
     MemberChanges,
     MemberRef,
+    PlainMember,
     SavedVisit,
     StoredAccumulator,
     StoredMember,
@@ -75,8 +78,22 @@ class MemberBooks(Protocol):
         """The stored visits among (payer, visit key) pairs."""
         ...
 
-    def open(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
-        """Lock these members in order, making those not heard of yet, and load them whole."""
+    def lock(self, refs: Iterable[MemberRef]) -> Mapping[MemberRef, MemberRow]:
+        """Lock these members in order, making those not heard of yet; each name with the row it leads to."""
+        ...
+
+    def load(self, rows: Mapping[MemberRef, MemberRow]) -> dict[MemberRef, StoredMember]:
+        """Load locked members whole, by the names that led to them."""
+        ...
+
+    def plain(
+        self, asks: Mapping[MemberRef, Sequence[date]]
+    ) -> tuple[dict[MemberRef, PlainMember], Mapping[str, Mapping[str, Plan]]]:
+        """Those of these locked members who can take plain new visits, and their payers' plans, by id.
+
+        Not one with an override, an opening balance, a merge or a request to be folded again, nor one
+        with a visit on one of the dates asked for.
+        """
         ...
 
     def read(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:

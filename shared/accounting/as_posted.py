@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from shared.accounting.book import empty
 from shared.accounting.codec import Json, key_from, posting_to
-from shared.domain.accumulator import Accumulator, AccumulatorKey
+from shared.domain.accumulator import AccumulatorKey
 from shared.domain.history import History, Posting
 from shared.domain.hold import Hold
 from shared.domain.member_rows import LedgerSums, MemberRow
@@ -164,10 +165,3 @@ def _outcome_from(posted: Units) -> Json:
         Posting(key=key, on=on, units=units) for (key, on), units in posted.items()
     )
     return {"postings": [posting_to(posting) for posting in postings]}
-
-
-def empty(key: AccumulatorKey) -> Accumulator:
-    """An accumulator that nothing claims."""
-    return Accumulator(
-        key=key, used=0, held=0, granted=0, opening=0, carried=0, visits=0, allowed=0, days=(), held_days=()
-    )

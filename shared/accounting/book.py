@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from shared.accounting.codec import hold_outcome_to, key_from, visit_outcome_to
+from shared.accounting.receipt_body import Effect
 from shared.domain.accumulator import Accumulator, AccumulatorKey
 from shared.domain.adjudication import Fold
 from shared.domain.history import History, Posting, Rules, VisitOutcome
@@ -42,16 +43,6 @@ class Movement:
     held: int = 0
     visit: VisitKey | None = None
     hold_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """What one change did to one accumulator, as the receipt of its event tells it."""
-
-    key: AccumulatorKey
-    used_before: int
-    used_after: int
-    allowed: int
 
 
 class MemberBook:
@@ -264,7 +255,7 @@ class MemberBook:
     def _post(self, movement: Movement, fresh: Accumulator | None, cause: Cause) -> None:
         """Write one ledger entry and move the running state with it."""
         key = movement.key
-        old = self._accumulators.get(key) or StoredAccumulator(state=_empty(key), version=0, in_use=False)
+        old = self._accumulators.get(key) or StoredAccumulator(state=empty(key), version=0, in_use=False)
         used, held = old.state.used + movement.used, old.state.held + movement.held
         allowed = fresh.allowed if fresh else old.state.allowed
         entry = LedgerEntry(
@@ -292,7 +283,7 @@ class MemberBook:
     def _keep(self, key: AccumulatorKey, fresh: Accumulator | None) -> None:
         """Bring the recorded state of an accumulator to what the fold says."""
         old = self._accumulators.get(key)
-        state = fresh if fresh is not None else _empty(key)
+        state = fresh if fresh is not None else empty(key)
         new = StoredAccumulator(state=state, version=old.version if old else 0, in_use=fresh is not None)
         was = self._stored.accumulators.get(key)
         if old is not None and (old.state.used, old.state.held) != (state.used, state.held):
@@ -316,7 +307,8 @@ def _difference(
     return units
 
 
-def _empty(key: AccumulatorKey) -> Accumulator:
+def empty(key: AccumulatorKey) -> Accumulator:
+    """An accumulator that nothing was counted in."""
     return Accumulator(
         key=key, used=0, held=0, granted=0, opening=0, carried=0, visits=0, allowed=0, days=(), held_days=()
     )
@@ -330,14 +322,14 @@ def chain_hash(before: bytes, entry: LedgerEntry) -> bytes:
         entry.key.plan_id,
         entry.key.limit_id,
         period.basis,
-        period.start.isoformat(),
-        period.end.isoformat(),
+        period.start,
+        period.end,
         period.subject,
         entry.version,
         entry.visit.client_id if entry.visit else None,
         entry.visit.visit_id if entry.visit else None,
         entry.hold_id,
-        entry.service_date.isoformat(),
+        entry.service_date,
         entry.used_delta,
         entry.held_delta,
         entry.used_after,
@@ -345,6 +337,6 @@ def chain_hash(before: bytes, entry: LedgerEntry) -> bytes:
         entry.allowed,
         entry.cause.kind,
         entry.cause.id,
-        entry.recorded_at.isoformat(),
+        entry.recorded_at,
     ]
     return hashlib.sha256(before + orjson.dumps(fields)).digest()

@@ -82,8 +82,7 @@ def _drain(
         if not events and not refolds:
             return DrainReport()
         posting = Posting(tx, rules, now)
-        posting.open_for(events, refolds)
-        tx.inbox.finish([posting.apply(event) for event in events], now)
+        tx.inbox.finish(posting.apply_all(events, refolds), now)
         images = posting.save()
         with around(Step.DRAIN_COMMIT):
             tx.commit()
@@ -122,8 +121,7 @@ def _apply_alone(
         if not tx.inbox.claim_shards([event.shard]) or not tx.inbox.pending_among([event.arrival], now):
             return []
         posting = Posting(tx, rules, now)
-        posting.open_for([event])
-        tx.inbox.finish([posting.apply(event)], now)
+        tx.inbox.finish(posting.apply_all([event]), now)
         images = posting.save()
         with around(Step.SINGLE_COMMIT):
             tx.commit()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from shared.accounting.book import Effect, MemberBook
-from shared.accounting.codec import content_from, key_to, reason_to, shown_period
+from shared.accounting.book import MemberBook
+from shared.accounting.codec import content_from
+from shared.accounting.plain_lane import PlainFolded, PlainLane
+from shared.accounting.receipt_body import Effect, receipt_outcome
 from shared.domain.errors import Conflict
 from shared.domain.evaluation import Reason
-from shared.domain.history import VisitOutcome
+from shared.domain.history import Rules, VisitOutcome
 from shared.domain.inbox import ApplyResult, PendingEvent
+from shared.domain.member_rows import MemberRow
 from shared.domain.qualification import VISIT_NOT_KNOWN, VOIDED
 from shared.domain.records import Cause, CounterImage, MemberRef, SavedVisit, StoredVisit
 from shared.domain.visit import Visit, VisitEvent, VisitKey, fold_events
@@ -56,6 +60,7 @@ class Posting:
         self._visits: dict[VisitName, _Known] = {}
         self._applied: dict[VisitName, list[VisitEvent]] = {}
         self._unattributed: dict[VisitName, SavedVisit] = {}
+        self._plain: list[PlainFolded] = []
 
     def open(self, refs: Iterable[MemberRef]) -> None:
         """Lock and load members. Called once, before anything is applied, so that locks stay in order.
@@ -70,35 +75,92 @@ class Posting:
             raise MemberMerged
 
     def _open(self, refs: Iterable[MemberRef]) -> None:
+        rules, rows = self._lock(refs)
+        self._load(rows, rules)
+
+    def _lock(self, refs: Iterable[MemberRef]) -> tuple[Rules, Mapping[MemberRef, MemberRow]]:
+        """Keep plans and rules as they are, and lock members; each name with the row that it leads to."""
         wanted = sorted(set(refs))
         self._tx.books.lock_payers({ref.payer_id for ref in wanted})
         rules = self._rules_source.current(self._tx)
-        for ref, stored in self._tx.books.open(wanted).items():
+        return rules, self._tx.books.lock(wanted)
+
+    def _load(self, rows: Mapping[MemberRef, MemberRow], rules: Rules) -> None:
+        """Open the books of locked members."""
+        for ref, stored in self._tx.books.load(rows).items():
             self._names[ref] = stored.ref
             if stored.ref not in self._books:
                 self._books[stored.ref] = MemberBook(stored, rules, self._now)
         for ref, reason in self._tx.books.requested_refolds({*self._names, *self._books}).items():
             self.refold(ref, reason)
 
+    def apply_all(self, events: Sequence[PendingEvent], also: Iterable[MemberRef] = ()) -> list[ApplyResult]:
+        """Lock and load every member that these events belong to, and apply them, in arrival order.
+
+        In the place of a member that was merged into another comes that other. `also` are loaded too.
+        A member of whom there are only plain visits is counted without loading the history.
+        """
+        members = self._members_of(events)
+        plain = _plain_members(events, members, self._visits.keys(), also)
+        refs = {ref for named in members for ref in named}.union(also)
+        if not refs:
+            return [self.apply(event) for event in events]
+        rules, rows = self._lock(refs)
+        results = self._apply_plain(plain, rows, rules) if plain else {}
+        taken = {ref for ref, folded in plain.items() if folded[0].arrival in results}
+        self._load({ref: row for ref, row in rows.items() if ref not in taken}, rules)
+        for event in events:
+            if event.arrival not in results:
+                results[event.arrival] = self.apply(event)
+        return [results[event.arrival] for event in events]
+
+    def _apply_plain(
+        self,
+        plain: Mapping[MemberRef, Sequence[PendingEvent]],
+        rows: Mapping[MemberRef, MemberRow],
+        rules: Rules,
+    ) -> dict[int, ApplyResult]:
+        """Count the plain visits of those members where nothing else is to be looked at."""
+        asks = {
+            ref: [date.fromisoformat(event.content["service_date"]) for event in of_member if event.content]
+            for ref, of_member in plain.items()
+            if rows[ref].ref == ref and rows[ref].last_arrival < of_member[0].arrival
+        }
+        members, plans = self._tx.books.plain(asks)
+        lane = PlainLane(rules, plans, self._now)
+        results = {}
+        for ref, member in members.items():
+            folded = lane.fold(rows[ref], member, plain[ref])
+            if folded is not None:
+                self._plain.append(folded)
+                results.update({result.arrival: result for result in folded.results})
+        return results
+
     def open_for(self, events: Sequence[PendingEvent], also: Iterable[MemberRef] = ()) -> None:
         """Lock and load every member that these events, or the visits they speak of, belong to.
 
         In the place of a member that was merged into another comes that other.
         """
-        names = dict.fromkeys((event.payer_id, event.key) for event in events)
-        found = self._tx.books.find_visits(names)
-        refs = dict.fromkeys(also)
+        self._open({ref for named in self._members_of(events) for ref in named}.union(also))
+
+    def _members_of(self, events: Sequence[PendingEvent]) -> list[set[MemberRef]]:
+        """The members that each event, or the visit that it speaks of, belongs to."""
+        found = self._tx.books.find_visits(dict.fromkeys((event.payer_id, event.key) for event in events))
         for name, stored in found.items():
             self._remember(name, stored)
-            if stored.visit.member_id is not None:
-                refs[MemberRef(payer_id=name[0], member_id=stored.visit.member_id)] = None
+        members = []
         for event in events:
+            named = set()
             if event.content is not None:
-                refs[MemberRef(payer_id=event.payer_id, member_id=event.content["member_id"])] = None
+                named.add(MemberRef(payer_id=event.payer_id, member_id=event.content["member_id"]))
             stored_visit = found.get((event.payer_id, event.key))
-            if stored_visit is not None and event.arrival < stored_visit.last_event:
-                refs.update(dict.fromkeys(self._ever_named(event)))
-        self._open(refs)
+            if stored_visit is not None:
+                if stored_visit.visit.member_id is not None:
+                    named.add(MemberRef(payer_id=event.payer_id, member_id=stored_visit.visit.member_id))
+                if event.arrival < stored_visit.last_event:
+                    named.update(self._ever_named(event))
+            members.append(named)
+        return members
 
     def _ever_named(self, late: PendingEvent) -> list[MemberRef]:
         """The members that events of a visit name, to any of whom one that is applied late may bring it."""
@@ -177,16 +239,40 @@ class Posting:
     def save(self) -> list[CounterImage]:
         """Write all changes; the counters of the members that changed, to be shown after the commit."""
         changed = [(book, changes) for book in self._books.values() if (changes := book.changes())]
-        self._tx.books.save([changes for _, changes in changed])
+        plain = [folded.changes for folded in self._plain]
+        self._tx.books.save([*plain, *(changes for _, changes in changed)])
         for (payer_id, _), saved in self._unattributed.items():
             self._tx.books.save_unattributed(payer_id, [saved])
         self._tx.books.refolded(self._refolded)
-        return [book.image() for book, _ in changed]
+        return [*(folded.image for folded in self._plain), *(book.image() for book, _ in changed)]
 
     def _remember(self, name: VisitName, stored: StoredVisit) -> None:
         self._visits[name] = _Known(
             visit=stored.visit, last_event=stored.last_event, revision=stored.revision
         )
+
+
+def _plain_members(
+    events: Sequence[PendingEvent],
+    members: Sequence[set[MemberRef]],
+    known: Collection[VisitName],
+    also: Iterable[MemberRef],
+) -> dict[MemberRef, list[PendingEvent]]:
+    """The members of whom these events say only that new visits were recorded, with those, as they came.
+
+    An event of a visit that is known, or of which the batch has another event, may move anything.
+    """
+    of_visit = Counter((event.payer_id, event.key) for event in events)
+    plain: dict[MemberRef, list[PendingEvent]] = {}
+    others = set(also)
+    for event, named in zip(events, members, strict=True):
+        name = (event.payer_id, event.key)
+        if event.type == "visit.recorded" and of_visit[name] == 1 and name not in known:
+            for ref in named:
+                plain.setdefault(ref, []).append(event)
+        else:
+            others |= named
+    return {ref: of_member for ref, of_member in plain.items() if ref not in others}
 
 
 def _event_from(pending: PendingEvent) -> VisitEvent:
@@ -205,21 +291,5 @@ def _event_from(pending: PendingEvent) -> VisitEvent:
 def _result(
     event: VisitEvent, status: Any, outcome: VisitOutcome, effects: tuple[Effect, ...]
 ) -> ApplyResult:
-    """The receipt's status and outcome, in the contract's shape."""
-    shown: Mapping[str, Any] = {
-        "disposition": outcome.disposition,
-        "reasons": [reason_to(reason) for reason in outcome.reasons],
-        "accumulators": [
-            {
-                "limit_id": effect.key.limit_id,
-                "plan_id": effect.key.plan_id,
-                "period": shown_period(effect.key.period),
-                "used_before": effect.used_before,
-                "used_after": effect.used_after,
-                "allowed": effect.allowed,
-            }
-            for effect in effects
-        ],
-        "binding": key_to(outcome.binding) if outcome.binding else None,
-    }
-    return ApplyResult(arrival=event.arrival, status=status, outcome=shown)
+    """The receipt's status and outcome."""
+    return ApplyResult(arrival=event.arrival, status=status, outcome=receipt_outcome(outcome, effects))

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.accounting.as_posted import FoldedVisit, MemberRowSet, as_posted, empty
-from shared.accounting.book import MemberBook
+from shared.accounting.as_posted import FoldedVisit, MemberRowSet, as_posted
+from shared.accounting.book import MemberBook, empty
 from shared.accounting.codec import hold_outcome_to, visit_outcome_to
 from shared.accounting.drain import DRAIN_SECONDS, EVERY_PAYER
 from shared.accounting.operator_ports import OperatorDatabase, OperatorTransaction, VisitName

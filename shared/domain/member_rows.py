@@ -13,13 +13,17 @@ from shared.domain.visit import VisitKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRow:
-    """A locked member's row; `merged_into` is the id of the member it was merged into, if it was."""
+    """A locked member's row; `merged_into` is the id of the member it was merged into, if it was.
+
+    `last_arrival` is not before the arrival of any of the member's own visits.
+    """
 
     ref: MemberRef
     version: int
     ledger_entries: int
     ledger_head: bytes
     merged_into: str | None = None
+    last_arrival: int = 0
 
     @property
     def home(self) -> MemberRef:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey
+from shared.domain.enrollment import EnrollmentSpan
 from shared.domain.history import History, Posting, VisitOutcome
 from shared.domain.hold import HoldState
 from shared.domain.visit import EVENT_TYPES, Disposition, Visit, VisitKey
@@ -65,6 +66,14 @@ class StoredMember:
     accumulators: Mapping[AccumulatorKey, StoredAccumulator] = field(default_factory=dict)
     visits: Mapping[VisitKey, StoredVisit] = field(default_factory=dict)
     holds: Mapping[str, StoredHold] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainMember:
+    """A locked member as far as plain new visits need it: enrollment and counts, no history."""
+
+    spans: tuple[EnrollmentSpan, ...]
+    accumulators: Mapping[AccumulatorKey, StoredAccumulator]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

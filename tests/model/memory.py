@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, cast
 
 from shared.accounting.codec import content_from, visit_outcome_to
 from shared.accounting.posting import Posting
+from shared.domain.enrollment import Plan
 from shared.domain.history import History, Rules
 from shared.domain.inbox import ApplyResult, PendingEvent
+from shared.domain.member_rows import MemberRow
 from shared.domain.records import (
     LedgerEntry,
     MemberChanges,
     MemberRef,
+    PlainMember,
     SavedVisit,
     StoredAccumulator,
     StoredMember,
@@ -33,9 +36,15 @@ VisitName = tuple[str, VisitKey]
 class MemoryStore:
     """Members' books and applied events of one world; nothing is kept but what is saved."""
 
-    def __init__(self, world: Row, rules: Rules) -> None:
-        """Store every member of a world, with holds and balances but without visits."""
+    def __init__(self, world: Row, rules: Rules, *, lane: bool = True) -> None:
+        """Store every member of a world, with holds and balances but without visits.
+
+        Without the `lane`, plain visits have their members' books opened like all others.
+        """
         self._rules = rules
+        self._lane = lane
+        #: How many times a member was loaded whole.
+        self.loaded = 0
         self._ended: dict[VisitName, list[VisitEvent]] = {}
         self._visits: dict[VisitName, StoredVisit] = {}
         self._unfinished: dict[int, VisitEvent] = {}
@@ -74,8 +83,11 @@ class MemoryStore:
         """Apply a batch of events as one transaction does; what became of each."""
         self._unfinished = {event.arrival: _event_from(event) for event in batch}
         posting = Posting(self._tx, FixedRules(self._rules), NOW)
-        posting.open_for(batch)
-        results = [posting.apply(event) for event in batch]
+        if self._lane:
+            results = posting.apply_all(batch)
+        else:
+            posting.open_for(batch)
+            results = [posting.apply(event) for event in batch]
         self.finish(results, NOW)
         posting.save()
         return results
@@ -110,9 +122,38 @@ class MemoryStore:
     def refolded(self, refs: Iterable[MemberRef]) -> None:
         """Nothing was asked for."""
 
-    def open(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
+    def lock(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRow]:
+        """The members' rows; none of them was merged."""
+        return {ref: self._row(ref) for ref in refs}
+
+    def load(self, rows: Mapping[MemberRef, MemberRow]) -> dict[MemberRef, StoredMember]:
         """Members as stored, with the visits that are theirs now."""
-        return {ref: self.member(ref) for ref in refs}
+        self.loaded += len(rows)
+        return {ref: self.member(ref) for ref in rows}
+
+    def plain(
+        self, asks: Mapping[MemberRef, Sequence[date]]
+    ) -> tuple[dict[MemberRef, PlainMember], dict[str, Mapping[str, Plan]]]:
+        """Those without an override or opening balance, and without a visit on these dates."""
+        members, plans = {}, {}
+        for ref, dates in asks.items():
+            stored = self.member(ref)
+            history = stored.history
+            plans[ref.payer_id] = history.plans
+            busy = {visit.content.service.service_date for visit in history.visits if visit.content}
+            if not (history.overrides or history.opening_balances or busy & set(dates)):
+                members[ref] = PlainMember(spans=history.spans, accumulators=stored.accumulators)
+        return members, plans
+
+    def _row(self, ref: MemberRef) -> MemberRow:
+        stored = self.member(ref)
+        return MemberRow(
+            ref=ref,
+            version=stored.version,
+            ledger_entries=stored.ledger_entries,
+            ledger_head=stored.ledger_head,
+            last_arrival=max((visit.arrival or 0 for visit in stored.history.visits), default=0),
+        )
 
     def member(self, ref: MemberRef) -> StoredMember:
         """One member as stored."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -19,14 +20,17 @@ from shared.adapters.postgres.member_rows import (
     member_arrays,
     merged_into,
     read_members,
+    special_members,
 )
 from shared.adapters.postgres.member_saving import save_members, save_visits
+from shared.domain.enrollment import Plan
 from shared.domain.history import History
 from shared.domain.member_rows import MemberRow
 from shared.domain.records import (
     MemberBase,
     MemberChanges,
     MemberRef,
+    PlainMember,
     SavedVisit,
     StoredAccumulator,
     StoredMember,
@@ -87,10 +91,10 @@ class PostgresMemberBooks:
         found = (visit_rows.visit_from(row) for row in rows)
         return {(payer, visit.visit.key): visit for payer, _, visit in found}
 
-    def open(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
-        """Lock these members in order, making those not heard of yet, and load them whole.
+    def lock(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRow]:
+        """Lock these members in order, making those not heard of yet; each name with the row it leads to.
 
-        Answers by the refs that were asked for: for a member that was merged into another, that other.
+        For a member that was merged into another that is the row of that other.
         """
         ordered = sorted(set(refs))
         if not ordered:
@@ -103,9 +107,36 @@ class PostgresMemberBooks:
             if any(row.merged_into is not None for row in rows.values()):
                 # A merge was committed while we waited for its lock: it leads further.
                 names = self.current_names(ordered)
-        wanted = {names.get(ref, ref) for ref in ordered}
-        loaded = self._load([row for ref, row in rows.items() if ref in wanted])
-        return {ref: loaded[names.get(ref, ref)] for ref in ordered}
+        return {ref: rows[names.get(ref, ref)] for ref in ordered}
+
+    def load(self, rows: Mapping[MemberRef, MemberRow]) -> dict[MemberRef, StoredMember]:
+        """Load locked members whole, by the names that led to them."""
+        homes = {row.ref: row for row in rows.values()}
+        loaded = self._load(list(homes.values())) if homes else {}
+        return {ref: loaded[row.ref] for ref, row in rows.items()}
+
+    def plain(
+        self, asks: Mapping[MemberRef, Sequence[date]]
+    ) -> tuple[dict[MemberRef, PlainMember], dict[str, dict[str, Plan]]]:
+        """Those of these locked members who can take plain new visits, and their payers' plans, by id.
+
+        Not one with an override, an opening balance, a merge or a request to be folded again, nor one
+        with a visit on one of the dates asked for.
+        """
+        if not asks:
+            return {}, {}
+        special = special_members(self._connection, asks)
+        refs = [ref for ref in asks if ref not in special]
+        parts = HistoryReader(self._connection, Family(members=refs))
+        spans, accumulators = parts.spans(), parts.accumulators()
+        members = {
+            ref: PlainMember(
+                spans=tuple(spans[ref]),
+                accumulators={stored.state.key: stored for stored in accumulators[ref]},
+            )
+            for ref in refs
+        }
+        return members, parts.plans()
 
     def read(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
         """Load members whole without locking them; those never heard of are absent.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -14,7 +15,30 @@ from shared.domain.records import MemberRef
 OF_MEMBERS = """join unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
     on {0}.payer_id = m.payer_id and {0}.member_id = m.member_id"""
 
-_COLUMNS = "k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head, k.merged_into"
+_COLUMNS = """k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_head, k.merged_into,
+    k.last_arrival"""
+
+
+# Each part is a join that an index serves: one condition of them all would be tried row by row.
+_SPECIAL = """
+with asked as materialized (
+    select * from unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
+)
+select a.payer_id, a.member_id from asked a join override_grant o using (payer_id, member_id)
+ union all
+select a.payer_id, a.member_id from asked a join opening_balance b using (payer_id, member_id)
+ union all
+select a.payer_id, a.member_id from asked a join refold_request r using (payer_id, member_id)
+ union all
+select a.payer_id, a.member_id from asked a
+  join member k on k.payer_id = a.payer_id and k.merged_into = a.member_id
+ where k.merged_into is not null
+ union all
+select v.payer_id, v.member_id
+  from unnest(%(day_payers)b::text[], %(day_members)b::text[], %(days)b::date[])
+       as d (payer_id, member_id, service_date)
+  join visit v using (payer_id, member_id, service_date)
+"""
 
 
 def member_arrays(refs: Iterable[MemberRef]) -> dict[str, list[str]]:
@@ -92,6 +116,27 @@ def merged_into(connection: psycopg.Connection[Any], refs: Iterable[MemberRef]) 
     return _merges(rows)
 
 
+def special_members(
+    connection: psycopg.Connection[Any], asks: Mapping[MemberRef, Sequence[date]]
+) -> set[MemberRef]:
+    """Those of these members of whom more than enrollment and counts is to be looked at.
+
+    They have an override, an opening balance, a merged member or a request to be folded again, or a
+    visit on one of the dates asked for.
+    """
+    days = [(ref, day) for ref, dates in asks.items() for day in dates]
+    rows = connection.execute(
+        _SPECIAL,
+        {
+            **member_arrays(asks),
+            "day_payers": [ref.payer_id for ref, _ in days],
+            "day_members": [ref.member_id for ref, _ in days],
+            "days": [day for _, day in days],
+        },
+    )
+    return {MemberRef(payer_id=payer, member_id=member) for payer, member in rows}
+
+
 def _by_ref(rows: Iterable[tuple[Any, ...]]) -> dict[MemberRef, MemberRow]:
     found = (
         MemberRow(
@@ -100,8 +145,9 @@ def _by_ref(rows: Iterable[tuple[Any, ...]]) -> dict[MemberRef, MemberRow]:
             ledger_entries=entries,
             ledger_head=bytes(head),
             merged_into=into,
+            last_arrival=last,
         )
-        for payer, member, version, entries, head, into in rows
+        for payer, member, version, entries, head, into, last in rows
     )
     return {row.ref: row for row in found}
 

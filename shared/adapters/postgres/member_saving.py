@@ -74,16 +74,20 @@ def _raise_versions(connection: psycopg.Connection[Any], changes: Sequence[Membe
     connection.execute(
         """
         update member k
-           set version = c.version, ledger_entries = c.entries, ledger_head = c.head
+           set version = c.version, ledger_entries = c.entries, ledger_head = c.head,
+               last_arrival = greatest(k.last_arrival, c.last_arrival)
           from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[],
-                      %(entries)b::bigint[],
-                      %(heads)b::bytea[]) as c (payer_id, member_id, version, entries, head)
+                      %(entries)b::bigint[], %(heads)b::bytea[], %(arrivals)b::bigint[])
+               as c (payer_id, member_id, version, entries, head, last_arrival)
          where (k.payer_id, k.member_id) = (c.payer_id, c.member_id)
         """,
         {
             **given,
             "entries": [change.ledger_entries for change in changes],
             "heads": [change.ledger_head for change in changes],
+            "arrivals": [
+                max((saved.visit.arrival or 0 for saved in change.visits), default=0) for change in changes
+            ],
         },
     )
     connection.execute(

@@ -1,0 +1,143 @@
+"""Plain visits counted without a look at the history: the same, to the byte, as by folding it."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.model.bridge import Row
+from tests.model.memory import MemoryStore, pending_of
+from tests.model.running import searching
+from tests.model.worlds import worlds
+from tests.rules import SimpleRules, limit_row, plain_rules
+
+DAY = date(2026, 3, 4)
+
+
+@st.composite
+def _deliveries(draw: st.DrawFn) -> tuple[Row, list[list[Row]]]:
+    """A world with its events in batches, mostly as they arrived; most members have nothing special."""
+    world = draw(worlds())
+    if draw(st.integers(0, 3)):
+        world["overrides"], world["holds"] = [], draw(st.sampled_from([[], world["holds"]]))
+        for member in world["members"].values():
+            member["openings"] = []
+        for row in world["rules"]["limits"]:
+            row.pop("ordering", None)
+        world["rules"]["ordering"] = "received"
+        for event in world["events"]:
+            if event["content"] and draw(st.booleans()):
+                event["content"]["hold"] = None
+    order = draw(st.sampled_from([world["events"], draw(st.permutations(world["events"]))]))
+    batches: list[list[Row]] = []
+    left = list(order)
+    while left:
+        size = draw(st.integers(1, 4))
+        batches.append(left[:size])
+        left = left[size:]
+    return world, batches
+
+
+@searching(120)
+@given(_deliveries())
+def test_lane_and_books_come_to_the_same(delivery: tuple[Row, list[list[Row]]]) -> None:
+    """Receipts, accumulators with versions, visits, holds, and the ledger with its hashes are equal (I4)."""
+    world, batches = delivery
+    rules = SimpleRules(world["rules"])
+    quick, slow = MemoryStore(world, rules), MemoryStore(world, rules, lane=False)
+    for batch in batches:
+        events = [pending_of(event) for event in batch]
+        assert quick.apply(events) == slow.apply(events)
+        assert {ref: quick.member(ref) for ref in quick.members} == {
+            ref: slow.member(ref) for ref in slow.members
+        }
+    assert quick.ledgers == slow.ledgers
+
+
+def _recorded(number: int, on: date, **content: Any) -> Row:
+    said = {
+        "member": "SAMPLE-1",
+        "date": on,
+        "lines": [{"code": "20560", "quantity": 1, "modifiers": [], "diagnoses": []}],
+        "npi": "1234567893",
+        "state": "WI",
+        "network": None,
+        "authorization": None,
+        "injury": None,
+        "self_pay": False,
+        "status": "completed",
+        "hold": None,
+    }
+    return {
+        "client": "c",
+        "visit_id": f"v{number}",
+        "type": "visit.recorded",
+        "arrival": number,
+        "received_on": on,
+        "content": {**said, **content},
+    }
+
+
+def _world(*limits: Row) -> Row:
+    plan = {
+        "funding": "fully_insured",
+        "market": "group",
+        "region": None,
+        "plan_year_start": "01-01",
+        "contract_start": None,
+        "carry_over": "none",
+    }
+    member = {"spans": [{"plan": "plan-a", "start": date(2020, 1, 1), "end": None}], "openings": []}
+    return {
+        "plans": {"plan-a": plan},
+        "members": {"SAMPLE-1": member},
+        "rules": plain_rules(*limits),
+        "events": [],
+        "holds": [],
+        "overrides": [],
+        "decisions": {},
+    }
+
+
+def _store(*limits: Row) -> MemoryStore:
+    world = _world(*limits)
+    store = MemoryStore(world, SimpleRules(world["rules"]))
+    store.loaded = 0
+    return store
+
+
+def _apply(store: MemoryStore, *events: Row) -> list[str]:
+    return [result.outcome["disposition"] for result in store.apply([pending_of(event) for event in events])]
+
+
+def test_plain_visits_are_counted_up_to_the_limit_without_loading_the_member() -> None:
+    """The third of two allowed is over the limit, in one batch or the next, and no history was read."""
+    store = _store(limit_row(allowed=2))
+    days = [DAY + timedelta(days=number) for number in range(4)]
+    first = _apply(store, *(_recorded(number + 1, days[number]) for number in range(3)))
+    assert [*first, *_apply(store, _recorded(4, days[3]))] == [
+        "counted",
+        "counted",
+        "over_limit",
+        "over_limit",
+    ]
+    assert store.loaded == 0
+
+
+def test_a_visit_that_is_not_plain_has_its_member_loaded() -> None:
+    """A second visit of a date, a late arrival, a hold and an order by date are not the lane's."""
+    for events in (
+        [_recorded(1, DAY), _recorded(2, DAY)],
+        [_recorded(5, DAY), _recorded(4, DAY + timedelta(days=1))],
+        [_recorded(1, DAY, hold="h1")],
+    ):
+        store = _store()
+        for event in events:
+            _apply(store, event)
+        assert store.loaded == 1
+    by_date = _store({**limit_row(), "ordering": "service_date"})
+    _apply(by_date, _recorded(1, DAY))
+    assert by_date.loaded == 1
