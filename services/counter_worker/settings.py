@@ -8,8 +8,8 @@ from environs import Env, EnvError
 
 from shared.adapters.environment import Environment, SettingsError, load_environment
 
-#: A drain, a sweep's guard and the standby each hold a connection, and one is to spare.
-CONNECTIONS_MAX = 6
+#: Two drains, a sweep's guard and the standby each hold a connection, and some are to spare.
+CONNECTIONS_MAX = 8
 BATCH_MAX = 1_000
 
 

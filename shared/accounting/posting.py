@@ -18,7 +18,7 @@ from shared.domain.history import Rules, VisitOutcome
 from shared.domain.inbox import ApplyResult, PendingEvent
 from shared.domain.member_rows import MemberRow
 from shared.domain.qualification import VISIT_NOT_KNOWN, VOIDED
-from shared.domain.records import Cause, CounterImage, MemberRef, SavedVisit, StoredVisit
+from shared.domain.records import Cause, CounterImage, MemberRef, SavedVisit, StoredVisit, in_order
 from shared.domain.visit import Visit, VisitEvent, VisitKey, fold_events
 from shared.ports import RulesSource, Transaction
 
@@ -80,7 +80,7 @@ class Posting:
 
     def _lock(self, refs: Iterable[MemberRef]) -> tuple[Rules, Mapping[MemberRef, MemberRow]]:
         """Keep plans and rules as they are, and lock members; each name with the row that it leads to."""
-        wanted = sorted(set(refs))
+        wanted = in_order(refs)
         self._tx.books.lock_payers({ref.payer_id for ref in wanted})
         rules = self._rules_source.current(self._tx)
         return rules, self._tx.books.lock(wanted)

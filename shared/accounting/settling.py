@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from shared.accounting.posting import Posting
-from shared.domain.records import MemberRef
+from shared.domain.records import MemberRef, in_order
 from shared.ports import RulesSource, Transaction
 
 
@@ -16,7 +16,7 @@ def open_settled(tx: Transaction, rules: RulesSource, now: datetime, refs: Itera
     Waits for whoever is draining their shards. Events that failed before are left to the drain.
     Raises StoreUnavailable when the wait is longer than the transaction may last.
     """
-    wanted = sorted(set(refs))
+    wanted = in_order(refs)
     shards = tx.inbox.shards_waiting(wanted)
     tx.inbox.wait_for_shards(shards)
     events = tx.inbox.pending_of(wanted, shards, now) if shards else []

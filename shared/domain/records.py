@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey
@@ -13,6 +14,8 @@ from shared.domain.history import History, Posting, VisitOutcome
 from shared.domain.hold import HoldState
 from shared.domain.visit import EVENT_TYPES, Disposition, Visit, VisitKey
 
+_NAMES = attrgetter("payer_id", "member_id")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class MemberRef:
@@ -20,6 +23,11 @@ class MemberRef:
 
     payer_id: str
     member_id: str
+
+
+def in_order(refs: Iterable[MemberRef]) -> list[MemberRef]:
+    """Each of these members once, in the order in which members are locked."""
+    return sorted(set(refs), key=_NAMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import orjson
 import psycopg
 
 from shared.accounting.codec import content_from
+from shared.adapters.postgres.arrays import Bigints, Texts
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED
 from shared.adapters.postgres.member_rows import member_arrays
@@ -221,9 +222,9 @@ class PostgresInbox:
             """,
             {
                 "now": now,
-                "arrivals": [r.arrival for r in results],
-                "statuses": [r.status for r in results],
-                "outcomes": [orjson.dumps(r.outcome).decode() for r in results],
+                "arrivals": Bigints([r.arrival for r in results]),
+                "statuses": Texts([r.status for r in results]),
+                "outcomes": Texts([orjson.dumps(r.outcome).decode() for r in results]),
             },
         )
 

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from shared.adapters.postgres.arrays import ARRAYS, Texts
 from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse
 from shared.domain.benefit_period import BenefitPeriod
 from shared.domain.records import LedgerEntry, MemberRef, StoredAccumulator
@@ -53,10 +54,11 @@ class RowSet(Generic[T]):
     def values(self, rows: Sequence[tuple[MemberRef, T]]) -> dict[str, list[Any]]:
         """The arrays for `insert` or `upsert`."""
         arrays: dict[str, list[Any]] = {
-            column.name: [column.value(row) for _, row in rows] for column in self._columns
+            column.name: ARRAYS[column.sent_as]([column.value(row) for _, row in rows])
+            for column in self._columns
         }
-        arrays["payers"] = [ref.payer_id for ref, _ in rows]
-        arrays["members"] = [ref.member_id for ref, _ in rows]
+        arrays["payers"] = Texts([ref.payer_id for ref, _ in rows])
+        arrays["members"] = Texts([ref.member_id for ref, _ in rows])
         return arrays
 
 

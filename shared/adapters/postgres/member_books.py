@@ -35,6 +35,7 @@ from shared.domain.records import (
     StoredAccumulator,
     StoredMember,
     StoredVisit,
+    in_order,
 )
 from shared.domain.visit import VisitKey
 
@@ -96,7 +97,7 @@ class PostgresMemberBooks:
 
         For a member that was merged into another that is the row of that other.
         """
-        ordered = sorted(set(refs))
+        ordered = in_order(refs)
         if not ordered:
             return {}
         make_members(self._connection, ordered)
@@ -143,7 +144,7 @@ class PostgresMemberBooks:
 
         Answers by the refs that were asked for: for a member that was merged into another, that other.
         """
-        ordered = sorted(set(refs))
+        ordered = in_order(refs)
         names = self.current_names(ordered)
         rows = read_members(self._connection, {names.get(ref, ref) for ref in ordered})
         loaded = self._load(list(rows.values()))
@@ -158,7 +159,7 @@ class PostgresMemberBooks:
 
         Answers by the refs that were asked for: for a member that was merged into another, that other.
         """
-        rows = self._connection.execute(_BASES, member_arrays(sorted(set(refs)))).fetchall()
+        rows = self._connection.execute(_BASES, member_arrays(in_order(refs))).fetchall()
         merged = {
             MemberRef(payer_id=row[0], member_id=row[1]): MemberRef(payer_id=row[0], member_id=row[3])
             for row in rows
@@ -207,7 +208,7 @@ class PostgresMemberBooks:
 
     def accumulators(self, refs: Iterable[MemberRef]) -> dict[MemberRef, list[StoredAccumulator]]:
         """The stored accumulators of members, by member."""
-        wanted = sorted(set(refs))
+        wanted = in_order(refs)
         return HistoryReader(self._connection, Family(members=wanted)).accumulators() if wanted else {}
 
     def _load(self, rows: Sequence[MemberRow]) -> dict[MemberRef, StoredMember]:

@@ -11,6 +11,7 @@ import psycopg
 
 from shared.accounting.codec import service_from
 from shared.adapters.postgres import visit_rows
+from shared.adapters.postgres.arrays import Texts
 from shared.adapters.postgres.grant_rows import (
     OPENING_BALANCE_COLUMNS,
     OPENING_BALANCE_ORDER,
@@ -38,7 +39,7 @@ class Family:
     members: Sequence[MemberRef]
     homes: Mapping[MemberRef, MemberRef] = field(default_factory=dict)
 
-    def arrays(self) -> dict[str, list[str]]:
+    def arrays(self) -> dict[str, Texts]:
         """The parameters that `OF_MEMBERS` takes for the rows of all of them."""
         return member_arrays([*self.members, *self.homes])
 

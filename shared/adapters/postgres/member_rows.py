@@ -8,8 +8,9 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.arrays import Dates, Texts
 from shared.domain.member_rows import MemberRow
-from shared.domain.records import MemberRef
+from shared.domain.records import MemberRef, in_order
 
 #: Keeps, of the table with the alias that it is formatted with, the rows of the members in `member_arrays`.
 OF_MEMBERS = """join unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
@@ -41,10 +42,13 @@ select v.payer_id, v.member_id
 """
 
 
-def member_arrays(refs: Iterable[MemberRef]) -> dict[str, list[str]]:
+def member_arrays(refs: Iterable[MemberRef]) -> dict[str, Texts]:
     """Members as the arrays `payers` and `members`, in the order given."""
     wanted = list(refs)
-    return {"payers": [ref.payer_id for ref in wanted], "members": [ref.member_id for ref in wanted]}
+    return {
+        "payers": Texts([ref.payer_id for ref in wanted]),
+        "members": Texts([ref.member_id for ref in wanted]),
+    }
 
 
 def make_members(connection: psycopg.Connection[Any], refs: Iterable[MemberRef]) -> None:
@@ -60,7 +64,7 @@ def make_members(connection: psycopg.Connection[Any], refs: Iterable[MemberRef])
          order by m.place
         on conflict do nothing
         """,
-        member_arrays(sorted(set(refs))),
+        member_arrays(in_order(refs)),
     )
 
 
@@ -75,7 +79,7 @@ def lock_members(
          order by k.payer_id, k.member_id
            for no key update of k
         """,
-        member_arrays(sorted(set(refs))),
+        member_arrays(in_order(refs)),
     )
     return _by_ref(rows)
 
@@ -85,7 +89,7 @@ def read_members(
 ) -> dict[MemberRef, MemberRow]:
     """Exactly these members' rows, not locked; those never heard of are absent."""
     rows = connection.execute(
-        f"""select {_COLUMNS} from member k {OF_MEMBERS.format("k")}""", member_arrays(sorted(set(refs)))
+        f"""select {_COLUMNS} from member k {OF_MEMBERS.format("k")}""", member_arrays(in_order(refs))
     )
     return _by_ref(rows)
 
@@ -129,9 +133,9 @@ def special_members(
         _SPECIAL,
         {
             **member_arrays(asks),
-            "day_payers": [ref.payer_id for ref, _ in days],
-            "day_members": [ref.member_id for ref, _ in days],
-            "days": [day for _, day in days],
+            "day_payers": Texts([ref.payer_id for ref, _ in days]),
+            "day_members": Texts([ref.member_id for ref, _ in days]),
+            "days": Dates([day for _, day in days]),
         },
     )
     return {MemberRef(payer_id=payer, member_id=member) for payer, member in rows}

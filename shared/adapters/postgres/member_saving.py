@@ -9,6 +9,7 @@ import orjson
 import psycopg
 
 from shared.adapters.postgres import visit_changes, visit_rows
+from shared.adapters.postgres.arrays import Bigints, Blobs
 from shared.adapters.postgres.ledger_rows import accumulator_columns, ledger_columns
 from shared.adapters.postgres.member_rows import member_arrays
 from shared.domain.errors import ConcurrentChange
@@ -69,7 +70,7 @@ def _save_holds(connection: psycopg.Connection[Any], changes: Sequence[MemberCha
 def _raise_versions(connection: psycopg.Connection[Any], changes: Sequence[MemberChanges]) -> None:
     given = {
         **member_arrays(change.ref for change in changes),
-        "versions": [change.version for change in changes],
+        "versions": Bigints([change.version for change in changes]),
     }
     connection.execute(
         """
@@ -83,11 +84,11 @@ def _raise_versions(connection: psycopg.Connection[Any], changes: Sequence[Membe
         """,
         {
             **given,
-            "entries": [change.ledger_entries for change in changes],
-            "heads": [change.ledger_head for change in changes],
-            "arrivals": [
-                max((saved.visit.arrival or 0 for saved in change.visits), default=0) for change in changes
-            ],
+            "entries": Bigints([change.ledger_entries for change in changes]),
+            "heads": Blobs([change.ledger_head for change in changes]),
+            "arrivals": Bigints(
+                [max((saved.visit.arrival or 0 for saved in change.visits), default=0) for change in changes]
+            ),
         },
     )
     connection.execute(

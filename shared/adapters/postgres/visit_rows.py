@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from shared.accounting.codec import content_from, visit_outcome_to
+from shared.adapters.postgres.arrays import Bigints, Dates, Texts
 from shared.domain.records import MemberRef, SavedVisit, StoredVisit
 from shared.domain.visit import Visit, VisitKey
 
@@ -71,21 +72,25 @@ def visit_from(row: Sequence[Any]) -> tuple[str, str | None, StoredVisit]:
 def values(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> dict[str, list[Any]]:
     """The arrays that `SAVE` takes."""
     visits = [saved.visit for _, saved in rows]
+    # Plain visits share what became of them: it is written down once.
+    written = {id(saved.outcome): saved.outcome for _, saved in rows}
+    outcomes = {name: orjson.dumps(visit_outcome_to(outcome)).decode() for name, outcome in written.items()}
+    dates = [visit.content.service.service_date if visit.content else None for visit in visits]
     return {
-        "payers": [ref.payer_id for ref, _ in rows],
-        "clients": [visit.key.client_id for visit in visits],
-        "visits": [visit.key.visit_id for visit in visits],
-        "members": [visit.member_id for visit in visits],
-        "arrivals": [visit.arrival for visit in visits],
-        "received": [visit.received_on for visit in visits],
-        "dates": [visit.content.service.service_date if visit.content else None for visit in visits],
-        "content_of": [visit.corrected_by or visit.arrival for visit in visits],
-        "corrected": [visit.corrected_by for visit in visits],
-        "voided": [visit.voided_by for visit in visits],
-        "last": [saved.last_event for _, saved in rows],
-        "revisions": [saved.revision for _, saved in rows],
-        "decisions": [visit.duplicate_decision for visit in visits],
-        "dispositions": [saved.outcome.disposition for _, saved in rows],
-        "plans": [saved.outcome.plan_id for _, saved in rows],
-        "outcomes": [orjson.dumps(visit_outcome_to(saved.outcome)).decode() for _, saved in rows],
+        "payers": Texts([ref.payer_id for ref, _ in rows]),
+        "clients": Texts([visit.key.client_id for visit in visits]),
+        "visits": Texts([visit.key.visit_id for visit in visits]),
+        "members": Texts([visit.member_id for visit in visits]),
+        "arrivals": Bigints([visit.arrival for visit in visits]),
+        "received": Dates([visit.received_on for visit in visits]),
+        "dates": Dates(dates),
+        "content_of": Bigints([visit.corrected_by or visit.arrival for visit in visits]),
+        "corrected": Bigints([visit.corrected_by for visit in visits]),
+        "voided": Bigints([visit.voided_by for visit in visits]),
+        "last": Bigints([saved.last_event for _, saved in rows]),
+        "revisions": Bigints([saved.revision for _, saved in rows]),
+        "decisions": Texts([visit.duplicate_decision for visit in visits]),
+        "dispositions": Texts([saved.outcome.disposition for _, saved in rows]),
+        "plans": Texts([saved.outcome.plan_id for _, saved in rows]),
+        "outcomes": Texts([outcomes[id(saved.outcome)] for _, saved in rows]),
     }
