@@ -88,7 +88,10 @@ bench: setup ## measure against floors and peers, in under ten minutes, and writ
 bench-quick: setup ## the same in under a minute, a run of each; nothing is written
 	$(BIN)/python -m deploy.benchmarks --quick
 
-.PHONY: chaos
+.PHONY: chaos crashes
+
+crashes: setup ## let a process die before and after every commit, publish and projection; two minutes
+	NEEDLECAP_WHOLE_CRASH_MATRIX=1 $(BIN)/python -m pytest tests/integration/crashes
 
 chaos: setup ## kill every part at random under load for CHAOS_MINUTES (10), then audit exactly; CHAOS_SEED repeats
 	$(BIN)/python -m tests.chaos

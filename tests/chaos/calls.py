@@ -30,12 +30,23 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     #: What must not be: an answer that no client can make sense of.
     faults: list[str] = field(default_factory=list)
+    #: When an API process was stopped, from and until; it cannot answer in time then.
+    api_pauses: list[tuple[float, float]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, name: str, number: int = 1) -> None:
         """Count something."""
         with self.lock:
             self.counts[name] += number
+
+    def refused(self, status: int, began: float, ended: float) -> None:
+        """Count an answer that says no, and how long it took, unless an API was stopped meanwhile."""
+        stopped = any(began < until and at < ended for at, until in list(self.api_pauses))
+        with self.lock:
+            self.counts[f"answered {status}"] += 1
+            if not stopped:
+                slowest = max(self.counts["slowest no ms"], int(1000 * (ended - began)))
+                self.counts["slowest no ms"] = slowest
 
     def fault(self, what: str) -> None:
         """Note what must not be."""
@@ -118,10 +129,7 @@ class Line:
             self._tally.count("no answer")
             return None
         if response.status in {429, 503}:
-            self._tally.count(f"answered {response.status}")
-            with self._tally.lock:
-                slowest = max(self._tally.counts["slowest 503 ms"], int(1000 * (time.monotonic() - began)))
-                self._tally.counts["slowest 503 ms"] = slowest
+            self._tally.refused(response.status, began, time.monotonic())
         return Answer(
             status=response.status,
             body=said,

@@ -94,6 +94,8 @@ class Plant:
         self._posts: dict[str, _Post] = {}
         self._paused: list[tuple[float, list[psutil.Process]]] = []
         self.restarts = 0
+        #: When an API was stopped, from and until, as a monotonic clock has it.
+        self.api_pauses: list[tuple[float, float]] = []
 
     @property
     def url(self) -> str:
@@ -175,7 +177,11 @@ class Plant:
             process = psutil.Process(child.pid)
             family = [process, *process.children(recursive=True)]
             _signal(family, signal.SIGSTOP)
-            self._paused.append((time.monotonic() + seconds, family))
+            now = time.monotonic()
+            self._paused.append((now + seconds, family))
+            if name in APIS:
+                # Time goes by until it is scheduled again, on a machine that is busy.
+                self.api_pauses.append((now, now + seconds + 1))
         return True
 
     def empty_valkey(self) -> bool:

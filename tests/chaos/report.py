@@ -27,7 +27,7 @@ def lines_of(outcome: Outcome) -> list[str]:
         (
             f"calls: {counts['checks']} checks answered, {counts['answered 503']} answers 503, "
             f"{counts['answered 429']} answers 429, {counts['no answer']} without an answer, all sent again; "
-            f"slowest 503 or 429 after {counts['slowest 503 ms'] / 1000:.1f} s"
+            f"slowest 503 or 429 of an API not paused after {counts['slowest no ms'] / 1000:.1f} s"
         ),
         (
             f"recoveries: {outcome.recoveries}, the longest {outcome.longest_recovery_seconds:.1f} s; "

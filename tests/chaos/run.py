@@ -115,7 +115,7 @@ def run(
     members = member_ids(plan.members)
     with plant.running():
         say(f"seed {plan.seed}: everything runs; {plan.clients} clients, {plan.members} members")
-        tally, recoveries = Tally(), Recoveries()
+        tally, recoveries = Tally(api_pauses=plant.api_pauses), Recoveries()
         clients = _settle_in(plant, plan, members, tally, recoveries)
         try:
             _disturb(plant, plan, clients, tally, recoveries, outcome, say)
