@@ -9,6 +9,7 @@ import pytest
 from services.coverage_api.bootstrap import build
 from tests.api_service import Api, Installation, enrollments, settings_for
 from tests.builders import PAYER
+from tests.integration.coverage_api.walled import Walled, build_walled
 from tests.servers import Postgres, Server
 
 
@@ -20,6 +21,18 @@ def steady_api(postgres: Postgres, valkey: Server) -> Iterator[Api]:
         installation.load_catalog()
         service = build(settings_for(url, valkey.url))
         yield Api(service, installation)
+        service.close()
+        installation.close()
+
+
+@pytest.fixture(scope="module")
+def walled(postgres: Postgres, valkey: Server) -> Iterator[Walled]:
+    """One payer with one of everything, for all tests of a module that only look at its walls."""
+    with postgres.database("walled") as url:
+        installation = Installation(url)
+        installation.load_catalog()
+        service = build(settings_for(url, valkey.url))
+        yield build_walled(Api(service, installation))
         service.close()
         installation.close()
 

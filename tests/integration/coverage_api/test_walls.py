@@ -1,119 +1,128 @@
 """Every call x every role x every kind of key: nobody gets further than the contract lets them.
 
-The table below is the contract's, written out by hand; a call that is added without a line here fails.
+The tables below are the contract's, written out by hand; a route that is added without a line here fails.
 """
 
 from __future__ import annotations
 
-import itertools
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from services.coverage_api.app import flask_rule
 from shared.domain.client import ROLES
 from tests.api_service import Api, check, enrollments, event
 from tests.builders import MEMBER, PAYER
+from tests.integration.coverage_api.walled import DOCUMENT, GRANT, HELD, PLAN, Walled, document
 
-PLAN = {"name": "Employer plan", "funding": "fully_insured", "market": "group"}
 SEARCH = {"payer_id": PAYER, "member_id": MEMBER}
-GRANT = {
-    **SEARCH,
-    "limit_id": "dry-needling",
-    "service_date": "2026-03-04",
-    "quantity": 1,
-    "approver": "desk",
-    "reason": "appeal",
-}
+COUNTS = {**SEARCH, "service_date": "2026-03-04"}
 
-#: Call -> (path, body, roles that may). Paths of single things are those of things that do not exist.
-CALLS: dict[str, tuple[str, Any, set[str]]] = {
-    "checkEligibility": ("/v1/eligibility-checks", check(), {"ehr", "portal"}),
-    "checkEligibilityBatch": ("/v1/eligibility-checks/batch", {"checks": [check()]}, {"ehr", "portal"}),
-    "findEligibilityCheck": ("/v1/eligibility-checks/chk_0", None, {"ehr", "portal", "admin"}),
-    "recordVisitEvent": ("/v1/visit-events", event(1), {"ehr"}),
-    "recordVisitEvents": ("/v1/visit-events/batch", {"events": [event(1)]}, {"ehr"}),
-    "loadVisitEvents": ("/v1/visit-events/bulk", b"", {"ehr"}),
-    "findVisitEvent": ("/v1/visit-events/e0?client=ehr-all", None, {"ehr", "ops"}),
-    "searchAccumulators": (
-        "/v1/accumulators/search",
-        {**SEARCH, "service_date": "2026-03-04"},
-        {"ehr", "portal"},
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A call: what is sent, the roles that may, and what they get for their own payer and for another's."""
+
+    path: str
+    body: Any
+    roles: set[str]
+    own: int
+    other: int = 404
+
+
+#: What exists is the payer's; calls that name no payer, or answer item by item, are 200 for others too.
+CALLS: dict[str, Line] = {
+    "checkEligibility": Line("/v1/eligibility-checks", check(), {"ehr", "portal"}, 201),
+    "checkEligibilityBatch": Line(
+        "/v1/eligibility-checks/batch", {"checks": [check()]}, {"ehr", "portal"}, 200, 200
     ),
-    "searchVisits": ("/v1/visits/search", SEARCH, {"portal", "admin"}),
-    "placeHold": ("/v1/holds", check(), {"ehr"}),
-    "findHold": ("/v1/holds/hld_0", None, {"ehr"}),
-    "releaseHold": ("/v1/holds/hld_0/release", None, {"ehr"}),
-    "grantOverride": ("/v1/overrides", GRANT, {"admin"}),
-    "revokeOverride": ("/v1/overrides/ovr_0/revoke", None, {"admin"}),
-    "putPayer": (f"/v1/payers/{PAYER}", {"name": "Security Health Plan"}, {"admin"}),
-    "putPlan": (f"/v1/payers/{PAYER}/plans/employer", PLAN, {"admin"}),
-    "putEnrollments": ("/v1/enrollments", enrollments(spans=[]), {"admin"}),
-    "listRuleDocuments": ("/v1/rule-documents", None, {"admin"}),
-    "putRuleDocument": ("/v1/rule-documents/x/versions/1", {"title": "x"}, {"admin"}),
-    "searchAudit": ("/v1/audit/search", SEARCH, {"admin"}),
-    "readStatus": ("/v1/status", None, {"ops"}),
+    "findEligibilityCheck": Line("/v1/eligibility-checks/{check_id}", None, {"ehr", "portal", "admin"}, 200),
+    "recordVisitEvent": Line("/v1/visit-events", event(1), {"ehr"}, 202),
+    "recordVisitEvents": Line("/v1/visit-events/batch", {"events": [event(1)]}, {"ehr"}, 200, 200),
+    "loadVisitEvents": Line("/v1/visit-events/bulk", b"", {"ehr"}, 200, 200),
+    "findVisitEvent": Line("/v1/visit-events/e1?client={client}", None, {"ehr", "ops"}, 200),
+    "searchAccumulators": Line("/v1/accumulators/search", COUNTS, {"ehr", "portal"}, 200),
+    "searchVisits": Line("/v1/visits/search", SEARCH, {"portal", "admin"}, 200),
+    "placeHold": Line("/v1/holds", HELD, {"ehr"}, 201),
+    "findHold": Line("/v1/holds/{hold_id}", None, {"ehr"}, 200),
+    "releaseHold": Line("/v1/holds/{released_id}/release", None, {"ehr"}, 200),
+    "grantOverride": Line("/v1/overrides", GRANT, {"admin"}, 201),
+    "revokeOverride": Line("/v1/overrides/{override_id}/revoke", None, {"admin"}, 201),
+    "putPayer": Line(f"/v1/payers/{PAYER}", {"name": "Security Health Plan"}, {"admin"}, 200),
+    "putPlan": Line(f"/v1/payers/{PAYER}/plans/employer", PLAN, {"admin"}, 200),
+    "putEnrollments": Line("/v1/enrollments", enrollments(), {"admin"}, 200),
+    "listRuleDocuments": Line("/v1/rule-documents", None, {"admin"}, 200, 200),
+    "putRuleDocument": Line(f"/v1/rule-documents/{DOCUMENT}/versions/1", document(), {"admin"}, 200),
+    "searchAudit": Line("/v1/audit/search", SEARCH, {"admin"}, 200),
+    "readStatus": Line("/v1/status", None, {"ops"}, 200, 200),
 }
 
-#: Calls whose answer to an outsider is not a 404: they name no payer, or answer item by item.
-NO_PAYER = {
-    "checkEligibilityBatch",
-    "recordVisitEvents",
-    "loadVisitEvents",
-    "listRuleDocuments",
-    "readStatus",
+#: Routes that need no key, and what they answer whatever key is shown.
+OPEN: dict[str, int] = {
+    "/": 302,
+    "/healthz": 200,
+    "/readyz": 200,
+    "/metrics": 200,
+    "/openapi.json": 200,
+    "/docs": 200,
+    "/docs/docs.css": 200,
+    "/problems/{slug:id}": 404,
 }
 
-
-def send(api: Api, name: str, key: str) -> Any:
-    """Make the call of this name."""
-    endpoint = next(e for e in api.service.endpoints if e.name == name)
-    path, body, _ = CALLS[name]
-    headers = {"Idempotency-Key": "k"}
-    if isinstance(body, bytes):
-        kind = "application/x-ndjson"
-        return api.call(endpoint.method, path, data=body, content_type=kind, key=key, headers=headers)
-    return api.call(endpoint.method, path, body, key=key, headers=headers)
+#: Keys that open nothing, beside no key at all: cut off, of no form, and of nobody.
+NO_KEYS = ("", "x", "nck_" + "a" * 16, "nck_" + "a" * 16 + "_" + "a" * 52)
 
 
-def test_no_call_is_missing_here(steady_api: Api) -> None:
-    """The table covers exactly the calls there are, with the roles they declare."""
-    declared = {e.name: (e.path, set(e.roles)) for e in steady_api.service.endpoints}
-    assert set(declared) == set(CALLS)
-    assert {name: roles for name, (_, roles) in declared.items()} == {n: r for n, (_, _, r) in CALLS.items()}
+def closed_keys(api: Api, role: str) -> list[str]:
+    """An expired and a revoked key of the role, for the payer."""
+    installation = api.installation
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    expired = installation.key(role, PAYER, name=f"expired-{role}", expires_at=past)
+    revoked = installation.key(role, PAYER, name=f"revoked-{role}")
+    installation.write("update client set revoked_at = now() where name = %s", f"revoked-{role}")
+    return [expired, revoked]
+
+
+def test_no_route_is_missing_here(walled: Walled) -> None:
+    """The tables cover exactly the routes there are, with the roles they declare."""
+    service = walled.api.service
+    assert {e.name: set(e.roles) for e in service.endpoints} == {n: line.roles for n, line in CALLS.items()}
+    declared = {(flask_rule(e.path), e.method) for e in service.endpoints}
+    routed = {
+        (rule.rule, method)
+        for rule in service.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD"}
+    }
+    assert routed == declared | {(flask_rule(path), "GET") for path in OPEN}
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_nobody_gets_in_without_a_valid_key(steady_api: Api, name: str) -> None:
-    """No key, a stranger's, an expired and a revoked one are all 401."""
-    installation = steady_api.installation
-    role = min(CALLS[name][2])
-    past = datetime.now(UTC) - timedelta(seconds=1)
-    expired = installation.key(role, name=f"expired-{role}", expires_at=past)
-    revoked = installation.key(role, name=f"revoked-{role}")
-    installation.write("update client set revoked_at = now() where name = %s", f"revoked-{role}")
-    for key in ("", "nck_" + "a" * 16 + "_" + "a" * 52, expired, revoked):
-        assert send(steady_api, name, key).status_code == 401
+def test_every_role_and_key_gets_what_the_table_says(walled: Walled, name: str) -> None:
+    """401 for what is no valid key, 403 for another role, then what is there for one's own payer alone."""
+    line = CALLS[name]
+    method = next(e.method for e in walled.api.service.endpoints if e.name == name)
+    found: dict[tuple[str, str], int] = {}
+    expected: dict[tuple[str, str], int] = {}
+    for role in ROLES:
+        may = role in line.roles
+        keys = [("own", walled.insider(role), line.own if may else 403)]
+        keys += [("other", walled.outsider(role), line.other if may else 403)]
+        keys += [(f"no key {n}", key, 401) for n, key in enumerate(NO_KEYS)]
+        keys += [(f"closed key {n}", key, 401) for n, key in enumerate(closed_keys(walled.api, role))]
+        for kind, key, status in keys:
+            expected[role, kind] = status
+            found[role, kind] = walled.send(method, line.path, line.body, key).status_code
+    assert found == expected
 
 
-@pytest.mark.parametrize(("name", "role"), list(itertools.product(sorted(CALLS), ROLES)))
-def test_roles_open_only_their_own_calls(steady_api: Api, name: str, role: str) -> None:
-    """A key of another role is 403; of the right one it is anything but 401 and 403."""
-    status = send(steady_api, name, steady_api.installation.key(role)).status_code
-    assert (status == 403) is (role not in CALLS[name][2])
-    assert status != 401
-
-
-@pytest.mark.parametrize("name", sorted(set(CALLS) - NO_PAYER))
-def test_another_payers_things_are_not_there(steady_api: Api, name: str) -> None:
-    """With a key for another payer the answer is the same 404 as for what does not exist."""
-    for role in sorted(CALLS[name][2]):
-        answer = send(steady_api, name, steady_api.installation.key(role, "medicare"))
-        if name == "putRuleDocument":
-            # Its payer stands inside the document, which has to be read first.
-            assert answer.status_code == 422
-        else:
-            assert answer.status_code == 404
+@pytest.mark.parametrize("path", sorted(OPEN))
+def test_open_routes_answer_alike_whatever_key_is_shown(walled: Walled, path: str) -> None:
+    """A key opens nothing more there, and a wrong one closes nothing."""
+    address = path.replace("{slug:id}", "none")
+    for key in ("", NO_KEYS[-1], walled.insider("admin"), *closed_keys(walled.api, "ehr")):
+        assert walled.api.get(address, key=key).status_code == OPEN[path]
 
 
 def test_key_that_is_revoked_closes_at_once(steady_api: Api) -> None:
@@ -123,35 +132,6 @@ def test_key_that_is_revoked_closes_at_once(steady_api: Api) -> None:
     assert steady_api.get("/v1/status", key=key).status_code == 200
     installation.write("update client set revoked_at = now() where name = 'to-be-revoked'")
     assert steady_api.get("/v1/status", key=key).status_code == 401
-
-
-def test_refusals_of_what_is_hidden_and_what_is_missing_are_alike(api: Api) -> None:
-    """By status, text and headers, another payer's payer, check, hold and event look like nothing at all."""
-    check_id = api.post("/v1/eligibility-checks", check()).get_json()["check_id"]
-    hold = api.post("/v1/holds", check(service_date="2098-01-01"), headers={"Idempotency-Key": "k"})
-    api.post("/v1/visit-events", event(1))
-    outsider = api.installation.key("ehr", "medicare")
-    pairs = [
-        (f"/v1/eligibility-checks/{check_id}", "/v1/eligibility-checks/chk_missing"),
-        (f"/v1/holds/{hold.get_json()['hold_id']}", "/v1/holds/hld_missing"),
-        ("/v1/visit-events/e1", "/v1/visit-events/missing"),
-    ]
-    for hidden, missing in pairs:
-        assert alike(api.get(hidden, key=outsider), api.get(missing, key=outsider))
-    for path, body in (("/v1/eligibility-checks", check()), ("/v1/visit-events", event(2))):
-        hidden_payer = api.post(path, body, key=outsider)
-        assert alike(hidden_payer, api.post(path, {**body, "payer_id": "no-such-payer"}, key=outsider))
-
-
-def alike(one: Any, other: Any) -> bool:
-    """Whether two refusals differ in nothing but their ids."""
-
-    def core(answer: Any) -> tuple[Any, ...]:
-        body = {key: value for key, value in answer.get_json(force=True).items() if key != "request_id"}
-        headers = {name: value for name, value in answer.headers if name != "X-Request-ID"}
-        return answer.status_code, body, headers
-
-    return core(one) == core(other)
 
 
 def test_status_shows_only_granted_payers(api: Api) -> None:
