@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
 
 from werkzeug.exceptions import ClientDisconnected
 
@@ -20,10 +22,11 @@ from services.coverage_api.ndjson import Line, parts_of, read_lines
 from services.coverage_api.routes.parts import Json, Parts, judge_items
 from services.coverage_api.schemas.answers import BulkAnswerSchema
 from services.coverage_api.schemas.visit_event_reading import read_visit_event, report_of
-from services.coverage_api.usecases.load_visit_events import load_visit_events
+from services.coverage_api.usecases.incoming import VisitReport
+from services.coverage_api.usecases.load_visit_events import Fate, load_visit_events
 from shared.domain.errors import Invalid, NeedlecapError, StoreUnavailable
 
-PART_LINES_MAX = 2_000
+PART_LINES_MAX = 1_000
 PART_BYTES_MAX = 2 * 1024 * 1024
 
 #: Rejected lines that are shown with their problem; of the others only the count and the numbers.
@@ -106,11 +109,12 @@ def _load(parts: Parts, call: Call) -> Answer:
     tally = _Tally(call)
     lines = read_lines(call.request.stream, parts.settings.single_body_bytes_max)
     try:
-        for part in parts_of(lines, PART_LINES_MAX, PART_BYTES_MAX):
-            # A stream may take as long as it likes; each part of it has the time of one call.
-            parts.store.begin_call()
-            _load_part(parts, call, part, tally)
-            tally.lines += len(part)
+        with _Storing(parts, tally) as storing:
+            for part in parts_of(lines, PART_LINES_MAX, PART_BYTES_MAX):
+                # A stream may take as long as it likes; each part of it has the time of one call.
+                parts.store.begin_call()
+                storing.follow(part, _judge_part(parts, call, part, tally))
+            storing.settle()
     except StoreUnavailable as error:
         raise StoreUnavailable(
             f"The database stopped answering after {tally.lines} lines were taken in; send them all again."
@@ -120,8 +124,58 @@ def _load(parts: Parts, call: Call) -> Answer:
     return Answer(status=200, body=tally.answer())
 
 
-def _load_part(parts: Parts, call: Call, part: Sequence[Line], tally: _Tally) -> None:
-    """Judge each line of a part, and accept the good ones in one commit."""
+_Good = list[tuple[Line, VisitReport]]
+
+
+class _Storing:
+    """Stores one part of a stream at a time, in a thread of its own, while the next one is read.
+
+    Parts are stored in order, each in one commit. What is in memory is one part being stored and one
+    being read.
+    """
+
+    def __init__(self, parts: Parts, tally: _Tally) -> None:
+        self._parts = parts
+        self._tally = tally
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bulk")
+        self._stored: tuple[Sequence[Line], _Good, Future[list[Fate]]] | None = None
+
+    def follow(self, part: Sequence[Line], good: _Good) -> None:
+        """Store the good lines of a part, once the part before it is settled."""
+        self.settle()
+        reports = [report for _, report in good]
+        self._stored = part, good, self._thread.submit(self._store, reports)
+
+    def settle(self) -> None:
+        """Wait until what is being stored is durable, and count it. Raises StoreUnavailable."""
+        if self._stored is None:
+            return
+        part, good, fates = self._stored
+        self._stored = None
+        for (line, _), fate in zip(good, fates.result(), strict=True):
+            if fate == "conflict":
+                self._tally.reject(line, EventConflict())
+            else:
+                self._tally.counts[fate] += 1
+        self._tally.lines += len(part)
+
+    def _store(self, reports: list[VisitReport]) -> list[Fate]:
+        self._parts.store.begin_call()
+        return load_visit_events(self._parts.tools, reports)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Settle what a broken stream left under way, so that it is said how far it came."""
+        try:
+            self.settle()
+        finally:
+            self._thread.shutdown()
+
+
+def _judge_part(parts: Parts, call: Call, part: Sequence[Line], tally: _Tally) -> _Good:
+    """Judge each line of a part; the good ones."""
     parsed: list[tuple[Line, object]] = []
     for line in part:
         try:
@@ -135,11 +189,7 @@ def _load_part(parts: Parts, call: Call, part: Sequence[Line], tally: _Tally) ->
             tally.reject(line, event)
         else:
             good.append((line, report_of(call.audit, event)))
-    for (line, _), fate in zip(good, load_visit_events(parts.tools, [r for _, r in good]), strict=True):
-        if fate == "conflict":
-            tally.reject(line, EventConflict())
-        else:
-            tally.counts[fate] += 1
+    return good
 
 
 def _value_of(line: Line, line_bytes_max: int) -> object:
