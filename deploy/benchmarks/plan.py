@@ -11,6 +11,7 @@ class Plan:
 
     members: int
     large_members: int
+    ledger_visits: int
     rounds: int
     run_seconds: float
     warm_up_seconds: float
@@ -26,6 +27,7 @@ class Plan:
 FULL = Plan(
     members=10_000,
     large_members=1_000_000,
+    ledger_visits=1_000_000,
     rounds=5,
     run_seconds=4.0,
     warm_up_seconds=3.0,
@@ -41,6 +43,7 @@ FULL = Plan(
 QUICK = Plan(
     members=10_000,
     large_members=50_000,
+    ledger_visits=50_000,
     rounds=1,
     run_seconds=1.0,
     warm_up_seconds=0.5,

@@ -11,13 +11,13 @@ from deploy.benchmarks.figures import Peer, Row
 from deploy.benchmarks.footprint import Idle, counter_keys, idle_row, measure_counter_bytes, measure_idle
 from deploy.benchmarks.http_rows import http_peers, http_rows, measure_http
 from deploy.benchmarks.inbox_rows import bulk_row, copy_peers, drain_rows, measure_inbox, none_waits
+from deploy.benchmarks.ledger_rows import add_ledger, measure_refold, measure_restore
 from deploy.benchmarks.peer_rows import best_of, measure_counter_reads, measure_pgbench, measure_textbook
 from deploy.benchmarks.plan import Plan
 from deploy.benchmarks.report import machine_lines
 from deploy.benchmarks.size_rows import (
     measure_checks_by_size,
     measure_drains_by_size,
-    measure_rebuild,
     size_rows,
 )
 from deploy.benchmarks.stack import Site, Stack, await_true, stop
@@ -104,9 +104,14 @@ class Session:
         return worker, beat
 
     def _rebuild(self) -> None:
+        stack, plan = self._stack, self._plan
+        stack.servers_on(stack.cores.both)
+        self._say(f"the ledger of {plan.ledger_visits:,} visits")
+        site = stack.new_site("needlecap_ledger")
+        add_ledger(site.database_url, plan.ledger_visits)
         self._say("rebuild")
-        self._stack.servers_on(self._stack.cores.both)
-        self.rows.append(measure_rebuild(self._stack, self._small))
+        self.rows.append(measure_restore(stack, site, plan))
+        self.rows.append(measure_refold(stack, self._small))
 
     def _size(self) -> None:
         plan, stack = self._plan, self._stack

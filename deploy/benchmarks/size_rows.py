@@ -1,13 +1,7 @@
-"""Whether a large database is slower than a small one, and how fast states are rebuilt from it."""
+"""Whether a large database is slower than a small one."""
 
 from __future__ import annotations
 
-import sys
-import time
-
-import psycopg
-
-from deploy.benchmarks.commands import output_of
 from deploy.benchmarks.dataset import Visits, check, generator
 from deploy.benchmarks.figures import Figure, Goal, Row
 from deploy.benchmarks.http_rows import CHECK_BODIES, CHECKS
@@ -16,7 +10,6 @@ from deploy.benchmarks.load import Load, Target, drive
 from deploy.benchmarks.plan import Plan
 from deploy.benchmarks.stack import Site, Stack
 
-REBUILD_SECONDS_MAX = 600
 _AS_FAST = Goal(target=0.9, stretch=1.0, at_least=True)
 
 
@@ -80,31 +73,3 @@ def size_rows(plan: Plan, checks: tuple[Figure, Figure], drains: tuple[Figure, F
             goal=_AS_FAST,
         ),
     ]
-
-
-def measure_rebuild(stack: Stack, site: Site) -> Row:
-    """Visits per second that `needlecap rebuild` folds anew from their events, with everything they move."""
-    with psycopg.connect(site.database_url) as connection:
-        row = connection.execute("select count(*) from visit").fetchone()
-    visits = int(row[0]) if row else 0
-    environment = {
-        **stack.environment,
-        "DATABASE_URL": site.database_url,
-        "REDIS_URL": site.redis_url,
-        "NEEDLECAP_HASH_KEY": site.hash_key.hex(),
-    }
-    began = time.perf_counter()
-    output_of(
-        (sys.executable, "-m", "services.operator_cli.main", "rebuild"),
-        stack.cores.both,
-        seconds_max=REBUILD_SECONDS_MAX,
-        environment=environment,
-    )
-    seconds = time.perf_counter() - began
-    return Row(
-        what=f"rebuild of {visits:,} visits, by a full refold from their events",
-        unit="visits/s",
-        figure=Figure((visits / seconds,)),
-        goal=Goal(target=50_000, stretch=150_000, at_least=True, unit="/s"),
-        note="the command's start and the check of every visit against its events included",
-    )

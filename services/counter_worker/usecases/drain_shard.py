@@ -19,7 +19,9 @@ from shared.domain.errors import CountersUnavailable
 #: Shards with a long backlog let the others have their turn after this.
 TURN_SECONDS = 5.0
 
-#: A batch of so many events tells of a backlog: other shards are looked at too, and two threads drain.
+#: A batch of so many events tells that other shards may have some too, whose wake-ups are still on their way.
+BUSY_EVENTS = 16
+#: One of so many tells of a backlog, which two threads drain.
 BACKLOG_EVENTS = 100
 #: While one of them waits for Postgres the other one adjudicates.
 THREADS = 2
@@ -37,20 +39,27 @@ def drain_shard(tools: Tools, shard: int) -> list[int]:
     """
     turn_ends = tools.monotonic() + TURN_SECONDS
     shards = _woken(tools, shard)
-    report = drain_batch(tools, shards)
-    if report.applied >= BACKLOG_EVENTS:
-        return _drain_backlog(tools, turn_ends)
-    while report.more:
+    while shards:
+        report = drain_batch(tools, shards)
+        if report.applied >= BACKLOG_EVENTS:
+            return _drain_backlog(tools, turn_ends)
         if tools.monotonic() >= turn_ends:
             return shards
-        report = drain_batch(tools, shards)
+        if report.applied >= BUSY_EVENTS:
+            shards = _with_work(tools)
+        elif not report.more:
+            return []
     return []
+
+
+def _with_work(tools: Tools) -> list[int]:
+    with tools.store.transaction(drain.EVERY_PAYER) as tx:
+        return tx.jobs.shards_with_work(tools.clock())
 
 
 def _drain_backlog(tools: Tools, turn_ends: float) -> list[int]:
     """Drain every shard that has work, some at a time in each thread; those left when the turn is over."""
-    with tools.store.transaction(drain.EVERY_PAYER) as tx:
-        shards = tx.jobs.shards_with_work(tools.clock())
+    shards = _with_work(tools)
     parts = deque(shards[at : at + SHARDS_AT_ONCE] for at in range(0, len(shards), SHARDS_AT_ONCE))
 
     def work() -> list[int]:
