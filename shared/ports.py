@@ -100,8 +100,11 @@ class MemberBooks(Protocol):
         """Load members whole without locking them; those never heard of are absent."""
         ...
 
-    def bases(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberBase]:
-        """Members without visits and accumulators; those never heard of are absent."""
+    def bases(self, refs: Iterable[MemberRef], days: Iterable[date] = ()) -> dict[MemberRef, MemberBase]:
+        """Members without visits and accumulators; those never heard of are absent.
+
+        What was done on the service dates `days` is told by its codes.
+        """
         ...
 
     def accumulators(self, refs: Iterable[MemberRef]) -> dict[MemberRef, list[StoredAccumulator]]:

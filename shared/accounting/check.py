@@ -7,7 +7,7 @@ The answer is the same each way (I5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -48,7 +48,8 @@ def decide_on_record(
     Each comes with the standing that it was decided from, which is kept with it.
     """
     current = rules.current(tx)
-    standings = member_standings(tx, current, images, [request.ref for request in requests])
+    days = {request.service.service_date for request in requests}
+    standings = member_standings(tx, current, images, [request.ref for request in requests], days)
     return [
         (determine(current, standing, request.service, request.hold_id), standing)
         for request in requests
@@ -65,10 +66,17 @@ def search(
 
 
 def member_standings(
-    tx: Transaction, rules: Rules, images: Mapping[MemberRef, CounterImage], refs: Sequence[MemberRef]
+    tx: Transaction,
+    rules: Rules,
+    images: Mapping[MemberRef, CounterImage],
+    refs: Sequence[MemberRef],
+    days: Iterable[date] = (),
 ) -> dict[MemberRef, MemberStanding]:
-    """How each member stands; one never heard of has no spans and no counts."""
-    bases = tx.books.bases(refs)
+    """How each member stands; one never heard of has no spans and no counts.
+
+    `days` are the service dates that are asked about.
+    """
+    bases = tx.books.bases(refs, days)
     fresh = {
         ref: image.accumulators
         for ref, image in images.items()
@@ -103,6 +111,7 @@ def _standing(base: MemberBase, accumulators: Sequence[StoredAccumulator]) -> Me
         pending_events=base.pending_events,
         hold_postings=base.hold_postings,
         service_dates=base.service_dates,
+        day_codes=base.day_codes,
         ahead_of_ledger=base.refold_requested,
     )
 

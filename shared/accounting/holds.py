@@ -19,6 +19,7 @@ from shared.domain.history import History, Rules, VisitOutcome
 from shared.domain.hold import Hold, HoldState
 from shared.domain.hold_records import HoldRequest, HoldRow, NewHold
 from shared.domain.records import Cause, CounterImage
+from shared.domain.same_day import SameDay
 from shared.domain.service import Service
 from shared.ports import RulesSource, Transaction
 
@@ -52,7 +53,7 @@ def place_hold(
     book = posting.book(request.ref)
     service = service_from(request.content)
     current = rules.current(tx)
-    found = determine(current, standing_of(book), service)
+    found = determine(current, standing_of(book, service), service)
     if found.decision not in COVERING or not found.limits:
         raise HoldRefused(_refusal(found), found.reasons, posting.save())
     hold = Hold(
@@ -157,11 +158,12 @@ def _end(
     return state, posting.save()
 
 
-def standing_of(book: MemberBook) -> MemberStanding:
-    """An open book as a check sees a member, with nothing pending."""
-    stored = book.image().accumulators
+def standing_of(book: MemberBook, service: Service) -> MemberStanding:
+    """An open book as a check of this service sees a member, with nothing pending."""
+    stored, on = book.image().accumulators, service.service_date
     return MemberStanding(
         history=replace(book.history, visits=(), holds=()),
+        day_codes={on: SameDay(book.history.visits).codes_before(on)},
         accumulators=tuple(accumulator.state for accumulator in stored),
         versions={accumulator.state.key: accumulator.version for accumulator in stored},
     )
@@ -169,4 +171,6 @@ def standing_of(book: MemberBook) -> MemberStanding:
 
 def standings_for(rules: Rules, book: MemberBook, service: Service) -> list[Json]:
     """The limits that a service feeds, as an answer shows them."""
-    return [limit_standing_to(limit) for limit in determine(rules, standing_of(book), service).limits]
+    return [
+        limit_standing_to(limit) for limit in determine(rules, standing_of(book, service), service).limits
+    ]

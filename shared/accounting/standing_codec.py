@@ -41,13 +41,17 @@ def standing_to(standing: MemberStanding, hold_id: str | None) -> bytes:
             "ahead_of_ledger": standing.ahead_of_ledger,
             "pending_events": standing.pending_events,
             "service_dates": standing.service_dates,
+            "day_codes": {on.isoformat(): codes for on, codes in standing.day_codes.items()},
             "freed": [posting_to(posting) for posting in freed],
         }
     )
 
 
 def standing_from(fields: Mapping[str, Any], hold_id: str | None) -> MemberStanding:
-    """The inverse of `standing_to`. A fault is a bug and raises KeyError, TypeError or ValueError."""
+    """The inverse of `standing_to`. A fault is a bug and raises KeyError, TypeError or ValueError.
+
+    Answers that were given before the other visits of a day were looked at have no `day_codes`.
+    """
     accumulators = tuple(_accumulator_from(part) for part in fields["accumulators"])
     freed = tuple(posting_from(posting) for posting in fields["freed"])
     return MemberStanding(
@@ -66,6 +70,7 @@ def standing_from(fields: Mapping[str, Any], hold_id: str | None) -> MemberStand
         },
         pending_events=fields["pending_events"],
         service_dates=tuple(date.fromisoformat(day) for day in fields["service_dates"]),
+        day_codes={date.fromisoformat(on): tuple(codes) for on, codes in fields.get("day_codes", {}).items()},
         hold_postings={hold_id: freed} if hold_id is not None else {},
         ahead_of_ledger=fields["ahead_of_ledger"],
     )

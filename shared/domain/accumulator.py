@@ -45,7 +45,7 @@ class Accumulator:
     for every state (I3), also after a limit was lowered; what is allowed on a given service date
     follows from the rules. `granted` is the part of `used` that overrides for single visits carry,
     `opening` the part brought from elsewhere, `carried` the part that another plan's visits left here.
-    `days` is kept only for limits that need it (see `keeps_days`).
+    `days` is kept only for limits that need it (`Limit.keeps_days`).
     """
 
     key: AccumulatorKey
@@ -58,11 +58,6 @@ class Accumulator:
     allowed: int
     days: tuple[DayUse, ...] = ()
     held_days: tuple[tuple[date, int], ...] = ()
-
-
-def keeps_days(limit: Limit) -> bool:
-    """Whether the dates of the counted units decide anything later, and not only their sum."""
-    return limit.basis == "rolling_days" or limit.measure == "service_day" or limit.ordering == "service_date"
 
 
 @dataclass(slots=True)
@@ -107,6 +102,14 @@ class Tally:
     def counted_on(self, day: date) -> bool:
         """Whether a unit is already counted on `day`."""
         return day in self.shared_days or day in self.granted_days
+
+    @property
+    def first_on(self) -> date | None:
+        """The earliest service date that a visit is counted on; None where none is, or dates are not kept.
+
+        Units that were used elsewhere say on no date that one of them was a visit.
+        """
+        return min(self.visit_days, default=None)
 
     def number_of_next(self, *, up_to: date | None = None) -> int:
         """The number of the visit that comes next; `up_to` its service date, if those make the order."""

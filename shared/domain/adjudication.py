@@ -31,6 +31,7 @@ from shared.domain.history import (
 )
 from shared.domain.limit import Limit
 from shared.domain.limit_reasons import counted_within, limit_reached
+from shared.domain.numbering import numbered
 from shared.domain.qualification import (
     DUPLICATE_REJECTED,
     PERIOD_UNKNOWN,
@@ -38,9 +39,9 @@ from shared.domain.qualification import (
     Candidate,
     duplicate_keys,
     qualify,
-    settle,
     situation_of,
 )
+from shared.domain.same_day import SameDay
 from shared.domain.service import Service
 from shared.domain.tallies import Tallies, YearOpening
 from shared.domain.visit import Visit, VisitContent, VisitKey
@@ -67,17 +68,29 @@ def adjudicate(history: History, rules: Rules) -> MemberState:
 class Fold:
     """A member's history folded, ready to take further plain visits at its end."""
 
-    def __init__(self, history: History, rules: Rules, standing: Iterable[Accumulator] = ()) -> None:
+    def __init__(
+        self,
+        history: History,
+        rules: Rules,
+        standing: Iterable[Accumulator] = (),
+        day_codes: Mapping[date, Iterable[str]] | None = None,
+    ) -> None:
         """Fold the whole of `history` in the order its limits ask for (4).
 
         With `standing`, go on from those accumulators: `history` then names only visits and holds
-        that they do not contain.
+        that they do not contain, and `day_codes` the codes of the visits that it leaves out.
         """
         self.history = history
         self._rules = rules
-        self._last_arrival = max((visit.arrival or 0 for visit in history.visits), default=0)
-        candidates = [qualify(history, rules, visit) for visit in sorted(history.visits, key=_arrival_of)]
-        years = [*self._years_opened(candidates), *years_held_open(history, rules, candidates)]
+        arrivals = [visit.arrival or 0 for visit in history.visits]
+        self._last_arrival = max([*arrivals, *(hold.arrival for hold in history.holds)], default=0)
+        self._same_day = SameDay(history.visits, day_codes)
+        candidates = [
+            qualify(history, rules, visit, self._same_day)
+            for visit in sorted(history.visits, key=_arrival_of)
+        ]
+        held_open = years_held_open(history, rules, self._same_day, candidates)
+        years = [*self._years_opened(candidates), *held_open]
         corrections: Mapping[str, Correction] | None = {}
         standing = tuple(standing)
         while corrections is not None:
@@ -86,7 +99,7 @@ class Fold:
             self._tallies = Tallies(history, standing)
             self._tallies.open_years(years)
             self._tallies.open_balances(rules)
-            self._held = HeldUnits(history, rules, self._tallies, candidates, corrections)
+            self._held = HeldUnits(history, rules, self._tallies, self._same_day, candidates, corrections)
             for candidate in sorted(candidates, key=_turn):
                 self._take_turn(candidate)
             corrections = self._held.corrections()
@@ -137,7 +150,7 @@ class Fold:
         """Give a visit its turn: count it where every limit it feeds has room (4)."""
         plan_id = candidate.plan.plan_id if candidate.plan else None
         if candidate.disposition is None:
-            candidate = self._compared(self._numbered(candidate))
+            candidate = self._compared(numbered(self._rules, self._tallies, candidate))
         if candidate.disposition is not None:
             self._outcomes[candidate.visit.key] = VisitOutcome(
                 disposition=candidate.disposition, reasons=candidate.reasons, plan_id=plan_id
@@ -164,33 +177,6 @@ class Fold:
         if visit.duplicate_decision == "rejected":
             return replace(candidate, disposition="not_countable", reasons=(DUPLICATE_REJECTED,))
         return replace(candidate, disposition="possible_duplicate", reasons=(POSSIBLE_DUPLICATE,))
-
-    def _numbered(self, candidate: Candidate, *, asked_only: bool = False) -> Candidate:
-        """The candidate asked again with its number, where a rule speaks of visit numbers.
-
-        A service that is `asked_only` is numbered by the place it would have in its limit's order.
-        """
-        content = candidate.visit.content
-        if candidate.evaluation is None or candidate.situation is None or content is None:
-            return candidate
-        if not candidate.evaluation.uses_visit_number:
-            return candidate
-        on = content.service.service_date
-        numbers = []
-        for claim, key in self._tallies.claims_of(candidate):
-            up_to = on if asked_only and claim.limit.ordering == "service_date" else None
-            tally = self._tallies.asked(key, claim.limit)
-            numbers.append((claim.limit.limit_id, tally.number_of_next(up_to=up_to)))
-        situation = replace(candidate.situation, visit_numbers=tuple(numbers))
-        evaluation = self._rules.evaluate(situation)
-        verdict = settle(evaluation)
-        return replace(
-            candidate,
-            situation=situation,
-            evaluation=evaluation,
-            disposition=verdict[0] if verdict else None,
-            reasons=verdict[1] if verdict else (),
-        )
 
     def _place(self, candidate: Candidate, weighed: list[Weighed], *, posts_hold: bool) -> VisitOutcome:
         """Count the visit, or part of it, or none of it."""
@@ -295,7 +281,11 @@ class Fold:
         Where nothing is claimed, because it is not covered or not known to be, the limits it would
         feed if it were are weighed instead, for show. `recent_service_dates` are for advice only.
         """
-        situation = replace(situation_of(self.history, service), recent_service_dates=recent_service_dates)
+        codes = self._same_day.codes_before(service.service_date)
+        situation = replace(
+            situation_of(self.history, service, same_day_codes=codes),
+            recent_service_dates=recent_service_dates,
+        )
         evaluation = self._rules.evaluate(situation)
         content = VisitContent(member_id=self.history.member_id, service=service)
         asked = Candidate(
@@ -304,12 +294,12 @@ class Fold:
             situation=situation,
             evaluation=evaluation,
         )
-        asked = self._numbered(asked, asked_only=True)
-        numbered = asked.evaluation or evaluation
-        if not numbered.claims and numbered.matching_limits:
-            asked = replace(asked, evaluation=replace(numbered, claims=numbered.matching_limits))
+        asked = numbered(self._rules, self._tallies, asked, asked_only=True)
+        found = asked.evaluation or evaluation
+        if not found.claims and found.matching_limits:
+            asked = replace(asked, evaluation=replace(found, claims=found.matching_limits))
         weighed = tuple(weigh(self._tallies, asked, None, asked_only=True))
-        return Preview(evaluation=numbered, weighed=weighed, plan=situation.plan)
+        return Preview(evaluation=found, weighed=weighed, plan=situation.plan)
 
     def standing(self, plan: Plan, limit: Limit, source: Source, service: Service) -> list[Weighed]:
         """How one limit of a plan stands on a service's date, with nothing asked of it.
@@ -352,8 +342,8 @@ class Fold:
         """Take one more visit if its turn comes last and nothing before it can change.
 
         Returns False, having changed nothing, when only a fold of the whole history is right: it
-        arrived before others, names a hold, has units of its own, opens an earlier first-service
-        year, or feeds a limit ordered by service date.
+        arrived before others or before a hold (which may be for the same day), names a hold, has units
+        of its own, opens an earlier first-service year, or feeds a limit ordered by service date.
         """
         if visit.arrival is None or visit.arrival <= self._last_arrival or visit.key in self._outcomes:
             return False
@@ -362,7 +352,7 @@ class Fold:
             return False
         if any(override.visit_id == visit.key.visit_id for override in self.history.overrides):
             return False
-        candidate = qualify(self.history, self._rules, visit)
+        candidate = qualify(self.history, self._rules, visit, self._same_day)
         claims = candidate.evaluation.claims if candidate.evaluation else ()
         if candidate.disposition is None and (
             any(claim.limit.ordering != "received" for claim in claims)
@@ -375,6 +365,7 @@ class Fold:
             return False
         self.history = replace(self.history, visits=(*self.history.visits, visit))
         self._last_arrival = visit.arrival
+        self._same_day.add(visit)
         self._take_turn(candidate)
         return True
 

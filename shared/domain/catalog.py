@@ -17,6 +17,7 @@ from shared.domain.evaluation import AUTHORITIES, Contact, Source
 from shared.domain.guidance import GuidanceBook
 from shared.domain.limit import Limit
 from shared.domain.predicate import Predicate
+from shared.domain.predicate_tests import DaysSinceFirstVisitTest
 from shared.domain.rule_document import RuleDocument, Scope, state_guard
 from shared.domain.state_scope import StateScope
 from shared.domain.vocabulary import Vocabulary
@@ -86,6 +87,8 @@ class Catalog:
     guidance: GuidanceBook = field(default_factory=GuidanceBook)
     families_by_payer: Mapping[str, tuple[Family, ...]] = field(default_factory=dict)
     families_of_any: tuple[Family, ...] = ()
+    dated_by_payer: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    dated_of_any: frozenset[str] = frozenset()
     _selections: dict[tuple[str, Plan, date], Selection] = field(
         init=False, compare=False, repr=False, default_factory=dict
     )
@@ -154,7 +157,20 @@ class Catalog:
         for selected in self.select(payer_id, plan, on).documents:
             for rule in selected.document.limits:
                 found.setdefault(rule.limit.limit_id, (rule.limit, selected.document.source))
-        return tuple(found.values())
+        dated = self.dated_limits(payer_id)
+        return tuple(
+            (replace(limit, dated=True) if limit.limit_id in dated else limit, source)
+            for limit, source in found.values()
+        )
+
+    def dated_limits(self, payer_id: str) -> frozenset[str]:
+        """The limits of a payer's documents that must keep the dates of their units, besides those that do.
+
+        Any version of any document tells, not only what is in force: an accumulator is one through all
+        of them. A change of what they need is a change of the payer's documents, after which its
+        members are folded again.
+        """
+        return self.dated_by_payer.get(payer_id, self.dated_of_any)
 
     def pooled_with_needling(self, documents: Iterable[Selected], code: str) -> bool:
         """Whether a limit of some document counts a code together with dry needling.
@@ -241,7 +257,24 @@ def build_catalog(parts: Catalog) -> Catalog:
     }
     for payer, its in by_payer.items():
         _refuse_mixed_orderings(payer, its)
-    return replace(parts, families_by_payer=by_payer, families_of_any=of_any)
+    return replace(
+        parts,
+        families_by_payer=by_payer,
+        families_of_any=of_any,
+        dated_by_payer={payer: _dated_limits(its) for payer, its in by_payer.items()},
+        dated_of_any=_dated_limits(of_any),
+    )
+
+
+def _dated_limits(families: Iterable[Family]) -> frozenset[str]:
+    """The limits that some condition asks the first visit of, or that only some version counts by dates."""
+    documents = [version for family in families for version in family]
+    limits = [rule.limit for document in documents for rule in document.limits]
+    mixed = {one.limit_id for one in limits if one.keeps_days} & {
+        one.limit_id for one in limits if not one.keeps_days
+    }
+    leaves = (leaf for document in documents for leaf in document.leaves)
+    return frozenset(mixed | {leaf.limit_id for leaf in leaves if isinstance(leaf, DaysSinceFirstVisitTest)})
 
 
 def _refuse_repeats(family: Family) -> None:

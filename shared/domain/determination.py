@@ -25,7 +25,8 @@ class MemberStanding:
     `history` carries no visits and no holds: `accumulators` contains them. `versions` counts the
     ledger entries behind each accumulator, `pending_events` the accepted events not yet applied.
     `hold_postings` are the units that each pending hold keeps. `ahead_of_ledger`: a change of rules or
-    plans is in the accumulators already and in the ledger not yet.
+    plans is in the accumulators already and in the ledger not yet. `day_codes` are the codes of the
+    member's visits on the dates that are asked about (`same_day.SameDay`).
     """
 
     history: History
@@ -35,6 +36,7 @@ class MemberStanding:
     hold_postings: Mapping[str, tuple[Posting, ...]] = field(default_factory=dict)
     service_dates: tuple[date, ...] = ()
     ahead_of_ledger: bool = False
+    day_codes: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ def determine(
     Counting asks the same rules and the same fold (contract section 4), so a visit recorded now with
     this content would be treated as this answer says. `hold_id` names a hold whose units count as free.
     """
-    fold = Fold(standing.history, rules, standing.accumulators)
+    fold = Fold(standing.history, rules, standing.accumulators, standing.day_codes)
     if hold_id is not None:
         fold.release(standing.hold_postings.get(hold_id, ()))
     on = service.service_date

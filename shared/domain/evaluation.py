@@ -51,7 +51,8 @@ class Situation:
     1-based number this visit would have in the limit's period (absent: the first).
     `first_visit_dates` says, per limit id, when the first counted visit of that period was (absent:
     this one). `recent_service_dates` are the member's other needling dates, for advice only, and
-    `same_day_codes` the codes of the member's other visits of the service date. `received_on` is
+    `same_day_codes` the codes of the visits of the service date that were there before this one, each
+    once and sorted. `received_on` is
     given for a reported visit, whose filing may be late; a check has none.
     """
 
@@ -216,8 +217,8 @@ class Evaluation:
     where none does. `condition_texts` gives each condition its text. `claims` are what the covered
     lines would add to limits; `matching_limits` the same as if every line were covered, for display.
     Whether a limit has room is the caller's to say. `uses_visit_number` is True if a rule that may
-    apply asks for a visit's number (`numbered_by` names the limits), so that a caller may ask again
-    with it.
+    apply asks for a visit's number or the date of the first (`numbered_by` names the limits), so that a
+    caller may ask again with them.
     """
 
     decision: Decision

@@ -12,6 +12,7 @@ from shared.domain.evaluation import LimitClaim
 from shared.domain.history import History, HoldOutcome, Posting, Rules
 from shared.domain.hold import Hold
 from shared.domain.qualification import Candidate, situation_of
+from shared.domain.same_day import SameDay
 from shared.domain.tallies import Tallies, YearOpening
 from shared.domain.visit import Visit, VisitKey
 
@@ -52,6 +53,7 @@ class HeldUnits:
         history: History,
         rules: Rules,
         tallies: Tallies,
+        same_day: SameDay,
         candidates: Sequence[Candidate],
         corrections: Mapping[str, Correction],
     ) -> None:
@@ -59,6 +61,7 @@ class HeldUnits:
         self._history = history
         self._rules = rules
         self._tallies = tallies
+        self._same_day = same_day
         self._corrections = corrections
         self._waiting: dict[str, Waiting] = {}
         self._found: dict[str, Correction] = {}
@@ -77,7 +80,7 @@ class HeldUnits:
         nothing, so that I3 holds.
         """
         correction = self._corrections.get(hold.hold_id, Correction())
-        claims = claims_of_hold(self._history, self._rules, hold)
+        claims = claims_of_hold(self._history, self._rules, self._same_day, hold)
         for candidate in naming:
             if not _takes_place(candidate.visit):
                 self.outcomes[hold.hold_id] = HoldOutcome(state="released", posted_by=candidate.visit.key)
@@ -193,22 +196,27 @@ class HeldUnits:
                 tally.hold(-units, waiting.on)
 
 
-def claims_of_hold(history: History, rules: Rules, hold: Hold) -> list[tuple[Plan, LimitClaim]]:
+def claims_of_hold(
+    history: History, rules: Rules, same_day: SameDay, hold: Hold
+) -> list[tuple[Plan, LimitClaim]]:
     """What a hold's service claims, in the plan that covers its date; nothing where none does."""
-    situation = situation_of(history, hold.service)
+    codes = same_day.codes_before(hold.service.service_date, hold.arrival)
+    situation = situation_of(history, hold.service, same_day_codes=codes)
     if situation.plan is None:
         return []
     return [(situation.plan, claim) for claim in rules.evaluate(situation).claims]
 
 
-def years_held_open(history: History, rules: Rules, candidates: Sequence[Candidate]) -> list[YearOpening]:
+def years_held_open(
+    history: History, rules: Rules, same_day: SameDay, candidates: Sequence[Candidate]
+) -> list[YearOpening]:
     """The dates of pending holds that open a first-service year until their visits do it themselves."""
     opened: list[YearOpening] = []
     for hold in history.holds:
         naming = [candidate for candidate in candidates if _names(candidate.visit, hold)]
         if hold.ended_by is not None or (naming and not _takes_place(naming[0].visit)):
             continue
-        for plan, claim in claims_of_hold(history, rules, hold):
+        for plan, claim in claims_of_hold(history, rules, same_day, hold):
             if not any(_qualifies(candidate, plan, claim.limit.limit_id) for candidate in naming):
                 opened.append((plan.plan_id, claim.limit.limit_id, hold.service.service_date))
     return opened

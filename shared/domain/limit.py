@@ -47,7 +47,9 @@ class Limit:
     length of the window (only with that basis). `assumptions` name what the source left open and we
     chose (contract section 4), so that every answer can show it. `capped` is False for a limit that
     only numbers visits: then `allowed` is UNCAPPED and not to be shown. `carry_over`, if set, goes
-    before the plan's. `pool` may hold inclusive ranges (`97010-97799`).
+    before the plan's. `pool` may hold inclusive ranges (`97010-97799`). `dated` says that some
+    rule of the payer asks when the first unit was counted, or that another version of the limit counts
+    by dates, so that the dates are kept; the catalog sets it.
     """
 
     limit_id: str
@@ -61,8 +63,15 @@ class Limit:
     label: str | None = None
     capped: bool = True
     carry_over: CarryOver | None = None
+    dated: bool = False
 
     @property
     def divisible(self) -> bool:
         """Whether part of a visit's quantity may count when the rest does not fit."""
         return self.measure in DIVISIBLE_MEASURES
+
+    @property
+    def keeps_days(self) -> bool:
+        """Whether the dates of the counted units decide anything later, and not only their sum."""
+        by_day = self.basis == "rolling_days" or self.measure == "service_day"
+        return self.dated or by_day or self.ordering == "service_date"

@@ -15,7 +15,7 @@ from shared.domain.visit import VisitKey
 class MemberRow:
     """A locked member's row; `merged_into` is the id of the member it was merged into, if it was.
 
-    `last_arrival` is not before the arrival of any of the member's own visits.
+    `last_arrival` is not before the arrival of any of the member's own visits and holds.
     """
 
     ref: MemberRef

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from shared.domain.accumulator import Accumulator, AccumulatorKey, keeps_days
+from shared.domain.accumulator import Accumulator, AccumulatorKey
 from shared.domain.adjudication import Fold
 from shared.domain.enrollment import EnrollmentSpan, Plan, span_on
 from shared.domain.evaluation import LimitClaim
 from shared.domain.history import History, Rules, VisitOutcome
 from shared.domain.qualification import qualify
+from shared.domain.same_day import SameDay
 from shared.domain.visit import Visit
 
 
@@ -114,7 +115,7 @@ def plain_turn(
     if own is not None and any(span.start > on and span.plan_id != own.plan_id for span in spans):
         return None
     history = History(payer_id=payer_id, member_id=content.member_id, spans=spans, plans=plans)
-    candidate = qualify(history, rules, visit)
+    candidate = qualify(history, rules, visit, SameDay())
     claims = candidate.evaluation.claims if candidate.evaluation and not candidate.disposition else ()
     if claims and (candidate.evaluation.uses_visit_number or not all(map(_is_plain, claims))):  # type: ignore[union-attr]  # it has claims
         return None
@@ -145,7 +146,7 @@ def _is_plain(claim: LimitClaim) -> bool:
         claim.quantity > 0
         and limit.ordering == "received"
         and limit.basis not in {"first_service_year", "rolling_days"}
-        and not keeps_days(limit)
+        and not limit.keeps_days
     )
 
 

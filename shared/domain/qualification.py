@@ -8,6 +8,7 @@ from datetime import date
 from shared.domain.enrollment import EnrollmentSpan, Plan, span_on
 from shared.domain.evaluation import EnrollmentStanding, Evaluation, Reason, Situation
 from shared.domain.history import History, Rules
+from shared.domain.same_day import SameDay
 from shared.domain.service import Service
 from shared.domain.visit import Disposition, Visit
 
@@ -48,7 +49,12 @@ class Candidate:
     reasons: tuple[Reason, ...] = ()
 
 
-def situation_of(history: History, service: Service, received_on: date | None = None) -> Situation:
+def situation_of(
+    history: History,
+    service: Service,
+    received_on: date | None = None,
+    same_day_codes: tuple[str, ...] = (),
+) -> Situation:
     """The situation of a service of this member: who covers them on its date, and as what."""
     span = span_on(history.spans, service.service_date)
     plan = history.plans.get(span.plan_id) if span else None
@@ -58,6 +64,7 @@ def situation_of(history: History, service: Service, received_on: date | None = 
         enrollment=enrollment_on(history.spans, service.service_date),
         attributes=span.attributes if span else (),
         service=service,
+        same_day_codes=same_day_codes,
         received_on=received_on,
     )
 
@@ -71,13 +78,14 @@ def enrollment_on(spans: tuple[EnrollmentSpan, ...], day: date) -> EnrollmentSta
     return "before_coverage" if day < min(span.start for span in spans) else "after_coverage"
 
 
-def qualify(history: History, rules: Rules, visit: Visit) -> Candidate:
+def qualify(history: History, rules: Rules, visit: Visit, same_day: SameDay) -> Candidate:
     """Ask the rules about a visit as if it were the first: numbers come with its turn."""
     standing = _standing(visit)
     if standing is not None:
         return Candidate(visit=visit, disposition=standing[0], reasons=(standing[1],))
     service = visit.content.service  # type: ignore[union-attr]  # a known visit has content
-    situation = situation_of(history, service, visit.received_on)
+    codes = same_day.codes_before(service.service_date, visit.arrival)
+    situation = situation_of(history, service, visit.received_on, codes)
     evaluation = rules.evaluate(situation)
     verdict = settle(evaluation)
     return Candidate(

@@ -89,7 +89,8 @@ class MemberBase:
     """A member without visits: what a check needs besides the accumulators.
 
     `history` carries spans, plans, overrides and opening balances only; `service_dates` are those of
-    the needling visits that took place, counted or not.
+    the needling visits that took place, counted or not, and `day_codes` the codes of all that took
+    place on the dates asked about.
     """
 
     ref: MemberRef
@@ -99,6 +100,7 @@ class MemberBase:
     refold_requested: bool
     hold_postings: Mapping[str, tuple[Posting, ...]]
     service_dates: tuple[date, ...] = ()
+    day_codes: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ differ (contract section 4). It says nothing about room in a limit: the caller c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from shared.domain.catalog import Catalog, Selection
@@ -133,8 +134,8 @@ def _assembled(
         referral=_requirement(governing, "referral"),
         cost_sharing=_cost_sharing(first),
         lines=tuple(_line(outcome, governs=outcome.subject.index in governed_by) for outcome in outcomes),
-        claims=_claims((outcome.subject, outcome.limits) for outcome in outcomes),
-        matching_limits=_matching_limits(outcomes, selection),
+        claims=_dated(catalog, situation, _claims((o.subject, o.limits) for o in outcomes)),
+        matching_limits=_dated(catalog, situation, _matching_limits(outcomes, selection)),
         uses_visit_number=bool(numbered_by),
         numbered_by=numbered_by,
         advisories=_advisories(catalog, situation, governing, decision),
@@ -198,6 +199,16 @@ def _claims(fed: Iterable[tuple[Subject, Iterable[FedLimit]]]) -> tuple[LimitCla
             source=feeding[0][1].source,
         )
         for feeding in by_limit.values()
+    )
+
+
+def _dated(catalog: Catalog, situation: Situation, claims: tuple[LimitClaim, ...]) -> tuple[LimitClaim, ...]:
+    """The claims, each limit keeping dates where the payer's documents need them."""
+    needed = catalog.dated_limits(situation.payer_id)
+    if not any(claim.limit.limit_id in needed for claim in claims):
+        return claims
+    return tuple(
+        replace(claim, limit=replace(claim.limit, dated=claim.limit.limit_id in needed)) for claim in claims
     )
 
 

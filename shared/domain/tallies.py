@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 
-from shared.domain.accumulator import Accumulator, AccumulatorKey, Tally, keeps_days
+from shared.domain.accumulator import Accumulator, AccumulatorKey, Tally
 from shared.domain.benefit_period import first_service_year, first_service_years, period_for
 from shared.domain.enrollment import EnrollmentSpan, Plan, span_on
 from shared.domain.evaluation import LimitClaim
@@ -125,7 +125,8 @@ class Tallies:
         """The tally of an accumulator, a new one if nothing has claimed it before."""
         tally = self._tallies.get(key)
         if tally is None:
-            tally = self._tallies[key] = Tally(key=key, keeps_days=keeps_days(limit))
+            tally = self._tallies[key] = Tally(key=key)
+        tally.keeps_days |= limit.keeps_days
         return tally
 
     def asked(self, key: AccumulatorKey, limit: Limit) -> Tally:
@@ -137,7 +138,7 @@ class Tallies:
         tally = self._tallies.get(key)
         if tally is not None:
             return tally
-        asked = Tally(key=key, keeps_days=keeps_days(limit))
+        asked = Tally(key=key, keeps_days=limit.keeps_days)
         if key.period.basis == "first_service_year":
             for other, found in self._tallies.items():
                 same = (other.plan_id, other.limit_id) == (key.plan_id, key.limit_id)

@@ -147,12 +147,13 @@ class MemoryStore:
 
     def _row(self, ref: MemberRef) -> MemberRow:
         stored = self.member(ref)
+        visits = [visit.arrival or 0 for visit in stored.history.visits]
         return MemberRow(
             ref=ref,
             version=stored.version,
             ledger_entries=stored.ledger_entries,
             ledger_head=stored.ledger_head,
-            last_arrival=max((visit.arrival or 0 for visit in stored.history.visits), default=0),
+            last_arrival=max([*visits, *(hold.arrival for hold in stored.history.holds)], default=0),
         )
 
     def member(self, ref: MemberRef) -> StoredMember:

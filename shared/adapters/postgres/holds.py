@@ -55,6 +55,10 @@ class PostgresHolds:
         request = hold.request
         self._connection.execute(
             """
+            with last as (
+                update member set last_arrival = greatest(last_arrival, %(arrival)s)
+                 where payer_id = %(payer_id)s and member_id = %(member_id)s
+            )
             insert into hold (hold_id, payer_id, client_id, idempotency_key, payload_digest, member_id,
                               arrival, content, quantity, expires_at, state, outcome, answer, created_at)
             values (%(hold_id)s, %(payer_id)s, %(client_id)s, %(key)s, %(digest)s, %(member_id)s,

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from shared.accounting.codec import posting_from
+from shared.accounting.codec import content_from, posting_from
 from shared.adapters.postgres import visit_rows
 from shared.adapters.postgres.member_histories import Family, HistoryReader
 from shared.adapters.postgres.member_rows import (
@@ -37,6 +37,7 @@ from shared.domain.records import (
     StoredVisit,
     in_order,
 )
+from shared.domain.same_day import codes_done
 from shared.domain.visit import VisitKey
 
 _BASES = f"""
@@ -55,13 +56,26 @@ select k.payer_id, k.member_id, k.version, k.merged_into, f.merged,
           from unnest(f.merged || k.member_id) as n (member_id)
           join visit v on v.payer_id = k.payer_id and v.member_id = n.member_id
                       and v.disposition in ('counted', 'partially_counted', 'over_limit',
-                                            'not_covered'))
+                                            'not_covered')),
+       (select json_agg(v.content)
+          from unnest(f.merged || k.member_id) as n (member_id)
+          join visit v on v.payer_id = k.payer_id and v.member_id = n.member_id
+                      and v.service_date = any (%(days)b::date[])
+                      and v.arrival is not null and v.voided_by is null)
   from member k {OF_MEMBERS.format("k")}
  cross join lateral (
        select array_agg(a.member_id) as merged from member a
         where a.payer_id = k.payer_id and a.merged_into = k.member_id
  ) f
 """
+
+
+def _day_codes(contents: Iterable[Any]) -> dict[date, tuple[str, ...]]:
+    """The codes of what took place by service date, from the contents of visits."""
+    codes: dict[date, set[str]] = {}
+    for content in map(content_from, contents):
+        codes.setdefault(content.service.service_date, set()).update(codes_done(content))
+    return {on: tuple(sorted(its)) for on, its in codes.items() if its}
 
 
 class PostgresMemberBooks:
@@ -154,12 +168,14 @@ class PostgresMemberBooks:
         """Into whom those of these members that were merged were merged; the others are absent."""
         return current_names(self._connection, refs)
 
-    def bases(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberBase]:
+    def bases(self, refs: Iterable[MemberRef], days: Iterable[date] = ()) -> dict[MemberRef, MemberBase]:
         """Members without visits and accumulators; those never heard of are absent.
 
         Answers by the refs that were asked for: for a member that was merged into another, that other.
+        What was done on the service dates `days` is told by its codes.
         """
-        rows = self._connection.execute(_BASES, member_arrays(in_order(refs))).fetchall()
+        asked = sorted(set(days))
+        rows = self._connection.execute(_BASES, {**member_arrays(in_order(refs)), "days": asked}).fetchall()
         merged = {
             MemberRef(payer_id=row[0], member_id=row[1]): MemberRef(payer_id=row[0], member_id=row[3])
             for row in rows
@@ -167,7 +183,7 @@ class PostgresMemberBooks:
         }
         bases = self._bases([row for row in rows if row[3] is None])
         if merged:
-            homes = self.bases(merged.values())
+            homes = self.bases(merged.values(), asked)
             bases |= {ref: homes[home] for ref, home in merged.items()}
         return bases
 
@@ -182,7 +198,7 @@ class PostgresMemberBooks:
         spans, overrides = parts.spans(), parts.overrides()
         balances, plans = parts.opening_balances(), parts.plans()
         bases = {}
-        for payer_id, member_id, version, _, _, pending, refold, holds, dates in rows:
+        for payer_id, member_id, version, _, _, pending, refold, holds, dates, done in rows:
             ref = MemberRef(payer_id=payer_id, member_id=member_id)
             history = History(
                 payer_id=payer_id,
@@ -203,6 +219,7 @@ class PostgresMemberBooks:
                     for hold_id, outcome in (holds or {}).items()
                 },
                 service_dates=tuple(sorted(dates or ())),
+                day_codes=_day_codes(done or ()),
             )
         return bases
 

@@ -23,8 +23,11 @@ from tests.rules import SimpleRules
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[Row, list[list[Row]]]:
-    """A world without second `visit.recorded` events, and its events in batches of any order."""
-    world = draw(worlds())
+    """A world without second `visit.recorded` events, and its events in batches of any order.
+
+    What operators decided of duplicates is left out: the store in memory is not told.
+    """
+    world = {**draw(worlds()), "decisions": {}}
     seen: set[tuple[str, str]] = set()
     kept = []
     for event in world["events"]:

@@ -67,6 +67,7 @@ STANDING = MemberStanding(
     pending_events=4,
     hold_postings={"hld_1": (Posting(key=KEY, on=DAY, units=1, allowed=20),)},
     ahead_of_ledger=True,
+    day_codes={DAY: ("20560", "97140")},
 )
 
 
@@ -74,6 +75,13 @@ def test_standing_comes_back_as_it_was() -> None:
     """Every field, whatever it holds."""
     kept = orjson.loads(standing_to(STANDING, "hld_1"))
     assert standing_from(kept, "hld_1") == STANDING
+
+
+def test_standing_kept_before_days_were_looked_at_still_reads() -> None:
+    """An answer of an older version has nothing of the day beside it."""
+    kept = orjson.loads(standing_to(STANDING, "hld_1"))
+    del kept["day_codes"]
+    assert standing_from(kept, "hld_1") == replace(STANDING, day_codes={})
 
 
 def test_only_the_hold_that_was_named_is_kept() -> None:
