@@ -21,6 +21,7 @@ SWEEP = "needlecap.sweep"
 EXPIRE_HOLDS = "needlecap.expire_holds"
 SAMPLE_DRIFT = "needlecap.sample_drift"
 PRUNE_AUDIT = "needlecap.prune_audit"
+FORGET_EXPIRED = "needlecap.forget_expired"
 
 #: What was missed by wake-ups is found within this time; a counter lags Postgres by at most this (I5).
 SWEEP_SECONDS = 1.0

@@ -73,6 +73,14 @@ class Jobs(Protocol):
         ...
 
 
+class Clients(Protocol):
+    """What is kept of those who call."""
+
+    def forget_expired(self, before: datetime) -> int:
+        """Delete tokens and shown assertions that ended before a moment; how many those were."""
+        ...
+
+
 class Standing(Protocol):
     """Where the service stands."""
 
@@ -105,6 +113,11 @@ class WorkerTransaction(Transaction, Protocol):
     @property
     def jobs(self) -> Jobs:
         """The worker's jobs."""
+        ...
+
+    @property
+    def clients(self) -> Clients:
+        """Those who call."""
         ...
 
     @property

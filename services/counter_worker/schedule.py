@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.messages import EXPIRE_HOLDS, PERIODIC_QUEUE, PRUNE_AUDIT, SAMPLE_DRIFT, SWEEP, SWEEP_SECONDS
+from shared.messages import (
+    EXPIRE_HOLDS,
+    FORGET_EXPIRED,
+    PERIODIC_QUEUE,
+    PRUNE_AUDIT,
+    SAMPLE_DRIFT,
+    SWEEP,
+    SWEEP_SECONDS,
+)
 
 #: Expiry takes effect within five seconds (contract section 6).
 EXPIRE_HOLDS_SECONDS = 1.0
 SAMPLE_DRIFT_SECONDS = 60.0
 PRUNE_AUDIT_SECONDS = 3_600.0
+FORGET_EXPIRED_SECONDS = 60.0
 
 #: What waited longer in the queue is dropped unread: after an outage one sweep does the work of all.
 #: Long enough that clocks of different machines need not agree.
@@ -23,6 +32,7 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
         EXPIRE_HOLDS: EXPIRE_HOLDS_SECONDS,
         SAMPLE_DRIFT: SAMPLE_DRIFT_SECONDS,
         PRUNE_AUDIT: PRUNE_AUDIT_SECONDS,
+        FORGET_EXPIRED: FORGET_EXPIRED_SECONDS,
     }
     return {
         task: {

@@ -16,12 +16,22 @@ from services.counter_worker.ports import Tools
 from services.counter_worker.pulse import Pulse
 from services.counter_worker.usecases import drain_shard as draining
 from services.counter_worker.usecases.expire_holds import expire_holds
+from services.counter_worker.usecases.forget_expired import forget_expired
 from services.counter_worker.usecases.prune_audit import prune_audit
 from services.counter_worker.usecases.sample_drift import sample_drift
 from services.counter_worker.usecases.sweep import sweep
 from shared.adapters.logs import described
 from shared.domain.errors import StoreUnavailable
-from shared.messages import DRAIN_QUEUE, DRAIN_SHARD, EXPIRE_HOLDS, PRUNE_AUDIT, SAMPLE_DRIFT, SHARDS, SWEEP
+from shared.messages import (
+    DRAIN_QUEUE,
+    DRAIN_SHARD,
+    EXPIRE_HOLDS,
+    FORGET_EXPIRED,
+    PRUNE_AUDIT,
+    SAMPLE_DRIFT,
+    SHARDS,
+    SWEEP,
+)
 
 #: Of this app alone, and never left unacknowledged.
 _OPTIONS: Mapping[str, Any] = {
@@ -52,6 +62,7 @@ def register_tasks(app: Celery, tools: Callable[[], Tools], pulse: Pulse) -> Non
     periodic(SWEEP, lambda tools: sweep(tools, from_beat=True))
     periodic(EXPIRE_HOLDS, expire_holds)
     periodic(SAMPLE_DRIFT, sample_drift)
+    periodic(FORGET_EXPIRED, forget_expired)
     periodic(PRUNE_AUDIT, prune_audit)
 
 

@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from flask import Flask, Response, g, request
@@ -38,7 +38,7 @@ REQUEST_ID_HEADER = "X-Request-ID"
 
 _is_request_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", re.ASCII).fullmatch
 
-OpenRoute = tuple[str, str, Callable[..., Response]]
+OpenRoute = tuple[str, Literal["GET", "POST"], str, Callable[..., Response]]
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -78,7 +78,7 @@ def create_app(
 ) -> Flask:
     """The application that answers `endpoints`, behind the doorkeeper, and `open_routes`, which need no key.
 
-    Calls of endpoints are told to the auditor. `open_routes` are (name, path, view).
+    Calls of endpoints are told to the auditor. `open_routes` are (name, method, path, view).
     """
     app = Flask("needlecap", static_folder=None)
     app.url_map.merge_slashes = False
@@ -91,10 +91,10 @@ def create_app(
         rule = flask_rule(endpoint.path)
         templates[rule] = public_path(endpoint.path)
         _add(app, endpoint.name, endpoint.method, rule, view_of(endpoint, doorkeeper, auditor, store))
-    for name, path, view in open_routes:
+    for name, method, path, view in open_routes:
         rule = flask_rule(path)
         templates[rule] = public_path(path)
-        _add(app, name, "GET", rule, view)
+        _add(app, name, method, rule, view)
     app.before_request(_begin(store))
     app.after_request(_finish(metrics, templates))
     app.register_error_handler(NeedlecapError, _refuse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from services.coverage_api.backlog import Backlog, oldest_due
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.gathering import Gathering
 from services.coverage_api.http import Endpoint
+from services.coverage_api.jwks_fetch import JwksFetcher
+from services.coverage_api.jwks_source import JwksSource
 from services.coverage_api.key_uses import KeyUses
 from services.coverage_api.logs import WAKE_UP_FAILED
 from services.coverage_api.metrics import Metrics, StandingCollector
@@ -35,6 +38,7 @@ from services.coverage_api.routes import (
     eligibility_checks,
     health,
     holds,
+    oauth,
     overrides,
     rule_documents,
     status,
@@ -164,7 +168,7 @@ def build(settings: Settings) -> Service:
     metrics.add(StandingCollector(store, time.monotonic))
     readiness = health.Readiness(store, lambda: _answers(client), utc_now, settings.worker_behind_seconds)
     auditor = Auditor(store, utc_now, environment.hash_key)
-    open_routes = _open_routes(endpoints, readiness, metrics)
+    open_routes = _open_routes(endpoints, readiness, metrics, _token_desk(settings, tools))
     app = create_app(endpoints, open_routes, doorkeeper, auditor, store, metrics)
 
     def close() -> None:
@@ -182,19 +186,37 @@ def endpoints_of(parts: Parts) -> list[Endpoint]:
 
 
 def _open_routes(
-    endpoints: Sequence[Endpoint], readiness: health.Readiness, metrics: Metrics
+    endpoints: Sequence[Endpoint], readiness: health.Readiness, metrics: Metrics, desk: oauth.TokenDesk
 ) -> list[OpenRoute]:
     document = openapi_document(endpoints, metadata.version("needlecap"))
     return [
-        ("alive", "/healthz", health.alive),
-        ("ready", "/readyz", readiness.view),
-        ("metrics", "/metrics", health.metrics_view(metrics)),
-        ("openapi", "/openapi.json", documentation.document_view(document)),
-        ("docs", "/docs", documentation.page_view(document)),
-        ("docs_style", STYLE_PATH, documentation.style_view()),
-        ("start", "/", documentation.start),
-        ("problem", PROBLEM_PATH, documentation.problem_view()),
+        ("alive", "GET", "/healthz", health.alive),
+        ("ready", "GET", "/readyz", readiness.view),
+        ("metrics", "GET", "/metrics", health.metrics_view(metrics)),
+        ("openapi", "GET", "/openapi.json", documentation.document_view(document)),
+        ("docs", "GET", "/docs", documentation.page_view(document)),
+        ("docs_style", "GET", STYLE_PATH, documentation.style_view()),
+        ("start", "GET", "/", documentation.start),
+        ("problem", "GET", PROBLEM_PATH, documentation.problem_view()),
+        ("token", "POST", oauth.TOKEN_PATH, oauth.token_view(desk)),
+        ("smart", "GET", oauth.SMART_PATH, oauth.smart_view(desk)),
     ]
+
+
+def _token_desk(settings: Settings, tools: Tools) -> oauth.TokenDesk:
+    fetcher = JwksFetcher(
+        settings.jwks_urls_allowed,
+        private_allowed=settings.jwks_private_allowed,
+        ca_file=settings.jwks_ca_file,
+    )
+    return oauth.TokenDesk(
+        tools=tools,
+        keys=JwksSource(fetcher.fetch, time.monotonic),
+        public_url=settings.public_url,
+        hash_key=settings.environment.hash_key,
+        random_bytes=secrets.token_bytes,
+        room=WaitingRoom(settings.token_callers_max),
+    )
 
 
 def utc_now() -> datetime:

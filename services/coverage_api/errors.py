@@ -8,7 +8,7 @@ it gets a line of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from shared.accounting.catalog_changes import DocumentExists
 from shared.accounting.codec import reason_to
@@ -70,6 +70,19 @@ class TooBusy(NeedlecapError):
 
 class Backlogged(TooBusy):
     """Accepted events have waited too long to be applied, so no more are taken; send these again later."""
+
+
+TokenError = Literal["invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type"]
+
+
+class TokenRefused(NeedlecapError):
+    """No access token is given. The token endpoint answers in the words of RFC 6749 section 5.2."""
+
+    def __init__(self, error: TokenError, description: str) -> None:
+        """Say why, in a word of the RFC and in a sentence that quotes nothing of the request."""
+        super().__init__(description)
+        self.error = error
+        self.description = description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

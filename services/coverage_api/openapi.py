@@ -19,6 +19,8 @@ from services.coverage_api.http import (
     Parameter,
     Reply,
 )
+from services.coverage_api.openapi_oauth import SCHEMAS, SECURITY_SCHEMES, token_operation
+from services.coverage_api.routes.oauth import SMART_PATH, TOKEN_PATH
 from services.coverage_api.schemas.answers import ProblemSchema
 from shared.domain.audit import PURPOSES, USUAL_PURPOSE
 
@@ -35,7 +37,8 @@ DESCRIPTION = """\
 Is this member's next dry needling service covered, and why; and how many services of this plan year
 are used?
 
-Every `/v1` call needs `Authorization: Bearer KEY`. What can be wrong is looked at in this order: the
+Every `/v1` call needs `Authorization: Bearer KEY`: a key, or an access token from `/oauth/token`, which
+opens the same doors. What can be wrong is looked at in this order: the
 key (401), the client's role (403), the payer (404, alike for one that is not there and one that was not
 granted), the body (400, 413, 415, 422). Problems are RFC 9457 documents. When the database cannot
 answer, every call is a 503 of type `/problems/indeterminate` within five seconds: never a guess.
@@ -90,6 +93,7 @@ _OPEN: Mapping[str, tuple[str, Mapping[int, str], str]] = {
     "/openapi.json": ("This document", {200: "OpenAPI 3.1."}, JSON_TYPE),
     "/docs": ("This document as a page", {200: "A page that needs no other host."}, HTML_TYPE),
     STYLE_PATH: ("The look of the page", {200: "A style sheet."}, "text/css"),
+    SMART_PATH: ("Where and how access tokens are given", {200: "SMART's metadata."}, JSON_TYPE),
 }
 
 
@@ -106,19 +110,23 @@ def openapi_document(endpoints: Sequence[Endpoint], version: str) -> Json:
         openapi_version="3.1.0",
         info={"description": DESCRIPTION},
         plugins=[plugin],
-        security=[{"key": []}],
+        security=[{"key": []}, {"token": []}],
     )
-    spec.components.security_scheme("key", {"type": "http", "scheme": "bearer"})
+    for name, scheme in SECURITY_SCHEMES.items():
+        spec.components.security_scheme(name, scheme)
+    for name, described in SCHEMAS.items():
+        spec.components.schema(name, described)
     spec.components.schema("Problem", schema=ProblemSchema)
     for endpoint in endpoints:
         spec.path(path=public_path(endpoint.path), operations={endpoint.method.lower(): _operation(endpoint)})
     for path, (summary, replies, media_type) in _OPEN.items():
         spec.path(path=path, operations={"get": _open_operation(path, summary, replies, media_type)})
     spec.path(path=public_path(PROBLEM_PATH), operations={"get": _problem_page_operation()})
+    spec.path(path=TOKEN_PATH, operations={"post": _token_operation()})
     document: Json = spec.to_dict()
     for key, name in plugin.converter.refs.items():  # type: ignore[union-attr]  # set when the spec was made
-        described = (key[0].__doc__ or "").strip()
-        document["components"]["schemas"][name].setdefault("description", " ".join(described.split()))
+        text = (key[0].__doc__ or "").strip()
+        document["components"]["schemas"][name].setdefault("description", " ".join(text.split()))
     return document
 
 
@@ -246,6 +254,12 @@ def _open_operation(path: str, summary: str, replies: Mapping[int, str], media_t
             for status, text in replies.items()
         },
     }
+
+
+def _token_operation() -> Json:
+    operation = token_operation(_headers({}))
+    operation["responses"] |= {str(status): _problem(status, _PROBLEMS[status]) for status in (429, 500, 503)}
+    return operation
 
 
 def _problem_page_operation() -> Json:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from environs import Env, EnvError
 
 from shared.adapters.environment import Environment, SettingsError, load_environment
+from shared.adapters.jwks_urls import jwks_urls_allowed
 
 #: More than the threads that serve (32): reading a newly activated catalog takes a second connection,
 #: which must be there while every other thread holds one.
 CONNECTIONS_MAX = 36
 WAITERS_MAX = 12
 LOADERS_MAX = 4
+TOKEN_CALLERS_MAX = 8
 BACKLOG_SECONDS_MAX = 60
+
+#: Where callers reach the service, unless the environment says otherwise.
+PUBLIC_URL = "http://127.0.0.1:8080"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,21 +28,30 @@ class Settings:
     """The API's configuration.
 
     `connections_max` bounds the Postgres connections of one process, `waiters_max` the requests that
-    may wait for an outcome (`Prefer: wait`) at the same time, `loaders_max` the streams of events.
+    may wait for an outcome (`Prefer: wait`) at the same time, `loaders_max` the streams of events,
+    `token_callers_max` those that ask for an access token.
     No more events are taken while the oldest that could be applied has waited longer than
     `backlog_seconds_max`; 0 takes them always.
     With `metrics_dir` several processes add up their metrics there.
+    `public_url` is where callers reach the service, without a slash at its end. Clients' public keys are
+    fetched from `jwks_urls_allowed` alone (shared/adapters/jwks_urls.py says how they are read), and from
+    hosts that are not on the public internet only if `jwks_private_allowed`.
     """
 
     environment: Environment
     connections_max: int = CONNECTIONS_MAX
     waiters_max: int = WAITERS_MAX
     loaders_max: int = LOADERS_MAX
+    token_callers_max: int = TOKEN_CALLERS_MAX
     backlog_seconds_max: int = BACKLOG_SECONDS_MAX
     single_body_bytes_max: int = 256 * 1024
     batch_body_bytes_max: int = 4 * 1024 * 1024
     worker_behind_seconds: int = 30
     metrics_dir: Path | None = None
+    public_url: str = PUBLIC_URL
+    jwks_urls_allowed: tuple[str, ...] = ()
+    jwks_private_allowed: bool = False
+    jwks_ca_file: Path | None = None
 
 
 def load_settings() -> Settings:
@@ -53,9 +68,28 @@ def load_settings() -> Settings:
             waiters_max=env.int("NEEDLECAP_API_WAITERS", WAITERS_MAX),
             backlog_seconds_max=backlog_seconds_max,
             metrics_dir=Path(metrics_dir) if metrics_dir else None,
+            public_url=_public_url(env),
+            jwks_urls_allowed=jwks_urls_allowed(env),
+            jwks_private_allowed=env.bool("NEEDLECAP_JWKS_PRIVATE_ALLOWED", default=False),
+            jwks_ca_file=_ca_file(env),
         )
     except EnvError:
         raise SettingsError(
             "NEEDLECAP_API_CONNECTIONS, NEEDLECAP_API_WAITERS and NEEDLECAP_BACKLOG_SECONDS_MAX must be"
-            " whole numbers."
+            " whole numbers, and NEEDLECAP_JWKS_PRIVATE_ALLOWED true or false."
         ) from None
+
+
+def _public_url(env: Env) -> str:
+    url = env.str("NEEDLECAP_PUBLIC_URL", "") or PUBLIC_URL
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise SettingsError("NEEDLECAP_PUBLIC_URL must be an address such as https://needlecap.example.org.")
+    return url.rstrip("/")
+
+
+def _ca_file(env: Env) -> Path | None:
+    path = env.str("NEEDLECAP_JWKS_CA_FILE", "")
+    if path and not Path(path).is_file():
+        raise SettingsError("NEEDLECAP_JWKS_CA_FILE names a file that is not there.")
+    return Path(path) if path else None

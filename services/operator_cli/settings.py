@@ -17,6 +17,7 @@ from shared.adapters.environment import (
     failpoint_in,
     parse_hash_key,
 )
+from shared.adapters.jwks_urls import jwks_urls_allowed
 from shared.failpoints import Failpoint
 
 DEFAULT_DATA_DIR = ".needlecap"
@@ -43,6 +44,7 @@ class Environment:
     audit_days: int = AUDIT_DAYS
     failpoint: Failpoint | None = None
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    jwks_urls_allowed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,7 @@ def load_settings(data_dir: Path) -> Settings:
             api_url=env.str("NEEDLECAP_API_URL", None) or None,
             audit_days=_audit_days(env),
             failpoint=failpoint_in(env),
+            jwks_urls_allowed=jwks_urls_allowed(env),
             keys={role: key for role in ROLES if (key := env.str(_key_variable(role), None))},
         )
     except EnvError as error:

@@ -6,6 +6,7 @@ import re
 import secrets
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -13,8 +14,11 @@ from rich.table import Table
 from ulid import ULID
 
 from services.operator_cli.clients import ClientRow, ClientStore, KeyRow, open_clients
+from services.operator_cli.errors import OperatorError
 from services.operator_cli.options import with_settings
 from services.operator_cli.settings import ROLES, Settings
+from shared.adapters.jwks import JwksRefused, register_jwks
+from shared.adapters.jwks_urls import url_is_allowed
 from shared.domain.client import ALL_PAYERS, REQUESTS_PER_SECOND
 from shared.domain.client_key import new_key
 
@@ -171,7 +175,56 @@ def show_command(*, settings: Settings, name: str) -> None:
         table.add_row(f"nck_{key.prefix}", *moments, _key_state(key))
     Console().print(table)
     if registered:
-        click.echo(f"registered public keys: {len(registered)}; `needlecap clients jwks list` shows them")
+        click.echo(f"registrations of public keys: {len(registered)}; see `needlecap clients jwks list`")
+
+
+@clients_group.group("jwks")
+def jwks_group() -> None:
+    """Manage the public keys of clients that sign instead of showing a key (OAuth 2.0)."""
+
+
+@jwks_group.command("add")
+@_name
+@click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="A JWK Set.")
+@click.option("--url", help="Where the client keeps its JWK Set; NEEDLECAP_JWKS_URL_ALLOWED must name it.")
+@with_settings
+def jwks_add_command(*, settings: Settings, name: str, path: Path | None, url: str | None) -> None:
+    """Register public keys of a client; prints the id of the registration, alone."""
+    if (path is None) == (url is None):
+        raise click.UsageError("Say where the keys are: --file or --url.")
+    document = None if path is None else _read_jwks(path)
+    if url is not None and not url_is_allowed(url, settings.environment.jwks_urls_allowed):
+        raise OperatorError(f"{url} is not among the addresses that NEEDLECAP_JWKS_URL_ALLOWED names.")
+    jwks_id = f"jwks_{ULID()}"
+    with _open(settings) as store:
+        store.add_jwks(name, jwks_id=jwks_id, document=document, url=url)
+    click.echo(jwks_id)
+
+
+@jwks_group.command("list")
+@_name
+@with_settings
+def jwks_list_command(*, settings: Settings, name: str) -> None:
+    """Show the public keys that a client registered."""
+    with _open(settings) as store:
+        row, _, registered = store.show(name)
+    click.echo(f"{row.name}: client id {row.client_id}")
+    for entry in registered:
+        keys = entry.url or f"kid {', '.join(entry.key_ids or ())}"
+        state = "active" if entry.revoked_at is None else f"revoked {_moment(entry.revoked_at)}"
+        used = _moment(entry.last_used_at)
+        click.echo(f"{entry.jwks_id}: {keys}; made {_moment(entry.created_at)}, last used {used}, {state}")
+
+
+@jwks_group.command("revoke")
+@_name
+@click.option("--id", "jwks_id", required=True, help="The registration.")
+@with_settings
+def jwks_revoke_command(*, settings: Settings, name: str, jwks_id: str) -> None:
+    """Take no more signatures by registered keys, nor the tokens issued on them, at once and for good."""
+    with _open(settings) as store:
+        revoked = store.revoke_jwks(name, jwks_id)
+    click.echo(f"revoked {jwks_id}" if revoked else f"{jwks_id} was revoked already")
 
 
 @clients_group.command("revoke")
@@ -191,6 +244,15 @@ def revoke_command(*, settings: Settings, name: str, prefix: str | None) -> None
 
 def _open(settings: Settings) -> AbstractContextManager[ClientStore]:
     return open_clients(settings.database_url, settings.hash_key, new_client_id)
+
+
+def _read_jwks(path: Path) -> str:
+    try:
+        return register_jwks(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"{path} cannot be read.") from error
+    except JwksRefused as error:
+        raise OperatorError(f"{path}: {error}") from error
 
 
 def _granted(payers: tuple[str, ...]) -> list[str]:

@@ -165,6 +165,7 @@ class _LocalRun:
                 "REDIS_URL": endpoints.redis_url,
                 "BROKER_URL": broker_url,
                 **self._hash_key_variable(),
+                "NEEDLECAP_PUBLIC_URL": environment.get("NEEDLECAP_PUBLIC_URL") or endpoints.api_url,
             },
             logs_dir=self.installation.logs_dir,
             beat_dir=self.installation.beat_dir,

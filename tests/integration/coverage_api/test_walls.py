@@ -15,7 +15,7 @@ from services.coverage_api.app import flask_rule
 from shared.domain.client import ROLES
 from tests.api_service import Api, check, enrollments, event
 from tests.builders import MEMBER, PAYER
-from tests.integration.coverage_api.walled import DOCUMENT, GRANT, HELD, PLAN, Walled, document
+from tests.integration.coverage_api.walled import DOCUMENT, GRANT, HELD, OTHER, PLAN, Walled, document
 
 SEARCH = {"payer_id": PAYER, "member_id": MEMBER}
 COUNTS = {**SEARCH, "service_date": "2026-03-04"}
@@ -60,15 +60,17 @@ CALLS: dict[str, Line] = {
 }
 
 #: Routes that need no key, and what they answer whatever key is shown.
-OPEN: dict[str, int] = {
-    "/": 302,
-    "/healthz": 200,
-    "/readyz": 200,
-    "/metrics": 200,
-    "/openapi.json": 200,
-    "/docs": 200,
-    "/docs/docs.css": 200,
-    "/problems/{slug:id}": 404,
+OPEN: dict[str, tuple[str, int]] = {
+    "/": ("GET", 302),
+    "/healthz": ("GET", 200),
+    "/readyz": ("GET", 200),
+    "/metrics": ("GET", 200),
+    "/openapi.json": ("GET", 200),
+    "/docs": ("GET", 200),
+    "/docs/docs.css": ("GET", 200),
+    "/problems/{slug:id}": ("GET", 404),
+    "/.well-known/smart-configuration": ("GET", 200),
+    "/oauth/token": ("POST", 400),
 }
 
 #: Keys that open nothing, beside no key at all: cut off, of no form, and of nobody.
@@ -95,12 +97,15 @@ def test_no_route_is_missing_here(walled: Walled) -> None:
         for rule in service.app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD"}
     }
-    assert routed == declared | {(flask_rule(path), "GET") for path in OPEN}
+    assert routed == declared | {(flask_rule(path), method) for path, (method, _) in OPEN.items()}
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
 def test_every_role_and_key_gets_what_the_table_says(walled: Walled, name: str) -> None:
-    """401 for what is no valid key, 403 for another role, then what is there for one's own payer alone."""
+    """401 for what is no valid key, 403 for another role, then what is there for one's own payer alone.
+
+    A key and an access token of a client open the same doors.
+    """
     line = CALLS[name]
     method = next(e.method for e in walled.api.service.endpoints if e.name == name)
     found: dict[tuple[str, str], int] = {}
@@ -109,6 +114,8 @@ def test_every_role_and_key_gets_what_the_table_says(walled: Walled, name: str) 
         may = role in line.roles
         keys = [("own", walled.insider(role), line.own if may else 403)]
         keys += [("other", walled.outsider(role), line.other if may else 403)]
+        keys += [("own token", walled.token(role, PAYER), line.own if may else 403)]
+        keys += [("other token", walled.token(role, OTHER), line.other if may else 403)]
         keys += [(f"no key {n}", key, 401) for n, key in enumerate(NO_KEYS)]
         keys += [(f"closed key {n}", key, 401) for n, key in enumerate(closed_keys(walled.api, role))]
         for kind, key, status in keys:
@@ -122,7 +129,7 @@ def test_open_routes_answer_alike_whatever_key_is_shown(walled: Walled, path: st
     """A key opens nothing more there, and a wrong one closes nothing."""
     address = path.replace("{slug:id}", "none")
     for key in ("", NO_KEYS[-1], walled.insider("admin"), *closed_keys(walled.api, "ehr")):
-        assert walled.api.get(address, key=key).status_code == OPEN[path]
+        assert walled.api.call(OPEN[path][0], address, key=key).status_code == OPEN[path][1]
 
 
 def test_key_that_is_revoked_closes_at_once(steady_api: Api) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from werkzeug.test import TestResponse
 
 from tests.api_service import Api, Json, check, enrollments, event
 from tests.builders import MEMBER, PAYER
+from tests.signing import jwk_set, register, signing_key, token_of
 
 #: The payer of whoever looks at the other's walls.
 OTHER = "medicare"
@@ -49,6 +50,7 @@ class Walled:
 
     api: Api
     ids: dict[str, str]
+    tokens: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def insider(self, role: str) -> str:
         """The key of a client of the payer."""
@@ -57,6 +59,17 @@ class Walled:
     def outsider(self, role: str) -> str:
         """The key of a client of the other payer."""
         return self.api.installation.key(role, OTHER)
+
+    def token(self, role: str, payer_id: str) -> str:
+        """An access token of the client that has this role's key for a payer."""
+        if (role, payer_id) not in self.tokens:
+            self.api.installation.key(role, payer_id)
+            [(client_id,)] = self.api.installation.rows(
+                "select client_id from client where name = %s", f"{role}-{payer_id}"
+            )
+            register(self.api, client_id, document=jwk_set(signing_key()))
+            self.tokens[role, payer_id] = token_of(self.api, client_id, signing_key())
+        return self.tokens[role, payer_id]
 
     def send(self, method: str, path: str, body: Any, key: str) -> TestResponse:
         """Make a call, its path filled with the ids; bytes are sent as a stream of events."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from services.operator_cli.main import main
 from services.operator_cli.runner.credentials import ensure_credentials
 from services.operator_cli.runner.ports import choose
 from shared.domain.client_key import key_digest, key_prefix
+from tests.signing import jwk_set, signing_key
 
 HASH_KEY = b"\x07" * 32
 
@@ -26,8 +28,8 @@ HASH_KEY = b"\x07" * 32
 def needlecap(database_url: str, tmp_path: Path) -> Callable[..., Result]:
     """Calls `needlecap` with the test's database."""
 
-    def call(*arguments: str) -> Result:
-        environment = {"DATABASE_URL": database_url, "NEEDLECAP_HASH_KEY": HASH_KEY.hex()}
+    def call(*arguments: str, **more: str) -> Result:
+        environment = {"DATABASE_URL": database_url, "NEEDLECAP_HASH_KEY": HASH_KEY.hex()} | more
         return CliRunner().invoke(main, [*arguments, "--data-dir", str(tmp_path)], env=environment)
 
     return call
@@ -271,3 +273,59 @@ def test_client_can_be_made_without_a_key(needlecap: Callable[..., Result], data
     stored = _stored(database_url, "clinic")
     assert stored is not None
     assert stored[2] is None
+
+
+def _jwks_file(directory: Path) -> Path:
+    path = directory / "keys.json"
+    path.write_text(jwk_set(signing_key("ES384"), signing_key("RS384", "second")))
+    return path
+
+
+def test_public_keys_are_registered_listed_and_revoked(
+    needlecap: Callable[..., Result], tmp_path: Path
+) -> None:
+    """What is printed is the registration's id alone; the list shows the keys' ids and never a key."""
+    _create(needlecap, "clinic", "--without-key")
+    jwks = ("clients", "jwks")
+    added = needlecap(*jwks, "add", "--name", "clinic", "--file", str(_jwks_file(tmp_path)))
+    assert added.exit_code == 0, added.output
+    jwks_id = added.stdout.strip()
+    listed = needlecap(*jwks, "list", "--name", "clinic").stdout
+    assert f"{jwks_id}: kid first, second;" in listed
+    assert "active" in listed
+    revoke = (*jwks, "revoke", "--name", "clinic", "--id")
+    assert needlecap(*revoke, jwks_id).stdout == f"revoked {jwks_id}\n"
+    assert needlecap(*revoke, jwks_id).stdout == f"{jwks_id} was revoked already\n"
+    assert needlecap(*revoke, "jwks_other").exit_code == 1
+    assert "revoked" in needlecap(*jwks, "list", "--name", "clinic").stdout
+    assert "registrations of public keys: 1" in needlecap("clients", "show", "--name", "clinic").stdout
+
+
+def test_address_of_keys_must_be_on_the_list(needlecap: Callable[..., Result], database_url: str) -> None:
+    """Without a list nothing is; with one, what it names is registered."""
+    _create(needlecap, "clinic", "--without-key")
+    add = ("clients", "jwks", "add", "--name", "clinic", "--url", "https://ehr.example.org/jwks.json")
+    refused = needlecap(*add)
+    assert refused.exit_code == 1
+    assert "NEEDLECAP_JWKS_URL_ALLOWED" in refused.stderr
+    assert needlecap(*add, NEEDLECAP_JWKS_URL_ALLOWED="https://ehr.example.org/").exit_code == 0
+    bad = needlecap(*add, NEEDLECAP_JWKS_URL_ALLOWED="http://ehr.example.org/")
+    assert bad.exit_code == 1
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("select url from client_jwks").fetchall() == [(add[-1],)]
+
+
+def test_keys_that_cannot_be_used_are_not_registered(
+    needlecap: Callable[..., Result], tmp_path: Path
+) -> None:
+    """A private key, no JWK Set, or no file at all: said, and nothing stored."""
+    _create(needlecap, "clinic", "--without-key")
+    path = tmp_path / "keys.json"
+    add = ("clients", "jwks", "add", "--name", "clinic")
+    assert needlecap(*add, "--file", str(path)).exit_code == 1
+    path.write_text(json.dumps({"keys": [signing_key().as_dict(private=True)]}))
+    refused = needlecap(*add, "--file", str(path))
+    assert refused.exit_code == 1
+    assert "private" in refused.stderr
+    assert needlecap(*add).exit_code == 2
+    assert needlecap("clients", "jwks", "list", "--name", "clinic").stdout.count("jwks_") == 0

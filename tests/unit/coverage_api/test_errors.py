@@ -10,12 +10,15 @@ from services.coverage_api.errors import (
     HOLD_REFUSALS,
     INTERNAL,
     PROBLEM_TYPES,
+    TokenRefused,
     problem,
     problem_type,
     retry_after,
 )
+from services.coverage_api.jwks_fetch import JwksUnavailable
 from shared.accounting.holds import HoldRefused
 from shared.adapters.catalog_files import CatalogFileInvalid
+from shared.adapters.jwks import JwksRefused
 from shared.domain.errors import (
     ConcurrentChange,
     CountersUnavailable,
@@ -35,7 +38,8 @@ def every_error(root: type[NeedlecapError] = NeedlecapError) -> Iterator[type[Ne
 def test_each_error_is_answered_on_purpose() -> None:
     """No error falls through to 500 but those that no call lets out."""
     fallen = {cls for cls in every_error() if not any(base in PROBLEM_TYPES for base in cls.__mro__)}
-    assert fallen <= {CountersUnavailable, CatalogFileInvalid, ConcurrentChange}
+    refusals_of_tokens = {TokenRefused, JwksUnavailable, JwksRefused}
+    assert fallen <= {CountersUnavailable, CatalogFileInvalid, ConcurrentChange, *refusals_of_tokens}
 
 
 def test_slugs_name_one_kind_of_problem_each() -> None:
