@@ -54,6 +54,7 @@ class Step(StrEnum):
     DRIFT_FORGET = "drift_forget"
     DRIFT_COMMIT = "drift_commit"
     PRUNE_COMMIT = "prune_commit"
+    PERIOD_COMMIT = "period_commit"
     # The operator's commands
     REBUILD_COMMIT = "rebuild_commit"
     REBUILD_SHOWN = "rebuild_shown"

@@ -22,6 +22,7 @@ EXPIRE_HOLDS = "needlecap.expire_holds"
 SAMPLE_DRIFT = "needlecap.sample_drift"
 PRUNE_AUDIT = "needlecap.prune_audit"
 FORGET_EXPIRED = "needlecap.forget_expired"
+CLOSE_PERIODS = "needlecap.close_periods"
 
 #: What was missed by wake-ups is found within this time; a counter lags Postgres by at most this (I5).
 SWEEP_SECONDS = 1.0

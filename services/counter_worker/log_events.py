@@ -16,6 +16,8 @@ HOLDS_EXPIRED = "holds_expired"
 DRIFT_FOUND = "drift_found"
 #: Entries of the audit trail were deleted, having been kept long enough: entries.
 AUDIT_PRUNED = "audit_pruned"
+#: Benefit periods that are over were reported: closed, amended, and the sums members, used, held.
+PERIODS_CLOSED = "periods_closed"
 #: The broker cannot be reached: kind of the error; and it can again.
 BROKER_AWAY = "broker_away"
 BROKER_BACK = "broker_back"

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.counter_worker.totals import Totals
+from shared.accounting.period_turn import PeriodReports
 from shared.domain.records import CounterImage, MemberRef
 from shared.ports import Clock, DisposableCounters, RulesSource, Transaction
 
@@ -97,6 +98,14 @@ class Audit(Protocol):
         ...
 
 
+class Periods(PeriodReports, Protocol):
+    """Benefit periods, and what was reported of them."""
+
+    def payers(self) -> list[str]:
+        """The payers that the transaction may see."""
+        ...
+
+
 class WorkerTransaction(Transaction, Protocol):
     """One open transaction with everything the worker's use cases work on."""
 
@@ -123,6 +132,11 @@ class WorkerTransaction(Transaction, Protocol):
     @property
     def standing(self) -> Standing:
         """What waits."""
+        ...
+
+    @property
+    def periods(self) -> Periods:
+        """Benefit periods, and what was reported of them."""
         ...
 
 

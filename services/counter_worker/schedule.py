@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.messages import (
+    CLOSE_PERIODS,
     EXPIRE_HOLDS,
     FORGET_EXPIRED,
     PERIODIC_QUEUE,
@@ -19,6 +20,7 @@ EXPIRE_HOLDS_SECONDS = 1.0
 SAMPLE_DRIFT_SECONDS = 60.0
 PRUNE_AUDIT_SECONDS = 3_600.0
 FORGET_EXPIRED_SECONDS = 60.0
+CLOSE_PERIODS_SECONDS = 900.0
 
 #: What waited longer in the queue is dropped unread: after an outage one sweep does the work of all.
 #: Long enough that clocks of different machines need not agree.
@@ -33,6 +35,7 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
         SAMPLE_DRIFT: SAMPLE_DRIFT_SECONDS,
         PRUNE_AUDIT: PRUNE_AUDIT_SECONDS,
         FORGET_EXPIRED: FORGET_EXPIRED_SECONDS,
+        CLOSE_PERIODS: CLOSE_PERIODS_SECONDS,
     }
     return {
         task: {

@@ -15,6 +15,7 @@ from services.counter_worker import log_events, totals
 from services.counter_worker.ports import Tools
 from services.counter_worker.pulse import Pulse
 from services.counter_worker.usecases import drain_shard as draining
+from services.counter_worker.usecases.close_periods import close_ended_periods
 from services.counter_worker.usecases.expire_holds import expire_holds
 from services.counter_worker.usecases.forget_expired import forget_expired
 from services.counter_worker.usecases.prune_audit import prune_audit
@@ -23,6 +24,7 @@ from services.counter_worker.usecases.sweep import sweep
 from shared.adapters.logs import described
 from shared.domain.errors import StoreUnavailable
 from shared.messages import (
+    CLOSE_PERIODS,
     DRAIN_QUEUE,
     DRAIN_SHARD,
     EXPIRE_HOLDS,
@@ -64,6 +66,7 @@ def register_tasks(app: Celery, tools: Callable[[], Tools], pulse: Pulse) -> Non
     periodic(SAMPLE_DRIFT, sample_drift)
     periodic(FORGET_EXPIRED, forget_expired)
     periodic(PRUNE_AUDIT, prune_audit)
+    periodic(CLOSE_PERIODS, close_ended_periods)
 
 
 def work_without_broker(tools: Tools) -> None:

@@ -15,6 +15,8 @@ PROJECTIONS_FAILED = "projections_failed"
 HOLDS_EXPIRED = "holds_expired"
 DRIFT_COMPARED = "drift_compared"
 DRIFT_FOUND = "drift_found"
+PERIODS_CLOSED = "periods_closed"
+PERIODS_AMENDED = "periods_amended"
 STANDBY_SWEEPS = "standby_sweeps"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date
 
 import fakeredis
 import pytest
@@ -14,10 +16,13 @@ from hypothesis import strategies as st
 
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counter_format import encode
-from shared.adapters.redis.counters import CHUNK, LIFE_SECONDS, RedisCounters
+from shared.adapters.redis.counters import CHUNK, RedisCounters
 from shared.adapters.redis.keys import counter_key
-from shared.domain.records import MemberRef
-from tests.counter_images import HASH_KEY, image, new_ref
+from shared.domain.benefit_period import UNBOUNDED_END, UNBOUNDED_START, BenefitPeriod
+from shared.domain.records import CounterImage, MemberRef
+from tests.counter_images import HASH_KEY, image, new_ref, stored
+
+_DAY = 24 * 3600
 
 # Each example speaks of a member of its own, so that they may share the server.
 on_shared_server = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -190,16 +195,39 @@ def test_script_that_the_server_forgot_is_loaded_again(counters: RedisCounters, 
     assert counters.read([ref]) == {ref: image(ref, 2)}
 
 
-def test_counter_lives_four_hundred_days_from_its_last_write(
-    counters: RedisCounters, client: redis.Redis
+@pytest.mark.parametrize(
+    ("today", "days"),
+    [
+        # The one period of these counters ends with the year 2026.
+        (date(2026, 12, 1), 31 + 90),
+        (date(2027, 1, 1), 90),
+        (date(2030, 3, 4), 90),
+        (date(2024, 3, 4), 400),
+    ],
+)
+def test_counter_lives_some_time_beyond_the_end_of_its_last_period(
+    client: redis.Redis, today: date, days: int
 ) -> None:
-    """Each write that takes effect renews the counter's life."""
-    ref = new_ref()
+    """Old counters go by themselves, soon after few ask for them; each write renews a counter's life."""
+    counters, ref = RedisCounters(client, hash_key=HASH_KEY, today=lambda: today), new_ref()
     counters.project([image(ref, 1)])
-    assert LIFE_SECONDS - 60 < client.ttl(key_of(ref)) <= LIFE_SECONDS == 400 * 24 * 3600
+    assert days * _DAY - 60 < client.ttl(key_of(ref)) <= days * _DAY
     client.expire(key_of(ref), 100)
     counters.project([image(ref, 2)])
-    assert client.ttl(key_of(ref)) > LIFE_SECONDS - 60
+    assert client.ttl(key_of(ref)) > days * _DAY - 60
+
+
+def test_counter_without_an_end_lives_long_and_not_for_ever(
+    counters: RedisCounters, client: redis.Redis
+) -> None:
+    """What has no end, or shows nothing, goes when nothing changed it for four hundred days."""
+    lifetime = BenefitPeriod(basis="lifetime", start=UNBOUNDED_START, end=UNBOUNDED_END)
+    one = stored()
+    endless = replace(one, state=replace(one.state, key=replace(one.state.key, period=lifetime)))
+    for accumulators in ((), (one, endless)):
+        ref = new_ref()
+        counters.project([CounterImage(ref=ref, version=1, accumulators=accumulators)])
+        assert 400 * _DAY - 60 < client.ttl(key_of(ref)) <= 400 * _DAY
 
 
 def test_forgotten_counter_is_absent(counters: RedisCounters) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
+from services.counter_worker.usecases.drain_shard import drain_batch
 from services.coverage_api.errors import EventConflict
 from services.coverage_api.usecases.record_visit_events import Acceptance, record_visit_events
-from shared.accounting.drain import ATTEMPTS_MAX, drain_shards
+from shared.accounting.drain import ATTEMPTS_MAX
 from shared.adapters.postgres.database import ALL_PAYERS
 from shared.messages import SHARDS
 from tests.machine.scene import MEMBERS, Scene, dates, members, spans
@@ -95,13 +97,9 @@ class VisitSteps(Scene):
 
     @rule(size=st.sampled_from([1_000, 1, 3]))
     def drain(self, size: int) -> None:
-        """A drainer applies some of what waits."""
-        subject = self.subject
-        report = self.do(
-            lambda: drain_shards(subject.worker.store, subject.rules, subject.clock, range(SHARDS), size)
-        )
-        assert report.failed == 0
-        self.show(report.images)
+        """A drainer applies some of what waits, and shows it."""
+        worker = replace(self.subject.worker, batch_max=size)
+        assert self.do(lambda: drain_batch(worker, range(SHARDS))).failed == 0
 
     @rule()
     def put_off(self) -> None:

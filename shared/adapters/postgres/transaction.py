@@ -24,6 +24,7 @@ from shared.adapters.postgres.opening_balances import PostgresOpeningBalances
 from shared.adapters.postgres.outbox import PostgresOutbox
 from shared.adapters.postgres.past import PostgresPast
 from shared.adapters.postgres.payers import PostgresPayers
+from shared.adapters.postgres.period_reports import PostgresPeriodReports
 from shared.adapters.postgres.plans import PostgresPlans
 from shared.adapters.postgres.rebuilding import PostgresRebuilding
 from shared.adapters.postgres.receipts import PostgresReceipts
@@ -159,6 +160,11 @@ class PostgresTransaction:
     def opening_balances(self) -> PostgresOpeningBalances:
         """What members had used elsewhere."""
         return PostgresOpeningBalances(self._connection)
+
+    @cached_property
+    def periods(self) -> PostgresPeriodReports:
+        """Benefit periods, and what was reported of them."""
+        return PostgresPeriodReports(self._connection)
 
     @cached_property
     def past(self) -> PostgresPast:

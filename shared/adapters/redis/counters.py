@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,11 +16,17 @@ from redis.exceptions import TimeoutError as NoAnswerInTime
 
 from shared.adapters.redis.counter_format import FORMAT, decode, encode
 from shared.adapters.redis.keys import counter_key
+from shared.domain.benefit_period import UNBOUNDED_END
 from shared.domain.errors import CountersUnavailable
 from shared.domain.records import CounterImage, MemberRef
 
+_DAY_SECONDS = 24 * 3600
+
 #: A counter that nothing changed for this long is dropped; Postgres answers for it.
-LIFE_SECONDS = 400 * 24 * 3600
+LIFE_SECONDS = 400 * _DAY_SECONDS
+
+#: So long after the last of its periods is over a counter is dropped sooner: few ask for it then.
+AFTER_END_SECONDS = 90 * _DAY_SECONDS
 
 #: Commands sent at once: enough to hide the way there, few enough to leave room for others.
 CHUNK = 500
@@ -33,13 +40,26 @@ _PROJECT_SHA = hashlib.sha1(_PROJECT, usedforsecurity=False).hexdigest()
 T = TypeVar("T")
 
 
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
 class RedisCounters:
     """Counters in Redis. Safe to share between threads."""
 
     def __init__(
-        self, client: redis.Redis, *, hash_key: bytes, monotonic: Callable[[], float] = time.monotonic
+        self,
+        client: redis.Redis,
+        *,
+        hash_key: bytes,
+        monotonic: Callable[[], float] = time.monotonic,
+        today: Callable[[], date] = _today,
     ) -> None:
-        """Use `client` (bytes in, bytes out) and name keys with the installation's `hash_key`."""
+        """Use `client` (bytes in, bytes out) and name keys with the installation's `hash_key`.
+
+        `today` decides how long a counter is kept, and nothing else.
+        """
+        self._today = today
         self._client = client
         self._hash_key = hash_key
         self._monotonic = monotonic
@@ -81,6 +101,7 @@ class RedisCounters:
     def _send(self, images: Sequence[CounterImage]) -> list[CounterImage]:
         """Have the script run for each image; those for which Redis did not know the script."""
         pipe = self._client.pipeline(transaction=False)
+        today = self._today()
         for image in images:
             pipe.evalsha(
                 _PROJECT_SHA,
@@ -89,7 +110,7 @@ class RedisCounters:
                 encode(image),
                 str(FORMAT),
                 str(image.version),
-                str(LIFE_SECONDS),
+                str(_life_seconds(image, today)),
             )
         missed = []
         for image, answer in zip(images, pipe.execute(raise_on_error=False), strict=True):
@@ -118,6 +139,13 @@ class RedisCounters:
             raise CountersUnavailable from error
         except RedisError as error:
             raise CountersUnavailable from error
+
+
+def _life_seconds(image: CounterImage, today: date) -> int:
+    """How long a counter is kept: some time beyond the end of the last of its periods, and never for ever."""
+    last = max((stored.state.key.period.end for stored in image.accumulators), default=UNBOUNDED_END)
+    left = max((last - today).days, 0) * _DAY_SECONDS
+    return min(left + AFTER_END_SECONDS, LIFE_SECONDS)
 
 
 def _text_or_nothing(answer: Any) -> bytes | None:

@@ -26,7 +26,7 @@ from tests.model.agreement import agree
 from tests.model.bridge import service_of
 from tests.model.reference import reference
 from tests.model.running import searching
-from tests.model.worlds import service
+from tests.model.worlds import often, service
 
 EXAMPLES, STEPS = 6, 30
 STEPS_BETWEEN_REBUILDS = 6
@@ -40,7 +40,7 @@ class Machine(ChangeSteps):
         """The process ends in the middle of what is done next, and what was being done is done again."""
         self.subject.store.crash_at_call(call)
 
-    @rule(away=st.booleans(), loses_all=st.booleans(), late=st.integers(0, 19))
+    @rule(away=often(False, True), loses_all=often(False, True, True), late=st.integers(0, 19))
     def befall_redis(self, late: int, *, away: bool, loses_all: bool) -> None:
         """Redis loses all, goes away or comes back; a writer that was stalled writes an old state (I6)."""
         counters = self.subject.counters

@@ -1,0 +1,13 @@
+"""Reports of benefit periods that are over."""
+
+from __future__ import annotations
+
+from services.operator_cli.migrations import apply_sql_beside
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    """Run the SQL beside this file."""
+    apply_sql_beside(__file__)
