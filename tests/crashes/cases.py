@@ -10,7 +10,7 @@ import orjson
 
 from shared.domain.records import MemberRef
 from shared.failpoints import EDGES, Edge, Failpoint, Step
-from shared.messages import EXPIRE_HOLDS, PRUNE_AUDIT, SAMPLE_DRIFT, SWEEP
+from shared.messages import CLOSE_PERIODS, EXPIRE_HOLDS, PRUNE_AUDIT, SAMPLE_DRIFT, SWEEP
 from tests.api_service import check, enrollments, event
 from tests.builders import PAYER
 from tests.crashes.site import PLAN, Request, Site
@@ -24,6 +24,7 @@ TASKS: Mapping[Step, str] = {
     Step.DRIFT_FORGET: SAMPLE_DRIFT,
     Step.DRIFT_COMMIT: SAMPLE_DRIFT,
     Step.PRUNE_COMMIT: PRUNE_AUDIT,
+    Step.PERIOD_COMMIT: CLOSE_PERIODS,
 }
 
 
@@ -126,6 +127,13 @@ def _hold_due(scene: Scene) -> None:
 
 def _override_first(scene: Scene) -> None:
     scene.kept["override_id"] = scene.site.ask(scene.override())["override_id"]
+
+
+def _long_over(scene: Scene) -> None:
+    """A visit of a year that is over, counted: its period is to be reported, or reported again."""
+    body = scene.event(service_date="2020-03-04")
+    scene.site.ask(Request(method="POST", path="/v1/visit-events", body=body, status=202))
+    scene.site.sweep()
 
 
 def _counted(count: int) -> Callable[[Scene], None]:
@@ -371,6 +379,7 @@ CASES: tuple[Case, ...] = (
     Case(step=Step.SINGLE_COMMIT, process="worker", prepare=_poisoned, repair=_heal, taken=(4, 0, 4)),
     Case(step=Step.FAILURE_COMMIT, process="worker", prepare=_poisoned, repair=_heal, taken=(4, 0, 4)),
     Case(step=Step.EXPIRY_COMMIT, process="worker", prepare=_hold_due, taken=(0, 0, 2), effects=_ENDED),
+    Case(step=Step.PERIOD_COMMIT, process="worker", prepare=_long_over, taken=(1, 0, 1)),
     Case(step=Step.DRIFT_FORGET, process="worker", prepare=_wrongly_shown, taken=(1, 0, 1)),
     Case(step=Step.DRIFT_COMMIT, process="worker", prepare=_wrongly_shown, taken=(1, 0, 1)),
     *(

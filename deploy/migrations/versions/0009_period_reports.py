@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.operator_cli.migrations import apply_sql_beside
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:
