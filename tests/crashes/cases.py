@@ -131,7 +131,7 @@ def _override_first(scene: Scene) -> None:
 
 def _long_over(scene: Scene) -> None:
     """A visit of a year that is over, counted: its period is to be reported, or reported again."""
-    body = scene.event(service_date="2020-03-04")
+    body = scene.event(service_date="2024-03-04")
     scene.site.ask(Request(method="POST", path="/v1/visit-events", body=body, status=202))
     scene.site.sweep()
 

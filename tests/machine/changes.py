@@ -25,6 +25,7 @@ from tests.machine.promises import PromiseSteps
 from tests.machine.scene import DATES, LIMITS, PLAN_IDS, dates, spans
 from tests.machine.subject import ref_of
 from tests.machine.told import Row
+from tests.machine.visits import contents
 from tests.model.bridge import plans_of
 from tests.model.worlds import often
 from tests.rules import plain_rules
@@ -95,9 +96,13 @@ class ChangeSteps(PromiseSteps):
             tx.commit()
         self.show(merged.images)
 
-    @rule(data=st.data(), decision=st.sampled_from(["accepted", "rejected"]))
-    def decide(self, data: st.DataObject, decision: Any) -> None:
-        """An operator says of a possible duplicate what it is, or the contrary of before."""
+    @rule(data=st.data(), content=contents(), decision=st.sampled_from(["accepted", "rejected"]))
+    def decide(self, data: st.DataObject, content: Row, decision: Any) -> None:
+        """A visit is reported twice; an operator says what it is, or of another the contrary of before."""
+        twice = {**content, "npi": "1234567893", "status": "completed", "self_pay": False}
+        names = [self.tell("c", "visit.recorded", self.subject.new_id("twin"), twice) for _ in range(2)]
+        self.do(lambda: self.send(names))
+        self.drain(1_000)
         visits = self.audit.asked()["visits"]
         doubted = {key for key, said in visits.items() if said["disposition"] == "possible_duplicate"}
         doubted |= self.told.decisions.keys() & visits.keys()

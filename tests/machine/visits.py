@@ -25,6 +25,19 @@ FIRST_EVENTS = 10
 KINDS = ("visit.recorded", "visit.recorded", "visit.recorded", "visit.corrected", "visit.voided")
 
 
+def contents() -> st.SearchStrategy[Row]:
+    """What an event may say of a visit that names no hold."""
+    about = st.fixed_dictionaries(
+        {
+            "member": members,
+            "self_pay": often(False, True),
+            "status": often("completed", "no_show"),
+            "hold": st.none(),
+        }
+    )
+    return st.builds(lambda said, more: {**said, **more}, service(dates), about)
+
+
 class VisitSteps(Scene):
     """Visit events come in and are applied."""
 
@@ -51,16 +64,9 @@ class VisitSteps(Scene):
             self.drain(1_000)
 
     def _contents(self) -> st.SearchStrategy[Row]:
-        """What an event may say of a visit."""
-        about = st.fixed_dictionaries(
-            {
-                "member": members,
-                "self_pay": often(False, True),
-                "status": often("completed", "no_show"),
-                "hold": st.sampled_from([None, *self.told.holds]),
-            }
-        )
-        return st.builds(lambda said, more: {**said, **more}, service(dates), about)
+        """What an event may say of a visit that may name a hold."""
+        holds = st.sampled_from([None, *self.told.holds])
+        return st.builds(lambda said, hold: {**said, "hold": hold}, contents(), holds)
 
     def tell(self, client: str, kind: str, visit_id: str, content: Row | None) -> EventName:
         """Note an event that is going to be sent next; its name."""
@@ -101,14 +107,25 @@ class VisitSteps(Scene):
         worker = replace(self.subject.worker, batch_max=size)
         assert self.do(lambda: drain_batch(worker, range(SHARDS))).failed == 0
 
-    @rule()
-    def put_off(self) -> None:
-        """The oldest event that waits fails, and is due again some seconds later, behind others."""
-        [(waiting,)] = self.subject.rows(
-            "select min(arrival) from visit_event where payer_id = %s and status = 'pending'", self.payer
+    @rule(data=st.data(), kinds=st.permutations(["visit.recorded", "visit.corrected", "visit.voided"]))
+    def put_off(self, data: st.DataObject, kinds: list[str]) -> None:
+        """The first of two events of a visit fails, and is applied some time after the second."""
+        visit_id = self.subject.new_id("put-off")
+        first, second = (
+            self.tell(
+                "c",
+                kind,
+                visit_id,
+                None if kind == "visit.voided" else data.draw(self._contents(), label="content"),
+            )
+            for kind in kinds[:2]
         )
-        if waiting is not None:
-            self._fail(waiting)
+        self.do(lambda: self.send([first, second]))
+        [(arrival,)] = self.subject.rows("select arrival from visit_event where event_id = %s", first[1])
+        self._fail(arrival)
+        self.drain(1_000)
+        self.subject.pass_time(timedelta(minutes=1))
+        self.drain(1_000)
 
     def _fail(self, arrival: int) -> None:
         with self.subject.database.transaction(ALL_PAYERS) as tx:
