@@ -86,7 +86,12 @@ def member_standings(
         and not bases[ref].refold_requested
     }
     unfolded = [ref for ref, base in bases.items() if base.refold_requested]
-    behind = {ref: base.ref for ref, base in bases.items() if ref not in fresh and ref not in unfolded}
+    behind = {
+        ref: base.ref
+        for ref, base in bases.items()
+        # Where nothing ever changed there are no accumulators to look for.
+        if ref not in fresh and ref not in unfolded and base.version > 0
+    }
     of_homes = tx.books.accumulators(behind.values())
     stored = {ref: of_homes.get(home, ()) for ref, home in behind.items()}
     folded = _folded(tx, rules, unfolded)

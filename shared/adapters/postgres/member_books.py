@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import psycopg
 
-from shared.accounting.codec import content_from, posting_from
 from shared.adapters.postgres import visit_rows
+from shared.adapters.postgres.member_bases import read_bases
 from shared.adapters.postgres.member_histories import Family, HistoryReader
 from shared.adapters.postgres.member_rows import (
     OF_MEMBERS,
@@ -37,45 +36,7 @@ from shared.domain.records import (
     StoredVisit,
     in_order,
 )
-from shared.domain.same_day import codes_done
 from shared.domain.visit import VisitKey
-
-_BASES = f"""
-select k.payer_id, k.member_id, k.version, k.merged_into, f.merged,
-       (select count(*)
-          from unnest(f.merged || k.member_id) as n (member_id)
-          join visit_event e on e.payer_id = k.payer_id and e.member_id = n.member_id
-                            and e.status = 'pending'),
-       exists (select from refold_request r
-                where r.payer_id = k.payer_id and r.member_id = k.member_id),
-       (select json_object_agg(h.hold_id, h.outcome)
-          from unnest(f.merged || k.member_id) as n (member_id)
-          join hold h on h.payer_id = k.payer_id and h.member_id = n.member_id
-                     and h.state = 'pending'),
-       (select array_agg(v.service_date)
-          from unnest(f.merged || k.member_id) as n (member_id)
-          join visit v on v.payer_id = k.payer_id and v.member_id = n.member_id
-                      and v.disposition in ('counted', 'partially_counted', 'over_limit',
-                                            'not_covered')),
-       (select json_agg(v.content)
-          from unnest(f.merged || k.member_id) as n (member_id)
-          join visit v on v.payer_id = k.payer_id and v.member_id = n.member_id
-                      and v.service_date = any (%(days)b::date[])
-                      and v.arrival is not null and v.voided_by is null)
-  from member k {OF_MEMBERS.format("k")}
- cross join lateral (
-       select array_agg(a.member_id) as merged from member a
-        where a.payer_id = k.payer_id and a.merged_into = k.member_id
- ) f
-"""
-
-
-def _day_codes(contents: Iterable[Any]) -> dict[date, tuple[str, ...]]:
-    """The codes of what took place by service date, from the contents of visits."""
-    codes: dict[date, set[str]] = {}
-    for content in map(content_from, contents):
-        codes.setdefault(content.service.service_date, set()).update(codes_done(content))
-    return {on: tuple(sorted(its)) for on, its in codes.items() if its}
 
 
 class PostgresMemberBooks:
@@ -174,54 +135,7 @@ class PostgresMemberBooks:
         Answers by the refs that were asked for: for a member that was merged into another, that other.
         What was done on the service dates `days` is told by its codes.
         """
-        asked = sorted(set(days))
-        rows = self._connection.execute(_BASES, {**member_arrays(in_order(refs)), "days": asked}).fetchall()
-        merged = {
-            MemberRef(payer_id=row[0], member_id=row[1]): MemberRef(payer_id=row[0], member_id=row[3])
-            for row in rows
-            if row[3] is not None
-        }
-        bases = self._bases([row for row in rows if row[3] is None])
-        if merged:
-            homes = self.bases(merged.values(), asked)
-            bases |= {ref: homes[home] for ref, home in merged.items()}
-        return bases
-
-    def _bases(self, rows: list[Any]) -> dict[MemberRef, MemberBase]:
-        members = [MemberRef(payer_id=row[0], member_id=row[1]) for row in rows]
-        homes = {
-            replace(ref, member_id=merged): ref
-            for ref, row in zip(members, rows, strict=True)
-            for merged in row[4] or ()
-        }
-        parts = HistoryReader(self._connection, Family(members=members, homes=homes))
-        spans, overrides = parts.spans(), parts.overrides()
-        balances, plans = parts.opening_balances(), parts.plans()
-        bases = {}
-        for payer_id, member_id, version, _, _, pending, refold, holds, dates, done in rows:
-            ref = MemberRef(payer_id=payer_id, member_id=member_id)
-            history = History(
-                payer_id=payer_id,
-                member_id=member_id,
-                spans=tuple(spans[ref]),
-                plans=plans[payer_id],
-                overrides=tuple(overrides[ref]),
-                opening_balances=tuple(balances[ref]),
-            )
-            bases[ref] = MemberBase(
-                ref=ref,
-                version=version,
-                history=history,
-                pending_events=pending,
-                refold_requested=refold,
-                hold_postings={
-                    hold_id: tuple(posting_from(posting) for posting in outcome["postings"])
-                    for hold_id, outcome in (holds or {}).items()
-                },
-                service_dates=tuple(sorted(dates or ())),
-                day_codes=_day_codes(done or ()),
-            )
-        return bases
+        return read_bases(self._connection, refs, days)
 
     def accumulators(self, refs: Iterable[MemberRef]) -> dict[MemberRef, list[StoredAccumulator]]:
         """The stored accumulators of members, by member."""

@@ -1,0 +1,164 @@
+"""What an eligibility check needs of members, besides their accumulators: one statement for all of them.
+
+A statement costs both sides more than what it reads of a member, so everything comes in one. Each part
+is asked for by the whole key: `offset 0` keeps a part from becoming a join, for which the plan might
+read all that waits for a payer, once for each member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+import psycopg
+
+from shared.accounting.codec import content_from, posting_from
+from shared.adapters.postgres.arrays import Dates
+from shared.adapters.postgres.grant_rows import (
+    OPENING_BALANCE_COLUMNS,
+    OPENING_BALANCE_ORDER,
+    OVERRIDE_COLUMNS,
+    opening_balance_from,
+    override_from,
+)
+from shared.adapters.postgres.member_rows import OF_MEMBERS, member_arrays
+from shared.adapters.postgres.plans import PLAN_COLUMNS, plan_from
+from shared.domain.enrollment import EnrollmentSpan, Plan
+from shared.domain.history import History
+from shared.domain.hold import OpeningBalance, Override
+from shared.domain.records import MemberBase, MemberRef, in_order
+from shared.domain.same_day import codes_done
+
+
+def _of_family(table: str, columns: str, where: str = "true") -> str:
+    """The rows of a table, with the one-letter alias that it ends with, of a member's whole family."""
+    alias = table[-1]
+    return f"""unnest(f.names) as n (member_id)
+         cross join lateral (
+               select {columns} from {table}
+                where {alias}.payer_id = k.payer_id and {alias}.member_id = n.member_id and {where}
+               offset 0) as {alias}"""
+
+
+#: A pending hold, in words that the index of all pending holds is not made of.
+_PROMISED = "h.state not in ('posted', 'released', 'expired')"
+
+#: What became of the needling visits that took place.
+_NEEDLED = "'counted', 'partially_counted', 'over_limit', 'not_covered'"
+
+#: Visits that are known and not voided, of the days that are asked about.
+_ON_DAYS = "v.service_date = any (%(days)b::date[]) and v.arrival is not null and v.voided_by is null"
+
+_BASES = f"""
+select k.payer_id, k.member_id, k.version, k.merged_into,
+       (select sum(e.waiting)
+          from {_of_family("visit_event e", "count(*) as waiting", "e.status = 'pending'")}),
+       exists (select from refold_request r where r.payer_id = k.payer_id and r.member_id = k.member_id),
+       (select json_object_agg(h.hold_id, h.outcome)
+          from {_of_family("hold h", "h.hold_id, h.outcome", _PROMISED)}),
+       (select array_agg(v.service_date)
+          from {_of_family("visit v", "v.service_date", f"v.disposition in ({_NEEDLED})")}),
+       (select json_agg(v.content)
+          from {_of_family("visit v", "v.content", _ON_DAYS)}),
+       (select json_agg(json_build_array(e.plan_id, e.starts_on, e.ends_on, e.attributes)
+                        order by e.starts_on)
+          from enrollment e where e.payer_id = k.payer_id and e.member_id = k.member_id),
+       (select json_agg(json_build_array({OVERRIDE_COLUMNS}) order by o.created_at, o.override_id)
+          from {_of_family("override_grant o", "o.*", "o.revoked_at is null")}),
+       (select json_agg(json_build_array({OPENING_BALANCE_COLUMNS}) order by {OPENING_BALANCE_ORDER})
+          from {_of_family("opening_balance b", "b.*")}),
+       (select json_agg(json_build_array({PLAN_COLUMNS}))
+          from (select e.plan_id from enrollment e
+                 where e.payer_id = k.payer_id and e.member_id = k.member_id
+                 union
+                select b.plan_id from {_of_family("opening_balance b", "b.plan_id")}) as named (id)
+         cross join lateral (
+               select * from plan p where p.payer_id = k.payer_id and p.plan_id = named.id offset 0) as p)
+  from member k {OF_MEMBERS.format("k")}
+ cross join lateral (
+       select coalesce(array_agg(a.member_id), '{{}}') || k.member_id as names from member a
+        where a.payer_id = k.payer_id and a.merged_into = k.member_id
+ ) f
+"""
+
+
+def read_bases(
+    connection: psycopg.Connection[Any], refs: Iterable[MemberRef], days: Iterable[date]
+) -> dict[MemberRef, MemberBase]:
+    """Members without visits and accumulators; those never heard of are absent.
+
+    Answers by the refs that were asked for: for a member that was merged into another, that other. Of
+    plans there are those that a span or an opening balance names. What was done on the service dates
+    `days` is told by its codes.
+    """
+    bases, merged = {}, {}
+    asked = sorted(set(days))
+    for row in connection.execute(_BASES, {**member_arrays(in_order(refs)), "days": Dates(asked)}):
+        ref = MemberRef(payer_id=row[0], member_id=row[1])
+        if row[3] is None:
+            bases[ref] = _base(ref, row)
+        else:
+            merged[ref] = MemberRef(payer_id=row[0], member_id=row[3])
+    if merged:
+        homes = read_bases(connection, merged.values(), asked)
+        bases |= {ref: homes[home] for ref, home in merged.items()}
+    return bases
+
+
+def _base(ref: MemberRef, row: tuple[Any, ...]) -> MemberBase:
+    version, _, waiting, refold, holds, dates, done, spans, overrides, balances, plans = row[2:]
+    return MemberBase(
+        ref=ref,
+        version=version,
+        history=History(
+            payer_id=ref.payer_id,
+            member_id=ref.member_id,
+            spans=tuple(map(_span, spans or ())),
+            plans={plan.plan_id: plan for plan in map(_plan, plans or ())},
+            overrides=tuple(map(_override, overrides or ())),
+            opening_balances=tuple(map(_balance, balances or ())),
+        ),
+        pending_events=int(waiting),
+        refold_requested=refold,
+        hold_postings={
+            hold_id: tuple(posting_from(posting) for posting in outcome["postings"])
+            for hold_id, outcome in (holds or {}).items()
+        },
+        service_dates=tuple(sorted(dates or ())),
+        day_codes=_day_codes(done or ()),
+    )
+
+
+def _day_codes(contents: Iterable[Any]) -> dict[date, tuple[str, ...]]:
+    """The codes of what took place by service date, from the contents of visits."""
+    codes: dict[date, set[str]] = {}
+    for content in map(content_from, contents):
+        codes.setdefault(content.service.service_date, set()).update(codes_done(content))
+    return {on: tuple(sorted(its)) for on, its in codes.items() if its}
+
+
+def _date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
+def _span(values: list[Any]) -> EnrollmentSpan:
+    plan_id, start, end, attributes = values
+    return EnrollmentSpan(
+        plan_id=plan_id, start=date.fromisoformat(start), end=_date(end), attributes=tuple(attributes)
+    )
+
+
+def _override(values: list[Any]) -> Override:
+    override_id, limit_id, on, quantity, expires_on, visit_id = values
+    return override_from((override_id, limit_id, _date(on), quantity, _date(expires_on), visit_id))
+
+
+def _balance(values: list[Any]) -> OpeningBalance:
+    plan_id, limit_id, on, quantity, source, sequence = values
+    return opening_balance_from((plan_id, limit_id, _date(on), quantity, source, sequence))
+
+
+def _plan(values: list[Any]) -> Plan:
+    *said, contract_start, carry_over = values
+    return plan_from((*said, _date(contract_start), carry_over))
