@@ -96,6 +96,16 @@ crashes: setup ## let a process die before and after every commit, publish and p
 chaos: setup ## kill every part at random under load for CHAOS_MINUTES (10), then audit exactly; CHAOS_SEED repeats
 	$(BIN)/python -m tests.chaos
 
+.PHONY: fuzz-api audit
+
+fuzz-api: setup ## some thousand made-up requests with keys of each role, against /openapi.json; ten minutes or so
+	SCHEMATHESIS_EXAMPLES=30 $(BIN)/python -m pytest --timeout 3600 --numprocesses auto --maxprocesses 4 \
+		tests/integration/coverage_api/test_schemathesis.py
+
+audit: setup ## check the locked dependencies; for known vulnerabilities it asks osv.dev, and says so when it cannot
+	$(BIN)/python -m pip check --disable-pip-version-check
+	$(BIN)/python -m deploy.audit_dependencies $(AUDIT_OPTIONS)
+
 .PHONY: properties
 
 properties: setup ## search forty times as long as `make test` for a history that is counted wrong; an hour or so

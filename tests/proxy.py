@@ -19,8 +19,14 @@ _READ_BYTES = 65_536
 class Proxy:
     """Listens on a port of its own, as long as its block lasts."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        """Stand before the server at `host` and `port`, and show clients a certificate if there is one."""
+    def __init__(
+        self, host: str, port: int, tls: ssl.SSLContext | None = None, asks_for_tls: int = 0
+    ) -> None:
+        """Stand before the server at `host` and `port`, and show clients a certificate if there is one.
+
+        With `asks_for_tls`, clients first ask for TLS in so many bytes, as PostgreSQL's do.
+        """
+        self._asks_for_tls = asks_for_tls
         self._server = (host, port)
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -65,6 +71,9 @@ class Proxy:
                 continue
             try:
                 if self._tls is not None:
+                    if self._asks_for_tls:
+                        client.recv(self._asks_for_tls, socket.MSG_WAITALL)
+                        client.sendall(b"S")
                     client = self._tls.wrap_socket(client, server_side=True)
                 server = socket.create_connection(self._server)
             except OSError:

@@ -34,6 +34,10 @@ from shared.adapters.logs import described
 from shared.domain.errors import NeedlecapError, StoreUnavailable
 
 UNKNOWN_ROUTE = "unknown"
+UNKNOWN_METHOD = "OTHER"
+
+#: Whatever else a caller makes up is not written down, nor a label of a metric.
+HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 REQUEST_ID_HEADER = "X-Request-ID"
 
 _is_request_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", re.ASCII).fullmatch
@@ -135,11 +139,12 @@ def _finish(metrics: Metrics, templates: Mapping[str, str]) -> Callable[[Respons
         headers.setdefault("Referrer-Policy", "no-referrer")
         seconds = time.perf_counter() - g.started
         route = templates[request.url_rule.rule] if request.url_rule is not None else UNKNOWN_ROUTE
-        metrics.calls.labels(request.method, route, response.status_code).inc()
+        method = request.method if request.method in HTTP_METHODS else UNKNOWN_METHOD
+        metrics.calls.labels(method, route, response.status_code).inc()
         metrics.seconds.labels(route).observe(seconds)
         _log.info(
             CALL_ANSWERED,
-            method=request.method,
+            method=method,
             route=route,
             status=response.status_code,
             milliseconds=round(seconds * 1000, 2),

@@ -19,6 +19,7 @@ from ulid import ULID
 from services.coverage_api.app import OpenRoute, create_app
 from services.coverage_api.auditing import Auditor
 from services.coverage_api.backlog import Backlog, oldest_due
+from services.coverage_api.cors import answer_preflight, show_to_origins
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.gathering import Gathering
 from services.coverage_api.http import Endpoint
@@ -170,6 +171,9 @@ def build(settings: Settings) -> Service:
     auditor = Auditor(store, utc_now, environment.hash_key)
     open_routes = _open_routes(endpoints, readiness, metrics, _token_desk(settings, tools))
     app = create_app(endpoints, open_routes, doorkeeper, auditor, store, metrics)
+    if settings.cors_origins:
+        app.before_request(answer_preflight(settings.cors_origins))
+        app.after_request(show_to_origins(settings.cors_origins))
 
     def close() -> None:
         key_uses.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from shared.adapters.jwks_urls import jwks_urls_allowed
 #: More than the threads that serve (32): reading a newly activated catalog takes a second connection,
 #: which must be there while every other thread holds one.
 CONNECTIONS_MAX = 36
+
 WAITERS_MAX = 12
 LOADERS_MAX = 4
 TOKEN_CALLERS_MAX = 8
@@ -21,6 +23,8 @@ BACKLOG_SECONDS_MAX = 60
 
 #: Where callers reach the service, unless the environment says otherwise.
 PUBLIC_URL = "http://127.0.0.1:8080"
+
+_is_origin = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,8 @@ class Settings:
     `token_callers_max` those that ask for an access token.
     No more events are taken while the oldest that could be applied has waited longer than
     `backlog_seconds_max`; 0 takes them always.
-    With `metrics_dir` several processes add up their metrics there.
+    Pages of `cors_origins` may call from browsers. With `metrics_dir` several processes add up their
+    metrics there.
     `public_url` is where callers reach the service, without a slash at its end. Clients' public keys are
     fetched from `jwks_urls_allowed` alone (shared/adapters/jwks_urls.py says how they are read), and from
     hosts that are not on the public internet only if `jwks_private_allowed`.
@@ -52,6 +57,7 @@ class Settings:
     jwks_urls_allowed: tuple[str, ...] = ()
     jwks_private_allowed: bool = False
     jwks_ca_file: Path | None = None
+    cors_origins: tuple[str, ...] = ()
 
 
 def load_settings() -> Settings:
@@ -72,6 +78,7 @@ def load_settings() -> Settings:
             jwks_urls_allowed=jwks_urls_allowed(env),
             jwks_private_allowed=env.bool("NEEDLECAP_JWKS_PRIVATE_ALLOWED", default=False),
             jwks_ca_file=_ca_file(env),
+            cors_origins=_origins(env.str("NEEDLECAP_CORS_ORIGINS", "")),
         )
     except EnvError:
         raise SettingsError(
@@ -93,3 +100,11 @@ def _ca_file(env: Env) -> Path | None:
     if path and not Path(path).is_file():
         raise SettingsError("NEEDLECAP_JWKS_CA_FILE names a file that is not there.")
     return Path(path) if path else None
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    """Origins separated by blanks or commas, each `https://host` or `https://host:port`; never `*`."""
+    origins = tuple(text.replace(",", " ").split())
+    if not all(_is_origin(origin) for origin in origins):
+        raise SettingsError("NEEDLECAP_CORS_ORIGINS must be origins such as https://portal.example.org.")
+    return origins

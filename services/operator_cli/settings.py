@@ -15,6 +15,7 @@ from shared.adapters.environment import (
     SettingsError,
     broker_url_beside,
     failpoint_in,
+    load_urls,
     parse_hash_key,
 )
 from shared.adapters.jwks_urls import jwks_urls_allowed
@@ -122,10 +123,11 @@ def load_settings(data_dir: Path) -> Settings:
         hash_key = env.str("NEEDLECAP_HASH_KEY", None) or _read_hash_key_file(
             env.path("NEEDLECAP_HASH_KEY_FILE", None)
         )
+        urls = load_urls(env)
         environment = Environment(
-            database_url=env.str("DATABASE_URL", None) or None,
-            redis_url=env.str("REDIS_URL", None) or None,
-            broker_url=env.str("BROKER_URL", None) or None,
+            database_url=urls.database or None,
+            redis_url=urls.redis or None,
+            broker_url=urls.broker or None,
             hash_key=None if hash_key is None else _hash_key_of(hash_key),
             api_url=env.str("NEEDLECAP_API_URL", None) or None,
             audit_days=_audit_days(env),

@@ -33,11 +33,12 @@ class Environment:
 def load_environment(env: Env) -> Environment:
     """Parse what is common. Raises SettingsError naming the variable at fault, never its value."""
     try:
-        redis_url = env.str("REDIS_URL")
+        urls = load_urls(env)
+        redis_url = urls.redis or env.str("REDIS_URL")
         return Environment(
-            database_url=env.str("DATABASE_URL"),
+            database_url=urls.database or env.str("DATABASE_URL"),
             redis_url=redis_url,
-            broker_url=env.str("BROKER_URL", "") or broker_url_beside(redis_url),
+            broker_url=urls.broker or broker_url_beside(redis_url),
             hash_key=_hash_key(env),
             log_level=_log_level(env),
             failpoint=failpoint_in(env),
@@ -45,6 +46,34 @@ def load_environment(env: Env) -> Environment:
     except EnvError as error:
         # The library's message quotes the value, which may be a secret; one word names the variable.
         raise SettingsError(f"The environment cannot be read: {_variable_of(error)}.") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Urls:
+    """Where servers are said to be; empty where nothing is said. They hold passwords."""
+
+    database: str = field(repr=False)
+    redis: str = field(repr=False)
+    broker: str = field(repr=False)
+
+
+def load_urls(env: Env) -> Urls:
+    """The URLs of the servers, each as it is or from the file that NAME_FILE names. Raises SettingsError."""
+    return Urls(
+        database=env.str("DATABASE_URL", "") or _in_file("DATABASE_URL", env.str("DATABASE_URL_FILE", "")),
+        redis=env.str("REDIS_URL", "") or _in_file("REDIS_URL", env.str("REDIS_URL_FILE", "")),
+        broker=env.str("BROKER_URL", "") or _in_file("BROKER_URL", env.str("BROKER_URL_FILE", "")),
+    )
+
+
+def _in_file(name: str, path: str) -> str:
+    """The secret that a file holds; nothing if no file is named."""
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}_FILE names a file that cannot be read.") from error
 
 
 def failpoint_in(env: Env) -> Failpoint | None:
@@ -82,13 +111,8 @@ def _log_level(env: Env) -> str:
 
 
 def _hash_key(env: Env) -> bytes:
-    text = env.str("NEEDLECAP_HASH_KEY", "")
     path = env.str("NEEDLECAP_HASH_KEY_FILE", "")
-    if not text and path:
-        try:
-            text = Path(path).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError("NEEDLECAP_HASH_KEY_FILE names a file that cannot be read.") from error
+    text = env.str("NEEDLECAP_HASH_KEY", "") or _in_file("NEEDLECAP_HASH_KEY", path)
     key = parse_hash_key(text)
     if key is None:
         raise SettingsError(

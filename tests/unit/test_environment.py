@@ -72,3 +72,17 @@ def test_secrets_are_not_in_the_repr(env: pytest.MonkeyPatch) -> None:
     shown = repr(load_environment(Env()))
     assert SECRET not in shown
     assert KEY not in shown
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "BROKER_URL"])
+def test_urls_may_come_from_files(env: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """They hold passwords. What stands in the environment itself wins; a file that is not there is said."""
+    path = tmp_path / "url"
+    env.setenv(f"{name}_FILE", str(path))
+    env.delenv(name, raising=False)
+    with pytest.raises(SettingsError, match=f"{name}_FILE"):
+        load_environment(Env())
+    path.write_text("scheme://from-a-file\n", encoding="utf-8")
+    assert getattr(load_environment(Env()), name.lower()) == "scheme://from-a-file"
+    env.setenv(name, "scheme://given")
+    assert getattr(load_environment(Env()), name.lower()) == "scheme://given"
