@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,23 @@ from typing import Any
 import pytest
 import redis
 import urllib3
+from click.testing import CliRunner
 
+from services.operator_cli.main import main
 from services.operator_cli.runner import ports
 from tests.api_service import HASH_KEY, Installation, check, enrollments, event
 from tests.builders import PAYER
+from tests.servers import Postgres
 from tests.waiting import wait_for
+from tests.worker_process import worker
 
 #: Whatever is about a person in the requests below, so that it can be looked for everywhere.
 MEMBER = "ZZMEMBERZZ"
 DIAGNOSIS = "Z99.89"
 NPI = "1999999999"
 DAY = "2031-07-19"
-MARKS = (MEMBER, DIAGNOSIS, NPI, DAY)
+OTHER_ID = "ZZFORMERZZ"
+MARKS = (MEMBER, OTHER_ID, DIAGNOSIS, NPI, DAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,36 +97,127 @@ def marked(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "member_id": MEMBER, "service_date": DAY, "lines": lines, "provider": provider}
 
 
-def test_nothing_about_people_is_written_down(served: Served, redis_url: str) -> None:
-    """No mark is in a log line, a metric or Redis, whether calls go well, are refused, or fail."""
+def report_and_ask(served: Served) -> None:
+    """Everything that a member's day may bring, done well."""
     plan = {"name": "Employer plan", "funding": "fully_insured", "market": "group"}
-    assert served.call("admin", "PUT", f"/v1/payers/{PAYER}/plans/employer", plan).status == 201
-    assert served.call("admin", "PUT", "/v1/enrollments", enrollments(member_id=MEMBER)).status == 200
-    assert served.call("ehr", "POST", "/v1/eligibility-checks", marked(check())).status == 201
-    assert served.call("ehr", "POST", "/v1/visit-events", marked(event(1))).status == 202
-    assert served.call("ehr", "POST", "/v1/holds", marked(check())).status == 201
-    assert served.call("ehr", "POST", "/v1/visit-events", {**marked(event(1)), "state": "MN"}).status == 409
-    assert served.call("ehr", "POST", "/v1/visit-events", {**marked(event(2)), "x": MEMBER}).status == 422
-    assert served.call("ehr", "POST", "/v1/visit-events", f'{{"member_id": "{MEMBER}'.encode()).status == 400
+    ref = {"payer_id": PAYER, "member_id": MEMBER}
+    grant = {**ref, "service_date": DAY, "limit_id": "dry-needling", "quantity": 1}
+    asked = marked(check())
+    for role, method, path, body in (
+        ("admin", "PUT", f"/v1/payers/{PAYER}/plans/employer", plan),
+        ("admin", "PUT", "/v1/enrollments", enrollments(member_id=MEMBER)),
+        ("admin", "PUT", "/v1/enrollments", enrollments(member_id=OTHER_ID)),
+        ("ehr", "POST", "/v1/eligibility-checks", asked),
+        ("portal", "POST", "/v1/eligibility-checks/batch", {"checks": [asked, {**asked, "x": MEMBER}]}),
+        ("ehr", "POST", "/v1/visit-events", marked(event(1))),
+        ("ehr", "POST", "/v1/visit-events/batch", {"events": [marked(event(2)), {"member_id": MEMBER}]}),
+        ("ehr", "POST", "/v1/accumulators/search", {**ref, "service_date": DAY}),
+        ("portal", "POST", "/v1/visits/search", ref),
+        ("admin", "POST", "/v1/overrides", {**grant, "approver": "desk", "reason": "appeal"}),
+        ("admin", "POST", "/v1/audit/search", ref),
+    ):
+        answer = served.call(role, method, path, body)
+        assert answer.status in {200, 201, 202}, (path, answer.data)
+    held = served.call("ehr", "POST", "/v1/holds", asked)
+    assert held.status == 201
+    hold_id = held.json()["hold_id"]
+    assert served.call("ehr", "POST", f"/v1/holds/{hold_id}/release", {}).status == 200
+
+
+def be_refused(served: Served) -> None:
+    """What is refused, and what fails within: in the body, in the store, and by a bug."""
+    post = functools.partial(served.call, "ehr", "POST")
+    assert post("/v1/visit-events", {**marked(event(1)), "state": "MN"}).status == 409
+    assert post("/v1/visit-events", {**marked(event(3)), "x": MEMBER}).status == 422
+    assert post("/v1/visit-events", {**marked(event(3)), "payer_id": MEMBER}).status == 404
+    assert post("/v1/visit-events", f'{{"member_id": "{MEMBER}'.encode()).status == 400
+    assert served.call("ops", "POST", "/v1/eligibility-checks", marked(check())).status == 403
+    served.installation.write("revoke insert on audit_entry from needlecap_app")
+    assert post("/v1/eligibility-checks", marked(check())).status == 503
+    served.installation.write("grant insert on audit_entry to needlecap_app")
     served.installation.write(
         "alter table determination add constraint broken check (decided_at < '2000-01-01') not valid"
     )
-    assert served.call("ehr", "POST", "/v1/eligibility-checks", marked(check())).status == 500
+    assert post("/v1/eligibility-checks", marked(check())).status == 500
     wait_for(lambda: b"call_failed" in served.log.read_bytes())
+
+
+def become_a_dead_letter(served: Served) -> None:
+    """An event that the worker can never apply, since the database refuses its rows and quotes them."""
+    installation = served.installation
+    installation.write("alter table visit add constraint refused check (visit_id <> 'v9') not valid")
+    installation.write("alter table visit_event alter attempts set default 4")
+    assert served.call("ehr", "POST", "/v1/visit-events", marked(event(9))).status == 202
+    wait_for(lambda: installation.rows("select 1 from visit_event where status = 'dead'"))
+
+
+def at_a_terminal(served: Served, redis_url: str, *arguments: str, given: str | None = None) -> str:
+    """What a command of the operator's prints."""
+    environment = {
+        "DATABASE_URL": served.installation.database_url,
+        "REDIS_URL": redis_url,
+        "NEEDLECAP_HASH_KEY": HASH_KEY.hex(),
+    }
+    result = CliRunner().invoke(main, arguments, env=environment, input=given)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_nothing_about_people_is_written_down(
+    served: Served, redis_url: str, postgres: Postgres, tmp_path: Path
+) -> None:
+    """No mark is in a log, metric, audit row or Redis, whether calls go well, are refused, or fail."""
+    with worker(served.installation.database_url, redis_url, tmp_path).running() as counting:
+        report_and_ask(served)
+        wait_for(lambda: not served.installation.rows("select 1 from visit_event where status = 'pending'"))
+        become_a_dead_letter(served)
+        queued = in_redis(redis_url)
+        merge = ("members", "merge", "--payer", PAYER, "--from", OTHER_ID, "--into", MEMBER)
+        printed = at_a_terminal(served, redis_url, *merge)
+        printed += at_a_terminal(served, redis_url, "dead-letters", "list")
+        printed += at_a_terminal(served, redis_url, "audit", "export", "--payer", PAYER, given=MEMBER)
+        be_refused(served)
+        assert counting.stop() == 0
+        worked = counting.log
     metrics = served.call("ops", "GET", "/metrics").data.decode()
-    written = served.log.read_text() + metrics + in_redis(redis_url)
-    assert [mark for mark in MARKS if mark in written] == []
+    status = served.call("ops", "GET", "/v1/status").data.decode()
+    trail = str(served.installation.rows("select t::text from audit_entry t"))
+    failures = str(served.installation.rows("select failure from visit_event"))
+    database = postgres.embedded.log_path.read_text(errors="replace")
+    written = {
+        "log of the API": served.log.read_text(),
+        "log of the worker": worked,
+        "log of the database": database,
+        "metrics": metrics,
+        "status": status,
+        "trail": trail,
+        "failures": failures,
+        "terminal": printed,
+        "redis": queued + in_redis(redis_url),
+    }
+    found = {(place, mark) for place, text in written.items() for mark in MARKS if mark in text}
+    assert found == set()
     events = {json.loads(line)["event"] for line in served.log.read_text().splitlines() if line[:1] == "{"}
-    assert {"call_answered", "call_failed"} <= events
+    assert {"call_answered", "call_failed", "store_unavailable"} <= events
+    assert "CheckViolation" in failures
+    assert 'status="dead"} 1.0' in metrics
+    assert all(name in trail for name in ("searchAudit", "releaseHold", "exportAudit", "event_conflict"))
+    assert "needlecap:c:" in written["redis"]
 
 
 def in_redis(redis_url: str) -> str:
-    """Every key of both databases, and the tasks that wait."""
+    """Every key of both databases with its value: counters, flags, tasks, rates."""
+    read: dict[bytes, Callable[[Any, bytes], Any]] = {
+        b"string": lambda client, key: client.get(key),
+        b"list": lambda client, key: client.lrange(key, 0, -1),
+        b"set": lambda client, key: client.smembers(key),
+        b"hash": lambda client, key: client.hgetall(key),
+        b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+    }
     found = []
     for number in (0, 1):
         with redis.Redis.from_url(redis_url.rsplit("/", 1)[0] + f"/{number}") as client:
             for key in client.scan_iter():
-                found.append(key)
-                if client.type(key) == b"list":
-                    found += client.lrange(key, 0, -1)
-    return b"\n".join(found).decode(errors="replace")
+                kind = client.type(key)
+                found.append(f"{key!r} {read[kind](client, key)!r}" if kind in read else repr(key))
+    return "\n".join(found)
