@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from shared.accounting.catalog_changes import DocumentExists
-from shared.accounting.codec import reason_to
+from shared.accounting.codec import cited_reason_to
 from shared.accounting.holds import HoldPosted, HoldRefused
 from shared.domain.catalog import CatalogConflict
 from shared.domain.errors import Conflict, Invalid, NeedlecapError, NotFound, StoreUnavailable
@@ -303,7 +303,7 @@ def problem(error: NeedlecapError, request_id: str) -> Json:
     faults = error.errors if isinstance(error, Invalid) else None
     document = problem_type(error).render(str(error), request_id, faults)
     if isinstance(error, HoldRefused):
-        document["reasons"] = [reason_to(reason) for reason in error.reasons]
+        document["reasons"] = [cited_reason_to(reason) for reason in error.reasons]
     return document
 
 

@@ -105,8 +105,18 @@ def source_to(source: Source) -> Json:
     }
 
 
+def cited_source_to(source: Source) -> Json:
+    """A source with what it is and where it can be read, as answers to people show it."""
+    return {**source_to(source), "title": source.title, "url": source.url}
+
+
+def cited_reason_to(reason: Reason) -> Json:
+    """A reason whose source says what it is and where it can be read."""
+    return {**reason_to(reason), "source": cited_source_to(reason.source) if reason.source else None}
+
+
 def reason_to(reason: Reason) -> Json:
-    """A reason as the contract's determination shows it."""
+    """A reason as the contract's determination shows it, and as it is kept with visits and receipts."""
     return {
         "code": reason.code,
         "text": reason.text,

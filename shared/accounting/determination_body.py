@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shared.accounting.codec import Json, reason_to, source_to
+from shared.accounting.codec import Json, cited_reason_to, cited_source_to
 from shared.domain.determination import Determination, LimitStanding
 from shared.domain.evaluation import Audience, BillingGuidance, Contact, CostSharing, Guidance, Source
 
@@ -19,9 +19,9 @@ def determination_body(determination: Determination, audience: Audience) -> Json
     said = determination.evaluation
     return {
         "decision": determination.decision,
-        "reasons": [reason_to(reason) for reason in determination.reasons],
+        "reasons": [cited_reason_to(reason) for reason in determination.reasons],
         "overruled": [
-            {"source": source_to(lost.source), "decision": lost.decision, "reason": lost.reason}
+            {"source": cited_source_to(lost.source), "decision": lost.decision, "reason": lost.reason}
             for lost in said.overruled
         ],
         "missing_inputs": list(said.missing_inputs),
@@ -77,7 +77,7 @@ def limit_standing_to(standing: LimitStanding) -> Json:
         "assumptions": list(limit.assumptions),
         "version": standing.version,
         "pending_events": standing.pending_events,
-        "source": source_to(standing.source),
+        "source": cited_source_to(standing.source),
     }
 
 
@@ -94,7 +94,7 @@ def _period(standing: LimitStanding) -> Json:
 
 
 def _source(source: Source | None) -> Json | None:
-    return source_to(source) if source else None
+    return cited_source_to(source) if source else None
 
 
 def _cost_sharing(sharing: CostSharing) -> Json:
@@ -117,7 +117,7 @@ def _self_pay(determination: Determination) -> Json | None:
         "currency": estimate.currency,
         "estimate": estimate.estimate,
         "as_of": estimate.as_of.isoformat() if estimate.as_of else None,
-        "source": source_to(estimate.source),
+        "source": cited_source_to(estimate.source),
     }
 
 

@@ -26,12 +26,6 @@ class DocumentChange:
     start: date | None
     end: date | None
 
-    def touches(self, payer_id: str, on: date) -> bool:
-        """Whether the decision or the claims of a payer's member on a service date may differ for it."""
-        named = self.payers is None or payer_id in self.payers
-        begun = self.start is None or self.start <= on
-        return named and begun and (self.end is None or on < self.end)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogChanges:
@@ -39,10 +33,6 @@ class CatalogChanges:
 
     documents: tuple[DocumentChange, ...]
     everywhere: bool
-
-    def touch(self, payer_id: str, on: date) -> bool:
-        """Whether the decision or the claims of a payer's member on a service date may differ."""
-        return self.everywhere or any(change.touches(payer_id, on) for change in self.documents)
 
 
 def changes_between(before: Catalog, after: Catalog) -> CatalogChanges:

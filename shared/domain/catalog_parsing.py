@@ -19,6 +19,7 @@ from shared.domain.evaluation import (
     Guidance,
     SelfPayEstimate,
     Source,
+    address_in,
 )
 from shared.domain.guidance import FrequencyAdvice, GuidanceBook
 from shared.domain.predicate_parsing import STATES
@@ -92,6 +93,7 @@ def parse_code_list(body: object) -> tuple[CodeList, dict[str, ServiceConcept]]:
         version=reader.required_whole("version", at_least=1),
         authority="law",
         citation=reader.required_text("citation"),
+        title=reader.text("title"),
     )
     synonyms = _named(reader, "services", _synonyms)
     entries = reader.each("codes", lambda part: _code_entry(part, tuple(synonyms)))
@@ -161,6 +163,7 @@ def parse_state_scope(body: object) -> StateScope:
         version=reader.required_whole("version", at_least=1),
         authority="law",
         citation="",
+        title=reader.text("title"),
     )
     part = reader.child("base")
     if part is None:
@@ -192,7 +195,8 @@ def _scope_rows(reader: Reader, base: Source) -> tuple[ScopeRow, ...]:
         span.finish()
     if not states:
         reader.fault("states", "is required; expected a list of states")
-    source = replace(base, citation=reader.text("citation") or base.citation, effective_from=start)
+    citation = reader.text("citation") or base.citation
+    source = replace(base, citation=citation, url=address_in(citation), effective_from=start)
     endorsement = reader.text("endorsement")
     reader.finish()
     return tuple(
@@ -284,6 +288,7 @@ def _article(name: str, reader: Reader) -> Source:
         version=reader.required_whole("version", at_least=1),
         authority="general_article",
         citation=reader.required_text("citation"),
+        title=reader.required_text("title"),
     )
     reader.finish()
     return source

@@ -71,13 +71,24 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Which version of which rule document says something, with what authority, and where it is written."""
+    """Which version of which rule document says something, with what authority, and where it is written.
+
+    `citation` names the text it was taken from, `title` says what that is, `url` where it can be read;
+    None is not known.
+    """
 
     document_id: str
     version: int
     authority: Authority
     citation: str
     effective_from: date | None = None
+    title: str | None = None
+    url: str | None = None
+
+
+def address_in(citation: str) -> str | None:
+    """The address that a citation begins with, if it does."""
+    return citation.split(maxsplit=1)[0].rstrip(";,") if citation.startswith(("https://", "http://")) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from shared.domain.code_sets import ProcedureSet
 from shared.domain.enrollment import Plan
-from shared.domain.evaluation import Authority, Contact, Decision, Requirement, Source
+from shared.domain.evaluation import Authority, Contact, Decision, Requirement, Source, address_in
 from shared.domain.limit import Limit
 from shared.domain.predicate import ALWAYS, Predicate, walk
 from shared.domain.predicate_tests import DaysSinceFirstVisitTest, OneOf, VisitNumberTest
@@ -263,6 +263,8 @@ class RuleDocument:
             authority=self.authority,
             citation=self.citation,
             effective_from=self.effective_from,
+            title=self.title,
+            url=self.url or address_in(self.citation),
         )
         object.__setattr__(self, "source", source)
 

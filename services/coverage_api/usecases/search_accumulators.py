@@ -9,7 +9,7 @@ from typing import Any
 from services.coverage_api.ports import Tools
 from shared.accounting.as_of import limits_as_of
 from shared.accounting.check import member_standings, read_counters
-from shared.accounting.codec import reason_to
+from shared.accounting.codec import cited_reason_to
 from shared.accounting.determination_body import limit_standing_to
 from shared.domain.determination import determine, limits_on
 from shared.domain.records import MemberRef
@@ -48,5 +48,5 @@ def search_accumulators(
     why = () if found else determine(rules, standing, Service(service_date=on, lines=_ASKED)).reasons
     return FoundAccumulators(
         accumulators=[limit_standing_to(limit) for limit in found],
-        reasons=[reason_to(reason) for reason in why],
+        reasons=[cited_reason_to(reason) for reason in why],
     )
