@@ -171,7 +171,7 @@ def _sources(answer: Json, titles: Mapping[tuple[str, int], str]) -> list[Json]:
     for source in _named(answer["decided_by"]), *map(_named, answer.values()):
         for one in source:
             found.setdefault((one["document_id"], one["version"]), one)
-    return [{**source, "title": titles.get(name)} for name, source in found.items()]
+    return [{**source, "title": titles.get(name) or source.get("title")} for name, source in found.items()]
 
 
 def _named(value: Any) -> Iterator[Json]:

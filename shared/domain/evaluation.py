@@ -88,7 +88,8 @@ class Source:
 
 def address_in(citation: str) -> str | None:
     """The address that a citation begins with, if it does."""
-    return citation.split(maxsplit=1)[0].rstrip(";,") if citation.startswith(("https://", "http://")) else None
+    first = citation.split(maxsplit=1)[0].rstrip(";,") if citation.strip() else ""
+    return first if first.startswith(("https://", "http://")) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

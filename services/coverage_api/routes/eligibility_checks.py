@@ -16,7 +16,8 @@ from services.coverage_api.http import (
     Roles,
 )
 from services.coverage_api.routes.parts import Json, Parts, judge_items, refused
-from services.coverage_api.schemas.answers import CheckBatchResultsSchema, DeterminationSchema
+from services.coverage_api.schemas.answers import CheckBatchResultsSchema
+from services.coverage_api.schemas.determination_answers import DeterminationSchema
 from services.coverage_api.schemas.reading import Reader
 from services.coverage_api.schemas.service import EligibilityBatchSchema, EligibilityCheckSchema, said
 from services.coverage_api.usecases.check_eligibility import EligibilityCheck

@@ -12,18 +12,23 @@ from services.coverage_api.schemas.answer_parts import (
     AnswerSchema,
     list_of,
     list_of_texts,
-    nullable_count,
     nullable_text,
     one_of,
     required_count,
     required_text,
 )
+from services.coverage_api.schemas.determination_answers import (
+    AccumulatorNameSchema,
+    AccumulatorSchema,
+    CitedReasonSchema,
+    DeterminationSchema,
+    ReasonSchema,
+)
 from services.coverage_api.schemas.fields import Truth
-from shared.domain.evaluation import AUTHORITIES, DECISIONS, REQUIREMENTS
+from services.coverage_api.schemas.service import LineSchema
 from shared.domain.hold import HoldState
-from shared.domain.limit import BASES, MEASURES
 from shared.domain.receipt import EVENT_STATUSES
-from shared.domain.visit import Disposition
+from shared.domain.visit import VISIT_STATUSES, Disposition
 
 DISPOSITIONS: tuple[str, ...] = get_args(Disposition)
 HOLD_STATES: tuple[str, ...] = get_args(HoldState)
@@ -47,80 +52,6 @@ class ProblemSchema(AnswerSchema):
     errors = fields.List(fields.Nested(FaultSchema))
 
 
-class SourceSchema(AnswerSchema):
-    """Which version of which rule document says something, with what authority."""
-
-    document_id = required_text()
-    version = fields.Integer(required=True)
-    authority = one_of(AUTHORITIES)
-    citation = required_text()
-    effective_from = nullable_text(metadata=DAY)
-
-
-class ReasonSchema(AnswerSchema):
-    """Why: our code and words, the anticipated CARC and RARC where one fits, and the source."""
-
-    code = required_text()
-    text = required_text()
-    carc = nullable_text()
-    rarc = nullable_text()
-    source = fields.Nested(SourceSchema, required=True, allow_none=True)
-
-
-class PeriodSchema(AnswerSchema):
-    """A benefit period `[start, end)`; null where the basis has no dates."""
-
-    basis = one_of(BASES)
-    start = nullable_text(metadata=DAY)
-    end = nullable_text(metadata=DAY)
-
-
-class AccumulatorSchema(AnswerSchema):
-    """How a limit stands in a benefit period; counts are whole units of its measure."""
-
-    limit_id = required_text()
-    measure = one_of(MEASURES)
-    pool = list_of_texts()
-    period = fields.Nested(PeriodSchema, required=True)
-    allowed = nullable_count()
-    used = required_count()
-    held = required_count()
-    remaining = nullable_count()
-    assumptions = list_of_texts()
-    version = required_count()
-    pending_events = required_count()
-
-
-class LineAnswerSchema(AnswerSchema):
-    """What is said of one line."""
-
-    procedure_code = required_text()
-    decision = one_of(DECISIONS)
-    reasons = list_of_texts()
-
-
-class DeterminationSchema(AnswerSchema):
-    """The recorded answer to an eligibility check."""
-
-    check_id = required_text()
-    decided_at = required_text(metadata=INSTANT)
-    decision = one_of(DECISIONS)
-    reasons = list_of(ReasonSchema)
-    overruled = fields.List(fields.Dict(), required=True)
-    missing_inputs = list_of_texts()
-    conditions = list_of_texts()
-    documentation = fields.List(fields.Dict(), required=True)
-    prior_authorization = one_of(REQUIREMENTS)
-    referral = one_of(REQUIREMENTS)
-    cost_sharing = fields.Dict(required=True)
-    lines = list_of(LineAnswerSchema)
-    accumulators = list_of(AccumulatorSchema)
-    advisories = fields.List(fields.Dict(), required=True)
-    self_pay_estimate = fields.Dict(required=True, allow_none=True)
-    contacts = fields.List(fields.Dict(), required=True)
-    disclaimer = required_text()
-
-
 class ItemResultSchema(AnswerSchema):
     """The result of one item of a batch: `problem` where it was refused."""
 
@@ -140,22 +71,21 @@ class CheckBatchResultsSchema(AnswerSchema):
     results = list_of(CheckResultSchema)
 
 
-class MovementSchema(AnswerSchema):
+class MovementSchema(AccumulatorNameSchema):
     """What an event moved in one accumulator."""
 
-    limit_id = required_text()
-    period = fields.Nested(PeriodSchema, required=True)
     used_before = required_count()
     used_after = required_count()
     allowed = required_count()
 
 
 class OutcomeSchema(AnswerSchema):
-    """What an event did when it was applied. It never changes."""
+    """What an event did when it was applied. It never changes. `binding` is the limit that had no room."""
 
     disposition = one_of(DISPOSITIONS)
     reasons = list_of(ReasonSchema)
     accumulators = list_of(MovementSchema)
+    binding = fields.Nested(AccumulatorNameSchema, allow_none=True)
 
 
 class ReceiptSchema(AnswerSchema):
@@ -202,7 +132,7 @@ class AccumulatorsAnswerSchema(AnswerSchema):
     """How a member's limits stand; where there is none, `reasons` say why."""
 
     accumulators = list_of(AccumulatorSchema)
-    reasons = list_of(ReasonSchema)
+    reasons = list_of(CitedReasonSchema)
 
 
 class EventCountsSchema(AnswerSchema):
@@ -274,13 +204,18 @@ class HoldAnswerSchema(AnswerSchema):
     accumulators = list_of(AccumulatorSchema)
 
 
-class PostingSchema(AnswerSchema):
-    """Units that a visit moved in one accumulator."""
+class PostingSchema(AccumulatorNameSchema):
+    """Units that a visit moved in one accumulator, on which service date, and what was allowed then.
 
-    limit_id = required_text()
-    plan_id = required_text()
-    period = fields.Nested(PeriodSchema, required=True)
+    `granted` of them come from an override for the visit alone; `carried` ones were moved in a plan that
+    the member changed into later.
+    """
+
+    on = required_text(metadata=DAY)
     units = required_count()
+    granted = required_count()
+    allowed = required_count()
+    carried = Truth(required=True)
 
 
 class VisitEventNameSchema(AnswerSchema):
@@ -292,11 +227,17 @@ class VisitEventNameSchema(AnswerSchema):
 
 
 class VisitAnswerSchema(AnswerSchema):
-    """A visit as it stands, what it moved, and why."""
+    """A visit as it stands, what it moved, and why. `binding` is the limit that had no room."""
 
     visit_id = required_text()
     client = required_text()
     service_date = required_text(metadata=DAY)
+    lines = fields.List(fields.Nested(LineSchema), required=True)
+    visit_status = one_of(VISIT_STATUSES)
+    self_pay = Truth(required=True)
+    hold_id = nullable_text()
+    plan_id = nullable_text()
+    binding = fields.Nested(AccumulatorNameSchema, required=True, allow_none=True)
     disposition = one_of(DISPOSITIONS)
     reasons = list_of(ReasonSchema)
     accumulators = list_of(PostingSchema)
@@ -305,9 +246,20 @@ class VisitAnswerSchema(AnswerSchema):
     events = list_of(VisitEventNameSchema)
 
 
+class OpeningBalanceAnswerSchema(AnswerSchema):
+    """Units that a source says were used elsewhere; its statement with the highest sequence stands."""
+
+    plan_id = required_text()
+    limit_id = required_text()
+    service_date = required_text(metadata=DAY)
+    quantity = required_count()
+    source = required_text()
+    sequence = required_count()
+
+
 class VisitsAnswerSchema(AnswerSchema):
     """A page of visits. Opening balances, where there are any, are on the first."""
 
     visits = list_of(VisitAnswerSchema)
-    opening_balances = fields.List(fields.Dict())
+    opening_balances = fields.List(fields.Nested(OpeningBalanceAnswerSchema))
     next_cursor = nullable_text()

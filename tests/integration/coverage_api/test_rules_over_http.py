@@ -271,3 +271,51 @@ def test_broken_document_is_refused_and_the_running_catalog_stays(
     assert (after["decision"], after["catalog_version"]) == ("not_covered", before["catalog_version"])
     listed = rules_api.get("/v1/rule-documents", role="admin").get_json()["rule_documents"]
     assert "medica-central-generous-plan" not in {row["document_id"] for row in listed}
+
+
+def test_openapi_document_describes_every_field_of_an_answer(rules_api: Api) -> None:
+    """An answer with one field more, wherever it is, is not what the document says."""
+    answer = ask_medicare(rules_api, "2026-03-04")
+    described = {"$ref": "#/components/schemas/Determination"}
+    rules_api.truth.validate(described, answer, complete=True)
+    estimate, (first, *_) = answer["self_pay_estimate"], answer["accumulators"]
+    for place in (answer, answer["lines"][0], first, first["period"], estimate, estimate["source"]):
+        place["undescribed"] = 1
+        with pytest.raises(AssertionError, match="undescribed"):
+            rules_api.truth.validate(described, answer, complete=True)
+        del place["undescribed"]
+
+
+def test_source_says_what_it_is_and_where_it_can_be_read(rules_api: Api) -> None:
+    """The citation names the text, the title says what that is; an address is there where one is known."""
+    shp = ask(rules_api, "security-health-plan", "2026-03-04")["decided_by"]
+    assert shp["citation"] == "000_879107c43c50977a.txt"
+    assert shp["title"] == "Security Health Plan: dry needling for fully insured employer plans"
+    assert shp["url"] is None
+    medicare = ask_medicare(rules_api, "2026-03-04")["decided_by"]
+    assert medicare["url"].startswith("https://www.cms.gov/")
+    law = ask(rules_api, "security-health-plan", "2026-03-04", state="CA")["decided_by"]
+    assert law["url"] == "https://legalclarity.org/why-is-dry-needling-illegal-in-california"
+
+
+def test_every_source_of_an_answer_is_a_document_of_the_catalog_or_names_itself(rules_api: Api) -> None:
+    """Whatever is cited has a title; articles are listed with the rule documents."""
+    listed = rules_api.get("/v1/rule-documents", role="admin").get_json()["rule_documents"]
+    known = {row["document_id"] for row in listed} | {"code-list", "state-scope-of-practice"}
+    answer = ask(rules_api, "cigna", "2026-03-04", lines=[{"procedure_code": "20560", "muscles": 4}])
+    sources = list(sources_in(answer))
+    assert {source["document_id"] for source in sources} <= known
+    assert "article-health-news" in known
+    assert all(source["title"] for source in sources)
+
+
+def sources_in(value: Any) -> Iterator[Json]:
+    """Every source that a part of an answer names."""
+    if isinstance(value, dict):
+        if "citation" in value:
+            yield value
+        for part in value.values():
+            yield from sources_in(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from sources_in(part)
