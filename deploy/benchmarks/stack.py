@@ -111,7 +111,7 @@ class Stack:
         hash_key = secrets.token_bytes(32)
         key, _ = new_key(secrets.token_bytes)
         with open_clients(url, hash_key, lambda: CLIENT_ID) as clients:
-            clients.create(name="benchmark", role="ehr", payers=["*"], key=key)
+            clients.create(name="benchmark", role="ehr", payers=["*"], key=key, requests_per_second=1_000_000)
         first = 2 * self._sites
         self._sites += 1
         return Site(

@@ -29,6 +29,7 @@ from services.coverage_api.http import PROBLEM_TYPE, Answer, Endpoint, respond
 from services.coverage_api.logs import CALL_ANSWERED, CALL_FAILED, STORE_UNAVAILABLE
 from services.coverage_api.metrics import Metrics
 from services.coverage_api.openapi import public_path
+from services.coverage_api.rate_limits import RateLimiter
 from services.coverage_api.security import Doorkeeper
 from shared.adapters.logs import described
 from shared.domain.errors import NeedlecapError, StoreUnavailable
@@ -76,6 +77,7 @@ def create_app(
     endpoints: Sequence[Endpoint],
     open_routes: Sequence[OpenRoute],
     doorkeeper: Doorkeeper,
+    limiter: RateLimiter,
     auditor: Auditor,
     store: BudgetedStore,
     metrics: Metrics,
@@ -94,7 +96,9 @@ def create_app(
     for endpoint in endpoints:
         rule = flask_rule(endpoint.path)
         templates[rule] = public_path(endpoint.path)
-        _add(app, endpoint.name, endpoint.method, rule, view_of(endpoint, doorkeeper, auditor, store))
+        _add(
+            app, endpoint.name, endpoint.method, rule, view_of(endpoint, doorkeeper, limiter, auditor, store)
+        )
     for name, method, path, view in open_routes:
         rule = flask_rule(path)
         templates[rule] = public_path(path)
@@ -122,6 +126,7 @@ def _begin(store: BudgetedStore) -> Callable[[], None]:
         g.request_id = given if _is_request_id(given) else uuid.uuid4().hex
         g.started = time.perf_counter()
         g.client_name = None
+        g.rate = None
         store.begin_call()
 
     return begin
@@ -137,6 +142,9 @@ def _finish(metrics: Metrics, templates: Mapping[str, str]) -> Callable[[Respons
         headers.setdefault("Cache-Control", "no-store")
         headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         headers.setdefault("Referrer-Policy", "no-referrer")
+        if g.rate is not None:
+            for name, value in g.rate.headers():
+                headers[name] = value
         seconds = time.perf_counter() - g.started
         route = templates[request.url_rule.rule] if request.url_rule is not None else UNKNOWN_ROUTE
         method = request.method if request.method in HTTP_METHODS else UNKNOWN_METHOD

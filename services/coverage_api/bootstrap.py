@@ -30,6 +30,7 @@ from services.coverage_api.logs import WAKE_UP_FAILED
 from services.coverage_api.metrics import Metrics, StandingCollector
 from services.coverage_api.openapi import PROBLEM_PATH, STYLE_PATH, openapi_document
 from services.coverage_api.ports import Tools
+from services.coverage_api.rate_limits import RateLimiter
 from services.coverage_api.routes import (
     accumulators,
     administration,
@@ -59,6 +60,7 @@ from shared.adapters.logs import configure_logs, described
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
+from shared.adapters.redis.rate_windows import RedisRateWindows
 from shared.domain.errors import CountersUnavailable
 from shared.domain.records import CounterImage, MemberRef
 from shared.ports import Counters
@@ -147,6 +149,7 @@ def build(settings: Settings) -> Service:
         pause=time.sleep,
     )
     key_uses = KeyUses(store)
+    limiter = RateLimiter(RedisRateWindows(client), time.monotonic)
     doorkeeper = Doorkeeper(store, utc_now, environment.hash_key, key_uses)
     parts = Parts(
         tools=tools,
@@ -169,8 +172,8 @@ def build(settings: Settings) -> Service:
     metrics.add(StandingCollector(store, time.monotonic))
     readiness = health.Readiness(store, lambda: _answers(client), utc_now, settings.worker_behind_seconds)
     auditor = Auditor(store, utc_now, environment.hash_key)
-    open_routes = _open_routes(endpoints, readiness, metrics, _token_desk(settings, tools))
-    app = create_app(endpoints, open_routes, doorkeeper, auditor, store, metrics)
+    open_routes = _open_routes(endpoints, readiness, metrics, _token_desk(settings, tools, limiter))
+    app = create_app(endpoints, open_routes, doorkeeper, limiter, auditor, store, metrics)
     if settings.cors_origins:
         app.before_request(answer_preflight(settings.cors_origins))
         app.after_request(show_to_origins(settings.cors_origins))
@@ -207,7 +210,7 @@ def _open_routes(
     ]
 
 
-def _token_desk(settings: Settings, tools: Tools) -> oauth.TokenDesk:
+def _token_desk(settings: Settings, tools: Tools, limiter: RateLimiter) -> oauth.TokenDesk:
     fetcher = JwksFetcher(
         settings.jwks_urls_allowed,
         private_allowed=settings.jwks_private_allowed,
@@ -215,6 +218,7 @@ def _token_desk(settings: Settings, tools: Tools) -> oauth.TokenDesk:
     )
     return oauth.TokenDesk(
         tools=tools,
+        limiter=limiter,
         keys=JwksSource(fetcher.fetch, time.monotonic),
         public_url=settings.public_url,
         hash_key=settings.environment.hash_key,

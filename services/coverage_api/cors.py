@@ -14,7 +14,7 @@ MAX_AGE_SECONDS = 600
 
 _METHODS = "GET, POST, PUT"
 _SENT = "Authorization, Content-Type, Idempotency-Key, Prefer, X-Purpose-Of-Use, X-Request-ID"
-_SHOWN = "Idempotent-Replay, Preference-Applied, Retry-After, X-Request-ID"
+_SHOWN = "Idempotent-Replay, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
 
 
 def answer_preflight(origins: Iterable[str]) -> Callable[[], Response | None]:

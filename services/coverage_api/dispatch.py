@@ -1,4 +1,4 @@
-"""The way of every call: key, role, payer, body, handler; each check in the contract's order.
+"""The way of every call: key, rate, role, payer, body, handler; each check in the contract's order.
 
 Once it is known who calls, the audit trail is told of the call before it is answered, however it ends.
 """
@@ -15,8 +15,9 @@ from werkzeug.exceptions import HTTPException
 from services.coverage_api.auditing import Auditor, CallAudit
 from services.coverage_api.bodies import parse_json, read_body, require_type
 from services.coverage_api.deadline import BudgetedStore
-from services.coverage_api.errors import HTTP_ERRORS, INTERNAL, MissingHeader, problem_type
+from services.coverage_api.errors import HTTP_ERRORS, INTERNAL, MissingHeader, RateLimited, problem_type
 from services.coverage_api.http import JSON_TYPE, Answer, Call, Endpoint, JsonBody, respond
+from services.coverage_api.rate_limits import WINDOW_SECONDS, RateLimiter
 from services.coverage_api.security import Doorkeeper
 from shared.domain.audit import PURPOSES
 from shared.domain.client import Client
@@ -31,12 +32,17 @@ PURPOSE_HEADER = "X-Purpose-Of-Use"
 _UNAUDITED = frozenset({429, 503})
 
 
-def view_of(endpoint: Endpoint, doorkeeper: Doorkeeper, auditor: Auditor, store: BudgetedStore) -> View:
+def view_of(
+    endpoint: Endpoint, doorkeeper: Doorkeeper, limiter: RateLimiter, auditor: Auditor, store: BudgetedStore
+) -> View:
     """The Flask view of an endpoint. What it refuses it raises; the app turns that into a problem."""
 
     def view(**path: str) -> Response:
         client = doorkeeper.identify(request.headers.get("Authorization"))
         g.client_name = client.name
+        g.rate = standing = limiter.admit(client)
+        if not standing.is_admitted:
+            raise RateLimited(WINDOW_SECONDS)
         audit = auditor.begin(client, endpoint.name, g.request_id)
         try:
             answer = _answer(endpoint, doorkeeper, client, audit, path)

@@ -68,6 +68,10 @@ class TooBusy(NeedlecapError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class RateLimited(TooBusy):
+    """The client calls more often than it may; try again later."""
+
+
 class Backlogged(TooBusy):
     """Accepted events have waited too long to be applied, so no more are taken; send these again later."""
 
@@ -258,6 +262,13 @@ PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
         status=429,
         means="As many of these calls as may be are being served.",
         remedy="Try again after the seconds in `Retry-After`.",
+    ),
+    RateLimited: ProblemType(
+        slug="rate_limited",
+        title="Too many calls",
+        status=429,
+        means="The client has made as many calls this second as it may, with all its keys together.",
+        remedy="Try again after the seconds in `Retry-After`; `RateLimit-Policy` says how many a second.",
     ),
     Backlogged: ProblemType(
         slug="backlog",

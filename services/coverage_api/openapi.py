@@ -53,7 +53,7 @@ _PROBLEMS: Mapping[int, str] = {
     413: "The body is larger than this call accepts.",
     415: "The body is of a type or encoding that this call does not read.",
     422: "The request has faults, each named by a JSON pointer.",
-    429: "More is waiting than should be, or the client calls too often; try again later.",
+    429: "The client calls more often than it may (`rate_limited`); try again later.",
     500: "Something failed here; the log tells more under the request id.",
     503: "No answer can be given at the moment, so nothing is known to have happened.",
 }
@@ -73,6 +73,12 @@ _PURPOSE = Parameter(
     ),
     schema={"type": "string", "enum": list(PURPOSES)},
 )
+
+#: On every answer to a known client.
+_RATE_HEADERS = {
+    "RateLimit-Policy": 'How often the client may call: `"default";q=1000;w=1` is 1,000 calls in a second.',
+    "RateLimit": 'What is left of it: `"default";r=999;t=1` is 999 calls within the next second.',
+}
 
 #: What a line of a stream may be; the single call has the same.
 _LINE_KINDS = ("VisitReport", "VisitVoid")
@@ -150,6 +156,9 @@ def _operation(endpoint: Endpoint) -> Json:
     operation["responses"] |= {
         str(status): _problem(status, text) for status, text in sorted(_problems_of(endpoint).items())
     }
+    for status, response in operation["responses"].items():
+        # Whoever could not show who it is has no limit of its own.
+        response["headers"] |= {} if status == "401" else _headers(_RATE_HEADERS)
     if endpoint.body is not None:
         operation["requestBody"] = {
             "required": True,
@@ -165,12 +174,15 @@ def _content(media_type: str, schema: Any) -> Json:
 
 
 def _problems_of(endpoint: Endpoint) -> dict[int, str]:
-    statuses = {400, 401, 403, 500, 503}
+    statuses = {400, 401, 403, 429, 500, 503}
     if endpoint.body is not None or endpoint.streams is not None:
         statuses |= {413, 415, 422}
     if endpoint.payer is not None:
         statuses.add(404)
-    return {status: _PROBLEMS[status] for status in statuses} | dict(endpoint.problems)
+    found = {status: _PROBLEMS[status] for status in statuses} | dict(endpoint.problems)
+    if 429 in endpoint.problems:
+        found[429] += " Or the client calls more often than it may (`rate_limited`)."
+    return found
 
 
 def _problem(status: int, text: str) -> Json:

@@ -97,7 +97,9 @@ class ClientStore:
             raise OperatorError(f"There is a client named {name} already.") from error
         return client_id
 
-    def ensure(self, *, name: str, role: str, payers: Sequence[str], key: str) -> None:
+    def ensure(
+        self, *, name: str, role: str, payers: Sequence[str], key: str, requests_per_second: int
+    ) -> None:
         """Make a client with this key, or give the client of this name this key alone.
 
         One that has this key already stays as it is, revoked or not.
@@ -111,10 +113,11 @@ class ClientStore:
             if known is not None:
                 return
             row = self._connection.execute(
-                "insert into client (client_id, name, role, payers) values (%s, %s, %s, %s)"
+                "insert into client (client_id, name, role, payers, requests_per_second)"
+                " values (%s, %s, %s, %s, %s)"
                 " on conflict (name) do update set role = excluded.role, payers = excluded.payers,"
                 " revoked_at = null returning client_id",
-                [self._new_id(), name, role, list(payers)],
+                [self._new_id(), name, role, list(payers), requests_per_second],
             ).fetchone()
             assert row is not None, "an upsert answers its row"
             self._connection.execute("delete from credential where client_id = %s", [row[0]])

@@ -10,6 +10,9 @@ from services.operator_cli.settings import ROLES
 from shared.domain.client import ALL_PAYERS
 from shared.domain.client_key import new_key
 
+#: Far more than this machine can answer: nobody else is kept out by whoever tries out what it can.
+REQUESTS_PER_SECOND = 100_000
+
 
 def ensure_credentials(
     installation: Installation, store: ClientStore, random_bytes: Callable[[int], bytes]
@@ -24,4 +27,10 @@ def ensure_credentials(
         keys = {role: new_key(random_bytes)[0] for role in ROLES}
         installation.record_credentials(keys)
     for role, key in keys.items():
-        store.ensure(name=f"dev-{role}", role=role, payers=[ALL_PAYERS], key=key)
+        store.ensure(
+            name=f"dev-{role}",
+            role=role,
+            payers=[ALL_PAYERS],
+            key=key,
+            requests_per_second=REQUESTS_PER_SECOND,
+        )
