@@ -44,6 +44,29 @@ def test_restarted_postgres_costs_no_call(own_postgres: Postgres) -> None:
         database.close()
 
 
+def test_server_that_was_away_for_long_is_found_as_soon_as_it_is_back(own_postgres: Postgres) -> None:
+    """The longer it was away, the longer would a pool pause by itself before it looks again."""
+    with own_postgres.database("away") as url:
+        database = PostgresDatabase(url, connections_max=2, wait_seconds=0.1)
+        assert version(database) == 0
+        own_postgres.server.stop()
+        gone_at = time.monotonic()
+        wait_for(lambda: not answers(database) and time.monotonic() - gone_at > 3.2)
+        own_postgres.server.start()
+        back_at = time.monotonic()
+        wait_for(lambda: answers(database))
+        assert time.monotonic() - back_at < 1.5
+        database.close()
+
+
+def answers(database: PostgresDatabase) -> bool:
+    """Whether a transaction can be had."""
+    try:
+        return version(database) == 0
+    except StoreUnavailable:
+        return False
+
+
 def _connects(url: str) -> bool:
     try:
         psycopg.connect(url, connect_timeout=2).close()

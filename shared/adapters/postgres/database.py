@@ -35,6 +35,10 @@ _CONNECTIONS_KEPT = 8
 #: While Postgres does not answer, one call in this time tries whether it does again.
 _PROBE_SECONDS = 0.5
 
+#: The pool tries to connect for so long, then again when the next caller comes. Its pauses between
+#: attempts grow: left to them, a server that is back would be found up to eight seconds later.
+_RECONNECT_SECONDS = 1.0
+
 #: A connection to a server that went away fails within this; a stuck server takes longer.
 _STALE_SECONDS_MAX = 0.5
 
@@ -81,7 +85,7 @@ class PostgresDatabase:
             min_size=min(connections_max, _CONNECTIONS_KEPT),
             max_size=connections_max,
             timeout=wait_seconds,
-            reconnect_timeout=10,
+            reconnect_timeout=_RECONNECT_SECONDS,
             configure=_configure,
             open=False,
             kwargs={
