@@ -23,8 +23,8 @@ from tests.proxy import Proxy
 Fault = Literal["lose_commit", "drop_reply", "mute_commit", "mute_reply", "cut_statement"]
 
 _BEGIN, _COMMIT, _ROLLBACK = b"begin", b"commit\x00", b"rollback\x00"
-#: The statement that the pool sends on each new connection, whose COMMIT is nobody's work.
-_SETTING_UP = b"set role"
+#: A transaction that sees no payer is book-keeping beside the calls, such as when a key was last used.
+_BESIDE = b"'needlecap.payers', ''"
 #: The statement of a transaction that is cut in half, counted from its BEGIN: the one that says whose
 #: payers it sees comes with that.
 _CUT_AT = 1
@@ -35,7 +35,7 @@ _READ_BYTES = 65_536
 class _Talk:
     """What one client says on its connection."""
 
-    setting_up: bool = False
+    beside: bool = False
     in_transaction: bool = False
     statements: int = 0
     doom: Fault | None = None
@@ -99,14 +99,13 @@ class PostgresProxy(Proxy):
         """Take note of what a client says, and decide what is to become of it."""
         data = data.lower()
         if not talk.in_transaction and _BEGIN in data:
-            talk.in_transaction, talk.statements, talk.setting_up = True, 0, False
+            talk.in_transaction, talk.statements, talk.beside = True, 0, _BESIDE in data
         elif talk.in_transaction:
             talk.statements += 1
-        talk.setting_up |= _SETTING_UP in data
-        commits = _COMMIT in data and not talk.setting_up
-        cuts = talk.in_transaction and talk.statements == _CUT_AT and not talk.setting_up
+        commits = _COMMIT in data and not talk.beside
+        cuts = talk.in_transaction and talk.statements == _CUT_AT and not talk.beside
         if _COMMIT in data or _ROLLBACK in data:
-            talk.in_transaction = talk.setting_up = False
+            talk.in_transaction = False
         with self._arming:
             due = cuts and _COMMIT not in data if self._armed_for == "cut_statement" else commits
             if self._left and due:

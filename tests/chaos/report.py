@@ -30,6 +30,10 @@ def lines_of(outcome: Outcome) -> list[str]:
             f"slowest 503 or 429 of an API not paused after {counts['slowest no ms'] / 1000:.1f} s"
         ),
         (
+            f"operator's commands meanwhile: {counts['commands']} found nothing wrong, "
+            f"{counts['commands that met a server away']} met a server away"
+        ),
+        (
             f"recoveries: {outcome.recoveries}, the longest {outcome.longest_recovery_seconds:.1f} s; "
             f"an event waited at most {outcome.longest_wait_seconds:.1f} s; at the end caught up in "
             f"{outcome.catch_up_seconds:.1f} s"

@@ -25,6 +25,7 @@ from tests.chaos.audit import (
 from tests.chaos.calls import Line, Tally
 from tests.chaos.clients import Client, Diary, Keys
 from tests.chaos.mischief import Mischief
+from tests.chaos.operations import operate
 from tests.chaos.plant import APIS, WORKERS, Caller, Plant
 from tests.chaos.world import PAYER, PLANS, document_json, enroll, member_ids, plan_json
 
@@ -193,9 +194,11 @@ def _disturb(
     """Load and mischief until the time is over, then wait until everything sent has come to its end."""
     mischief = Mischief(plant, random.Random(plan.seed), plan.mischief_pauses)
     enough, over = threading.Event(), threading.Event()
-    with ThreadPoolExecutor(len(clients) + 1) as pool:
+    with ThreadPoolExecutor(len(clients) + 2) as pool:
         running = [pool.submit(client.run, enough, over) for client in clients]
         sampler = pool.submit(_sample, plant.url, over, outcome)
+        dice = random.Random(f"{plan.seed}-operator")
+        operator = pool.submit(operate, plant.environment(), plant.directory, dice, tally, enough)
         try:
             _keep_disturbing(plant, plan, mischief, recoveries, tally, clients, say)
             ended = time.monotonic()
@@ -209,6 +212,7 @@ def _disturb(
             enough.set()
             over.set()
         sampler.result()
+        operator.result()
         for client in running:
             client.result()
     outcome.mischief = mischief.done

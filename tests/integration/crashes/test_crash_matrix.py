@@ -11,10 +11,12 @@ import pytest
 
 from services.operator_cli.runner import ports
 from shared.failpoints import Edge, Step
+from shared.messages import SWEEP
 from tests.api_service import Installation
 from tests.crashes import processes
-from tests.crashes.cases import CASES, MATRIX, TASKS, Case, Scene, failpoint_of
+from tests.crashes.cases import CASES, MATRIX, TASKS, Case, failpoint_of
 from tests.crashes.processes import Servers
+from tests.crashes.scenes import Scene
 from tests.crashes.site import Site, opened
 from tests.servers import Postgres, Server
 from tests.waiting import wait_for
@@ -112,7 +114,7 @@ def test_worker_that_dies_leaves_its_work_to_the_next(scene: Scene, case: Case, 
     if task is not None:
         site.tell(task)
     with processes.worker(site.servers):
-        site.tell("needlecap.sweep")
+        site.tell(SWEEP)
         wait_for(lambda: not site.waits_for(scene.ref) and site.faults(scene.ref) == [])
         if case.effects is not None:
             wait_for(lambda: site.count(case.effects or "", scene.member) == 1)
