@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.arrays import Blobs, Instants, Integers, Smallints, Texts
 from shared.domain.audit import AuditEntry, TrailLine, TrailPlace
 from shared.domain.errors import StoreUnavailable
 from shared.domain.records import MemberRef
@@ -17,7 +18,8 @@ insert into audit_entry (called_at, client_id, credential, call, request_id, pur
                          status, problem, items)
 select * from unnest(%(times)b::timestamptz[], %(clients)b::text[], %(credentials)b::text[],
                      %(calls)b::text[], %(requests)b::text[], %(purposes)b::text[], %(payers)b::text[],
-                     %(members)b::bytea[], %(statuses)b::smallint[], %(problems)b::text[], %(items)b::int[])
+                     %(members)b::bytea[], %(statuses)b::smallint[], %(problems)b::text[],
+                     %(items)b::integer[])
 """
 
 #: Calls and visit events of a member in one list. An event is the member's if its visit is now, or moved
@@ -70,17 +72,17 @@ class PostgresAudit:
             self._connection.execute(
                 _INSERT,
                 {
-                    "times": [e.called_at for e in entries],
-                    "clients": [e.client_id for e in entries],
-                    "credentials": [e.credential for e in entries],
-                    "calls": [e.call for e in entries],
-                    "requests": [e.request_id for e in entries],
-                    "purposes": [e.purpose for e in entries],
-                    "payers": [e.payer_id for e in entries],
-                    "members": [e.member_hash for e in entries],
-                    "statuses": [e.status for e in entries],
-                    "problems": [e.problem for e in entries],
-                    "items": [e.items for e in entries],
+                    "times": Instants(e.called_at for e in entries),
+                    "clients": Texts(e.client_id for e in entries),
+                    "credentials": Texts(e.credential for e in entries),
+                    "calls": Texts(e.call for e in entries),
+                    "requests": Texts(e.request_id for e in entries),
+                    "purposes": Texts(e.purpose for e in entries),
+                    "payers": Texts(e.payer_id for e in entries),
+                    "members": Blobs(e.member_hash for e in entries),
+                    "statuses": Smallints(e.status for e in entries),
+                    "problems": Texts(e.problem for e in entries),
+                    "items": Integers(e.items for e in entries),
                 },
             )
         except psycopg.Error as error:
