@@ -48,6 +48,8 @@ class Plan:
     members: int
     pause_seconds: float
     mischief_pauses: tuple[float, float]
+    #: Whether an operator's commands run beside it.
+    operated: bool = True
     #: Added to PostgreSQL's settings.
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -198,7 +200,11 @@ def _disturb(
         running = [pool.submit(client.run, enough, over) for client in clients]
         sampler = pool.submit(_sample, plant.url, over, outcome)
         dice = random.Random(f"{plan.seed}-operator")
-        operator = pool.submit(operate, plant.environment(), plant.directory, dice, tally, enough)
+        operator = (
+            pool.submit(operate, plant.environment(), plant.directory, dice, tally, enough)
+            if plan.operated
+            else None
+        )
         try:
             _keep_disturbing(plant, plan, mischief, recoveries, tally, clients, say)
             ended = time.monotonic()
@@ -212,7 +218,8 @@ def _disturb(
             enough.set()
             over.set()
         sampler.result()
-        operator.result()
+        if operator is not None:
+            operator.result()
         for client in running:
             client.result()
     outcome.mischief = mischief.done

@@ -27,7 +27,9 @@ from shared.adapters.environment import Environment
 from shared.failpoints import EXIT_CODE, Failpoint
 from tests.api_service import HASH_KEY
 
-DEATH_SECONDS_MAX = 30.0
+DEATH_SECONDS_MAX = 60.0
+#: The first process waits until everything is imported, once for all of them.
+START_SECONDS_MAX = 100.0
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__])
 
@@ -84,7 +86,7 @@ def api(servers: Servers, port: int, failpoint: Failpoint | None = None) -> Iter
     process = Running(_serve, servers, port, failpoint, tell)
     tell.close()
     try:
-        assert ready.poll(DEATH_SECONDS_MAX), "the API did not come up"
+        assert ready.poll(START_SECONDS_MAX), "the API did not come up"
         ready.close()
         yield process
     finally:

@@ -21,6 +21,7 @@ PLAN = Plan(
     members=24,
     pause_seconds=0.05,
     mischief_pauses=(0.4, 1.6),
+    operated=False,
     settings=TEST_SETTINGS,
 )
 
