@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.arrays import Bigints, Instants, Texts
 from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
 from shared.domain.records import MemberRef
 
@@ -32,14 +33,16 @@ class PostgresDeterminations:
         self._connection.execute(
             _INSERT,
             {
-                "check_ids": [r.check_id for r in records],
-                "payers": [r.payer_id for r in records],
-                "clients": [r.client_id for r in records],
-                "decided": [r.decided_at for r in records],
-                "catalogs": [r.catalog_version for r in records],
-                "requests": [r.request.decode() for r in records],
-                "bodies": [r.body.decode() for r in records],
-                "standings": [r.standing.decode() if r.standing is not None else None for r in records],
+                "check_ids": Texts([r.check_id for r in records]),
+                "payers": Texts([r.payer_id for r in records]),
+                "clients": Texts([r.client_id for r in records]),
+                "decided": Instants([r.decided_at for r in records]),
+                "catalogs": Bigints([r.catalog_version for r in records]),
+                "requests": Texts([r.request.decode() for r in records]),
+                "bodies": Texts([r.body.decode() for r in records]),
+                "standings": Texts(
+                    [r.standing.decode() if r.standing is not None else None for r in records]
+                ),
             },
         )
 

@@ -10,7 +10,7 @@ import orjson
 import psycopg
 
 from shared.accounting.codec import content_from
-from shared.adapters.postgres.arrays import Bigints, Texts
+from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Smallints, Texts
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED
 from shared.adapters.postgres.member_rows import member_arrays
@@ -81,16 +81,16 @@ class PostgresInbox:
         rows = self._connection.execute(
             _ACCEPT,
             {
-                "payer_ids": [e.payer_id for e in events],
-                "client_ids": [e.client_id for e in events],
-                "event_ids": [e.event_id for e in events],
-                "types": [e.type for e in events],
-                "visit_ids": [e.visit_id for e in events],
-                "member_ids": [e.member_id for e in events],
-                "shards": [e.shard for e in events],
-                "contents": [_json_or_null(e.content) for e in events],
-                "digests": [e.payload_digest for e in events],
-                "received": [e.received_at for e in events],
+                "payer_ids": Texts([e.payer_id for e in events]),
+                "client_ids": Texts([e.client_id for e in events]),
+                "event_ids": Texts([e.event_id for e in events]),
+                "types": Texts([e.type for e in events]),
+                "visit_ids": Texts([e.visit_id for e in events]),
+                "member_ids": Texts([e.member_id for e in events]),
+                "shards": Smallints([e.shard for e in events]),
+                "contents": Texts([_json_or_null(e.content) for e in events]),
+                "digests": Blobs([e.payload_digest for e in events]),
+                "received": Instants([e.received_at for e in events]),
             },
         )
         return {(client_id, event_id): shard for client_id, event_id, shard in rows}
