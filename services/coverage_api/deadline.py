@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
-from services.coverage_api.ports import ApiTransaction, Store
+from services.coverage_api.ports import ApiTransaction, LookingStore
 from shared.domain.errors import StoreUnavailable
+
+T = TypeVar("T")
 
 #: Seconds of Postgres per call. Waiting for a connection comes on top, see bootstrap.
 CALL_SECONDS = 3.8
@@ -18,7 +21,7 @@ _deadline: contextvars.ContextVar[float | None] = contextvars.ContextVar("needle
 class BudgetedStore:
     """Bounds the transactions of a call by what is left of its time."""
 
-    def __init__(self, store: Store, monotonic: Callable[[], float]) -> None:
+    def __init__(self, store: LookingStore, monotonic: Callable[[], float]) -> None:
         """Hand out the transactions of `store`; `monotonic` is a clock in seconds that never goes back."""
         self._store = store
         self._monotonic = monotonic
@@ -39,9 +42,19 @@ class BudgetedStore:
 
         Raises StoreUnavailable when nothing is left.
         """
+        return self._store.transaction(payers, seconds=self._bound(seconds))
+
+    def look(self, question: Callable[[ApiTransaction], T]) -> T:
+        """What one statement reads, within what is left of the call's time. See LookingStore.
+
+        Raises StoreUnavailable when nothing is left.
+        """
+        return self._store.look(question, seconds=self._bound(None))
+
+    def _bound(self, seconds: float | None) -> float | None:
         deadline = _deadline.get()
         if seconds is None and deadline is not None:
             seconds = deadline - self._monotonic()
             if seconds <= 0:
                 raise StoreUnavailable
-        return self._store.transaction(payers, seconds=seconds)
+        return seconds

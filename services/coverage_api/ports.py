@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from shared.accounting.as_of import Past
 from shared.accounting.rules import CatalogRules
@@ -23,6 +23,8 @@ from shared.domain.records import MemberRef
 from shared.domain.standing import EventCounts
 from shared.domain.visit_listing import VisitPlace, VisitRow
 from shared.ports import Clock, Counters, Holds, Inbox, Overrides, Transaction
+
+T = TypeVar("T")
 
 #: Makes a new id that begins with the given word, as in `chk_`.
 NewId = Callable[[str], str]
@@ -346,6 +348,14 @@ class Store(Protocol):
         self, payers: Sequence[str], *, seconds: float | None = None
     ) -> AbstractContextManager[ApiTransaction]:
         """One transaction that sees `payers`. Raises StoreUnavailable when it cannot answer in time."""
+        ...
+
+
+class LookingStore(Store, Protocol):
+    """Reads in single statements too."""
+
+    def look(self, question: Callable[[ApiTransaction], T], *, seconds: float | None = None) -> T:
+        """What one statement reads, in no transaction and seeing no payer. Raises StoreUnavailable."""
         ...
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.arrays import Texts
 from shared.domain.client import (
     REQUESTS_PER_SECOND,
     Client,
@@ -42,7 +43,7 @@ class PostgresClients:
               left join client_jwks j on j.jwks_id = c.jwks_id
              where c.prefix = any (%(prefixes)s)
             """,
-            {"prefixes": list(prefixes)},
+            {"prefixes": Texts(prefixes)},
         )
         return {row[0]: _record(row) for row in rows}
 

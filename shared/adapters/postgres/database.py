@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import orjson
 import psycopg
@@ -22,6 +23,8 @@ from shared.adapters.postgres.circuit import Circuit
 from shared.adapters.postgres.deadline import Watchdog
 from shared.adapters.postgres.transaction import PostgresTransaction
 from shared.domain.errors import StoreUnavailable
+
+T = TypeVar("T")
 
 APPLICATION_ROLE = "needlecap_app"
 
@@ -109,7 +112,7 @@ class PostgresDatabase:
         """
         bound = self._transaction_seconds if seconds is None else seconds
         with contextlib.ExitStack() as stack:
-            connection = self._begin(stack, payers, bound)
+            connection, _ = self._begin(stack, bound, partial(_open_transaction, payers))
             try:
                 yield PostgresTransaction(connection, payers=tuple(payers))
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -117,10 +120,20 @@ class PostgresDatabase:
             finally:
                 _roll_back(connection)
 
+    def look(self, question: Callable[[PostgresTransaction], T], *, seconds: float | None = None) -> T:
+        """What one statement reads that needs no transaction around it. It sees no payer.
+
+        Raises StoreUnavailable, as `transaction` does.
+        """
+        bound = self._transaction_seconds if seconds is None else seconds
+        with contextlib.ExitStack() as stack:
+            _, found = self._begin(stack, bound, lambda c: question(PostgresTransaction(c, payers=())))
+            return found
+
     def _begin(
-        self, stack: contextlib.ExitStack, payers: Sequence[str], bound: float
-    ) -> psycopg.Connection[Any]:
-        """A connection in a transaction that sees `payers`, given back when `stack` closes.
+        self, stack: contextlib.ExitStack, bound: float, begin: Callable[[psycopg.Connection[Any]], T]
+    ) -> tuple[psycopg.Connection[Any], T]:
+        """A connection on which `begin` was done, with what came of it, given back when `stack` closes.
 
         After a restart of Postgres the pool still holds connections to the one that went: each of them
         says so at once, and the next is tried. One that takes its time to fail is not tried again.
@@ -134,7 +147,7 @@ class PostgresDatabase:
                 attempt.callback(self._pool.putconn, connection)
                 attempt.enter_context(self._watchdog.guard(connection, bound))
                 try:
-                    _open_transaction(connection, payers)
+                    found = begin(connection)
                 except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                     slow = time.monotonic() - began > _STALE_SECONDS_MAX
                     if slow:
@@ -144,7 +157,7 @@ class PostgresDatabase:
                     continue
                 self._circuit.answered()
                 stack.enter_context(attempt.pop_all())
-                return connection
+                return connection, found
         raise StoreUnavailable
 
     def _take(self) -> psycopg.Connection[Any]:
@@ -158,7 +171,7 @@ class PostgresDatabase:
         self._pool.close(timeout=2)
 
 
-def _open_transaction(connection: psycopg.Connection[Any], payers: Sequence[str]) -> None:
+def _open_transaction(payers: Sequence[str], connection: psycopg.Connection[Any]) -> None:
     """Begin a transaction and let it see `payers`, in one question. Raises OperationalError."""
     visible = Escaping(connection.pgconn).escape_literal(",".join(payers).encode())
     result = connection.pgconn.exec_(

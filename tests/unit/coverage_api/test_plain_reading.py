@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError, fields, validate
 
@@ -26,6 +26,7 @@ from services.coverage_api.schemas.plain_reading import NotPlain, plain_reader
 from services.coverage_api.schemas.service import EligibilityCheckSchema
 from services.coverage_api.schemas.visit_event import VisitReportSchema, VisitVoidSchema
 from tests.api_service import check, event
+from tests.model.running import searching
 
 #: What a field may be sent by mistake or malice; much of it is right for some other field.
 ODD: st.SearchStrategy[Any] = st.sampled_from(
@@ -125,7 +126,7 @@ def loaded(schema: Schema, value: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
-@settings(max_examples=30)
+@searching(30)
 @given(data=st.data())
 def test_what_is_read_plainly_is_what_marshmallow_makes_of_it(
     kind: type[Schema], data: st.DataObject
@@ -141,7 +142,7 @@ def test_what_is_read_plainly_is_what_marshmallow_makes_of_it(
 
 
 @pytest.mark.parametrize("kind", [EligibilityCheckSchema, VisitReportSchema, VisitVoidSchema])
-@settings(max_examples=30)
+@searching(30)
 @given(data=st.data())
 def test_right_objects_need_no_marshmallow(kind: type[Schema], data: st.DataObject) -> None:
     """Whatever is right is read plainly, save where a span's own rule may refuse it."""
