@@ -106,7 +106,11 @@ audit: setup ## check the locked dependencies; for known vulnerabilities it asks
 	$(BIN)/python -m pip check --disable-pip-version-check
 	$(BIN)/python -m deploy.audit_dependencies $(AUDIT_OPTIONS)
 
-.PHONY: properties
+.PHONY: properties full-size
+
+full-size: setup ## 1,000 members and 20,000 events in random order: the stored state, a rebuild and the model agree
+	NEEDLECAP_PROPERTY_SEARCH=2 $(BIN)/python -m pytest --capture no --quiet \
+		tests/integration/accounting/test_random_traffic.py
 
 properties: setup ## search forty times as long as `make test` for a history that is counted wrong; an hour or so
 	NEEDLECAP_PROPERTY_SEARCH=40 $(BIN)/python -m pytest --timeout 7200 \

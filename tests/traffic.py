@@ -27,7 +27,8 @@ NPIS = ("1234567893", "1999999992")
 _NEEDLING = ["20560", "20561"]
 _WITH_THERAPY = [*_NEEDLING, "97110"]
 
-_SENDINGS_MAX = 50
+#: So often does a client send again what the store could not answer.
+SENDINGS_MAX = 50
 
 #: A limit of each kind, each in a plan of its own, and a pool above it.
 RULES = plain_rules(
@@ -195,7 +196,7 @@ def send(database: PostgresDatabase, traffic: Traffic, event_ids: list[str]) -> 
     events in another order may have to wait for each other.
     """
     events = [new_event(event_id, traffic.events[event_id]) for event_id in event_ids]
-    for _ in range(_SENDINGS_MAX):
+    for _ in range(SENDINGS_MAX):
         with contextlib.suppress(StoreUnavailable), database.transaction(ALL_PAYERS, seconds=60) as tx:
             tx.inbox.accept(events)
             tx.commit()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+import click
 import psycopg
 import pytest
 
@@ -20,6 +22,7 @@ from shared.accounting.overrides import grant_override
 from shared.accounting.retrying import retrying
 from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.domain.errors import StoreUnavailable
 from shared.domain.hold import Override
 from shared.domain.hold_records import HoldRequest, NewOverride
 from shared.domain.records import MemberRef
@@ -30,10 +33,13 @@ from tests.model.memory import json_of
 from tests.model.reference import reference
 from tests.model.running import thoroughly
 from tests.rules import SimpleRules
-from tests.traffic import CLIENT, PLANS, RULES, Traffic, make_traffic, send, settle_in
+from tests.traffic import CLIENT, PLANS, RULES, SENDINGS_MAX, Traffic, make_traffic, send, settle_in
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
+#: How often a run tells how far it is.
+TELL_SECONDS = 5.0
 MEMBERS, EVENTS = (1_000, 20_000) if thoroughly() else (70, 1_400)
 
 
@@ -99,7 +105,7 @@ class Clinic:
             quantity=dice.choice([1, 1, 2]),
             expires_at=NOW + timedelta(days=9),
         )
-        if not retrying(lambda: self._place(request)):
+        if not _again(lambda: self._place(request)):
             return
         fate = dice.random()
         if fate < 0.6:
@@ -115,7 +121,7 @@ class Clinic:
             self.traffic.events[visit_id] = event
             send(self.database, self.traffic, [visit_id])
         elif fate < 0.8:
-            retrying(lambda: self._release(hold_id))
+            _again(lambda: self._release(hold_id))
 
     def _place(self, request: HoldRequest) -> bool:
         with self.database.transaction(ALL_PAYERS, seconds=60) as tx:
@@ -149,7 +155,7 @@ class Clinic:
             reason="r",
             created_at=datetime.now(UTC),
         )
-        retrying(lambda: self._grant_now(grant))
+        _again(lambda: self._grant_now(grant))
 
     def _grant_now(self, grant: NewOverride) -> None:
         with self.database.transaction(ALL_PAYERS, seconds=60) as tx:
@@ -186,6 +192,16 @@ class Clinic:
             ],
             "decisions": {},
         }
+
+
+def _again(work: Callable[[], T]) -> T:
+    """What `work`, a whole transaction, comes to; begun again, as clients do, when the store cannot answer."""
+    for _ in range(SENDINGS_MAX):
+        try:
+            return retrying(work)
+        except StoreUnavailable as error:
+            click.echo(f"begun again after {type(error.__cause__).__name__}")
+    raise StoreUnavailable
 
 
 def _hold(
@@ -232,7 +248,8 @@ def _run(clinic: Clinic) -> None:
     sent = threading.Event()
     half = len(clinic.traffic.sending) // 2
     sending = list(clinic.traffic.sending)
-    with ThreadPoolExecutor(max_workers=5) as pool:
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        telling = pool.submit(_tell, clinic, sent)
         drains = [pool.submit(clinic.drain, random.Random(n), sent) for n in (1, 2)]
         senders: list[Callable[[], None]] = [
             lambda: clinic.deliver(random.Random(3), sending[:half]),
@@ -247,6 +264,16 @@ def _run(clinic: Clinic) -> None:
             sent.set()
         for one in drains:
             one.result()
+        telling.result()
+
+
+def _tell(clinic: Clinic, sent: threading.Event) -> None:
+    """Say how far a run of full size is, now and then; everyday runs are over before."""
+    while not sent.wait(TELL_SECONDS):
+        [(received, waiting)] = clinic.rows(
+            "select count(*), count(*) filter (where status = 'pending') from visit_event"
+        )
+        click.echo(f"received {received:,} of {EVENTS:,} events, {waiting:,} wait")
 
 
 @pytest.mark.timeout(3_600)
@@ -255,7 +282,8 @@ def test_applied_while_it_comes_equals_a_rebuild_and_the_model(clinic: Clinic) -
     _run(clinic)
     refs = [MemberRef(payer_id=PAYER, member_id=member) for member in clinic.traffic.members]
     with clinic.database.transaction(ALL_PAYERS, seconds=600) as tx:
-        assert stored_state(tx, refs) == rebuilt_state(tx, clinic.rules, refs)
+        stored = stored_state(tx, refs)
+        assert stored == rebuilt_state(tx, clinic.rules, refs)
     asked = reference(clinic.world())
     assert _stored_dispositions(clinic) == {
         visit_id: said["disposition"] for (_, visit_id), said in asked["visits"].items()
@@ -263,8 +291,22 @@ def test_applied_while_it_comes_equals_a_rebuild_and_the_model(clinic: Clinic) -
     assert _stored_holds(clinic) == {name: hold["state"] for name, hold in asked["holds"].items()}
     assert _stored_counts(clinic) == _asked_counts(asked)
     _check_ledger(clinic)
-    found = set(_stored_dispositions(clinic).values())
-    assert found >= {"counted", "partially_counted", "over_limit", "possible_duplicate", "voided"}
+    found = Counter(_stored_dispositions(clinic).values())
+    assert found.keys() >= {"counted", "partially_counted", "over_limit", "possible_duplicate", "voided"}
+    _sum_up(clinic, found, stored)
+
+
+def _sum_up(clinic: Clinic, found: Counter[str], stored: bytes) -> None:
+    """Say in a line what a run was about."""
+    kinds = Counter(event["type"] for event in clinic.traffic.events.values())
+    dispositions = ", ".join(f"{disposition} {count:,}" for disposition, count in found.most_common())
+    click.echo(
+        f"{MEMBERS:,} members, {sum(kinds.values()):,} events in random order"
+        f" ({len(clinic.traffic.sending) - EVENTS:,} of them sent twice,"
+        f" {kinds['visit.voided']:,} voids, {kinds['visit.corrected']:,} corrections),"
+        f" {len(_stored_holds(clinic)):,} holds; visits: {dispositions}."
+        f" The state, {len(stored):,} bytes, is byte for byte the rebuilt one, and what the model says."
+    )
 
 
 def _stored_dispositions(clinic: Clinic) -> dict[str, str]:
