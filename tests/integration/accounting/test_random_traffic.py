@@ -195,7 +195,7 @@ class Clinic:
 
 
 def _again(work: Callable[[], T]) -> T:
-    """What `work`, a whole transaction, comes to; begun again, as clients do, when the store cannot answer."""
+    """What `work`, a whole transaction, comes to; begun again, as clients do, if the store cannot answer."""
     for _ in range(SENDINGS_MAX):
         try:
             return retrying(work)
