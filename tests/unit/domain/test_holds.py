@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared.domain.history import MemberState
+from shared.domain.visit import VisitKey
 from tests.builders import history, service, visit
 from tests.folding import DAY, ask, counted, dispositions, fold, hold, lines, used
 from tests.rules import limit_row, plain_rules
@@ -104,6 +105,22 @@ def test_the_next_visit_posts_a_hold_whose_first_visit_did_not_qualify() -> None
     state = fold(visit(2, hold_id="h1", self_pay=True), visit(3, hold_id="h1"), holds=(hold(),), rules=ONE)
     assert states(state) == {"h1": "posted"}
     assert counted(state) == ["v3"]
+
+
+def test_a_visit_that_another_client_reports_posts_the_hold_it_names() -> None:
+    """A hold is the member's: a clinic may hold through one system and report through another."""
+    theirs = replace(visit(2, hold_id="h1"), key=VisitKey(client_id="billing", visit_id="v2"))
+    state = fold(theirs, visit(3), holds=(hold(arrival=1),), rules=ONE)
+    assert states(state) == {"h1": "posted"}
+    assert (counted(state), held(state)) == (["v2"], 0)
+
+
+def test_a_posting_visit_that_is_corrected_elsewhere_leaves_its_hold_pending() -> None:
+    """Posted to a visit that then moves to another year: the units are kept until the hold ends."""
+    moved = visit(2, date(2027, 3, 4), hold_id="h1")
+    state = fold(moved, visit(3), holds=(hold(arrival=1),), rules=ONE)
+    assert states(state) == {"h1": "pending"}
+    assert (counted(state), held(state)) == (["v2"], 1)
 
 
 def test_only_one_visit_posts_a_hold() -> None:
