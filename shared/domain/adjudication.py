@@ -31,7 +31,7 @@ from shared.domain.history import (
 )
 from shared.domain.limit import Limit
 from shared.domain.limit_reasons import counted_within, limit_reached
-from shared.domain.numbering import numbered
+from shared.domain.numbering import may_follow_later_dates, numbered
 from shared.domain.qualification import (
     DUPLICATE_REJECTED,
     PERIOD_UNKNOWN,
@@ -149,8 +149,9 @@ class Fold:
     def _take_turn(self, candidate: Candidate) -> None:
         """Give a visit its turn: count it where every limit it feeds has room (4)."""
         plan_id = candidate.plan.plan_id if candidate.plan else None
+        candidate = numbered(self._rules, self._tallies, candidate)
         if candidate.disposition is None:
-            candidate = self._compared(numbered(self._rules, self._tallies, candidate))
+            candidate = self._compared(candidate)
         if candidate.disposition is not None:
             self._outcomes[candidate.visit.key] = VisitOutcome(
                 disposition=candidate.disposition, reasons=candidate.reasons, plan_id=plan_id
@@ -362,6 +363,8 @@ class Fold:
             )
             or not self._tallies.open_next_years(candidate)
         ):
+            return False
+        if may_follow_later_dates(self._rules, candidate):
             return False
         self.history = replace(self.history, visits=(*self.history.visits, visit))
         self._last_arrival = visit.arrival

@@ -117,7 +117,8 @@ def plain_turn(
     history = History(payer_id=payer_id, member_id=content.member_id, spans=spans, plans=plans)
     candidate = qualify(history, rules, visit, SameDay())
     claims = candidate.evaluation.claims if candidate.evaluation and not candidate.disposition else ()
-    if claims and (candidate.evaluation.uses_visit_number or not all(map(_is_plain, claims))):  # type: ignore[union-attr]  # it has claims
+    numbered = candidate.evaluation is not None and candidate.evaluation.uses_visit_number
+    if numbered or not all(map(_is_plain, claims)):
         return None
     outcome = _outcome(Fold(history, rules), visit)
     if outcome is None:

@@ -12,7 +12,8 @@ A condition is a mapping; several keys together must all hold, and so must the i
     code:                                         a list of codes, ranges, service:NAME, pool:NAME
     other_codes_on_visit, other_codes_on_day:     the same, or {any | none: [...]}
     muscles, quantity, line_count, onset_days, onset_weeks:   {at_least, at_most}
-    visit_number, days_since_first_visit:         {limit, at_least, at_most}; visit_number also {every}
+    visit_number, days_since_first_visit, weeks_since_first_visit:
+                                                  {limit, at_least, at_most}; visit_number also {every}
     service_date:                                 {from, until}
     authorization:                                present, valid or absent
     documented_service:                           a service, by its name or a synonym
@@ -241,9 +242,13 @@ def _number(key: str, value: object, path: KeyPath, faults: Faults, names: Names
     del names
     low, high = _bounds(Reader(value, path, faults))
     if key == "onset_weeks":
-        # A duration of "12 weeks or longer" begins with day 84; "at most 12 weeks" ends with it.
-        return NumberTest("onset_days", None if low is None else low * 7, None if high is None else high * 7)
+        return NumberTest("onset_days", *_in_days(low, high))
     return NumberTest(key, low, high)
+
+
+def _in_days(low: int | None, high: int | None) -> tuple[int | None, int | None]:
+    """Bounds in weeks as days: "12 weeks or longer" begins with day 84, "at most 12 weeks" ends with it."""
+    return None if low is None else low * 7, None if high is None else high * 7
 
 
 def _of_limit(key: str, value: object, path: KeyPath, faults: Faults, names: Names) -> Predicate:
@@ -252,7 +257,9 @@ def _of_limit(key: str, value: object, path: KeyPath, faults: Faults, names: Nam
     if limit_id and limit_id not in names.limits:
         known = ", ".join(sorted(names.limits)) or "none is defined"
         reader.fault("limit", f"expected a limit of this document or of uses_limits: {known}")
-    if key != "visit_number":
+    if key == "weeks_since_first_visit":
+        return DaysSinceFirstVisitTest(limit_id, *_in_days(*_bounds(reader)))
+    if key == "days_since_first_visit":
         return DaysSinceFirstVisitTest(limit_id, *_bounds(reader))
     every = reader.whole("every", at_least=2)
     low, high = _bounds(reader, needed=every is None)
@@ -297,7 +304,7 @@ _LEAVES: Mapping[str, _Parse] = {
     "code": _code,
     **dict.fromkeys(("other_codes_on_visit", "other_codes_on_day"), _other_codes),
     **dict.fromkeys(("muscles", "quantity", "line_count", "onset_days", "onset_weeks"), _number),
-    **dict.fromkeys(("visit_number", "days_since_first_visit"), _of_limit),
+    **dict.fromkeys(("visit_number", "days_since_first_visit", "weeks_since_first_visit"), _of_limit),
     "service_date": _service_date,
     "authorization": _authorization,
     "documented_service": _documented_service,

@@ -148,6 +148,40 @@ def test_limit_keeps_dates_through_all_its_versions() -> None:
     assert catalog.dated_limits("another-payer") == frozenset()
 
 
+def test_needling_waits_for_visits_of_other_therapy() -> None:
+    """The place that a rule asks for may be that in a limit which the visit does not feed."""
+    text = """
+rules:
+  - {id: therapy, codes: ["97110"], decision: covered}
+  - id: needling
+    codes: ["service:dry_needling"]
+    decision: covered
+    criteria:
+      - {id: tried, test: {visit_number: {limit: tried, at_least: 3}}, reason: not_medically_necessary}
+limits:
+  - {limit_id: tried, codes: ["97110"], allowed: unlimited, period: {basis: plan_year}}
+  - {limit_id: needling, codes: ["service:dry_needling"], allowed: 1, period: {basis: plan_year}}
+"""
+    policy = document(text, applies_to=[{"payers": [PAYER]}])
+    stepped = CatalogRules(replace(packaged(), documents=()).with_documents([policy], version=2))
+    exercise = [visit(n, service=service(date(2026, 3, n), ("97110",))) for n in (2, 4)]
+    told = history(visits=(visit(1), exercise[0], visit(3), exercise[1], visit(5), visit(6)))
+    state = adjudicate(told, stepped)
+    assert list(dispositions(state).values()) == [
+        "not_covered",
+        "counted",
+        "not_covered",
+        "counted",
+        "counted",
+        "over_limit",
+    ]
+    standing = MemberStanding(
+        history=replace(told, visits=()), accumulators=tuple(state.accumulators.values())
+    )
+    said = determine(stepped, standing, service(DAY))
+    assert said.reasons[0].code == "limit_exhausted"
+
+
 def test_hold_is_promised_for_the_day_as_it_was_then() -> None:
     """A hold after the therapy claims nothing of what is bundled with it; one before it is kept."""
     after = fold(therapy(1), holds=(hold(arrival=2),))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -76,6 +76,13 @@ def numbered(limit_id: str, number: int, asked: Situation) -> Situation:
     return replace(asked, visit_numbers=((limit_id, number),))
 
 
+def since_first(days: int) -> Situation:
+    """A session of four muscles, so many days after the first of the course."""
+    first = date(2026, 3, 4) - timedelta(days=days)
+    return invented(line("20561", muscles=4), first_visit_dates=(("course", first),))
+
+
+BESIDE_THERAPY = invented(same_day_codes=("97110",))
 Case = tuple[str, Situation, str, str | None, Mapping[str, int]]
 LONG_AGO = Clinical(onset_on=date(2025, 11, 1))
 IN_NETWORK = {"in-network": 1, "combined": 1}
@@ -256,6 +263,35 @@ CASES: list[Case] = [
         None,
         {"reviewed": 1, "per-authorization": 1},
     ),
+    (
+        "shared-therapy",
+        numbered("therapy-visits", 12, invented(line("20560"), line("97140"))),
+        "covered",
+        None,
+        {"therapy-visits": 1},
+    ),
+    (
+        "shared-therapy",
+        numbered("therapy-visits", 13, invented()),
+        "not_covered",
+        "authorization_required",
+        {},
+    ),
+    (
+        "shared-therapy",
+        numbered("therapy-visits", 13, invented(authorization=HELD)),
+        "covered",
+        None,
+        {"therapy-visits": 1},
+    ),
+    ("short-course", invented(line("20561", muscles=4)), "covered", None, {"course": 1}),
+    ("short-course", invented(line("20561", muscles=5)), "not_covered", "x_muscles_a_session", {}),
+    ("short-course", invented(), UNKNOWN, "input_missing", {}),
+    ("short-course", since_first(56), "covered", None, {"course": 1}),
+    ("short-course", since_first(57), "not_covered", "frequency_exceeded", {}),
+    ("step-therapy", numbered("therapy", 6, BESIDE_THERAPY), "not_covered", "not_medically_necessary", {}),
+    ("step-therapy", numbered("therapy", 7, BESIDE_THERAPY), "covered", None, {"needling": 1}),
+    ("step-therapy", numbered("therapy", 7, invented()), "not_covered", "not_medically_necessary", {}),
     ("lifetime", invented(line("20560", quantity=3)), UNKNOWN, "input_missing", {}),
     ("lifetime", invented(on=date(2026, 7, 1)), UNKNOWN, "rule_does_not_decide", {}),
 ]

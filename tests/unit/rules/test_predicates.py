@@ -123,6 +123,16 @@ KNOWN: list[tuple[object, Situation, Truth]] = [
         situation(first_visit_dates=((LIMIT, date(2025, 12, 9)),)),
         NO,
     ),
+    (
+        {"weeks_since_first_visit": {"limit": LIMIT, "at_most": 12}},
+        situation(first_visit_dates=((LIMIT, date(2025, 12, 10)),)),
+        YES,
+    ),
+    (
+        {"weeks_since_first_visit": {"limit": LIMIT, "at_most": 12}},
+        situation(first_visit_dates=((LIMIT, date(2025, 12, 9)),)),
+        NO,
+    ),
     ({"service_date": {"from": ON}}, situation(), YES),
     ({"service_date": {"until": ON}}, situation(), NO),
     ({"authorization": "present"}, held(), YES),
