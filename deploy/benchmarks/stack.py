@@ -149,6 +149,8 @@ class Stack:
                 "REDIS_URL": site.redis_url,
                 "BROKER_URL": site.broker_url,
                 "NEEDLECAP_HASH_KEY": site.hash_key.hex(),
+                # Events are posted for longer than they may usually wait, while no worker runs.
+                "NEEDLECAP_BACKLOG_SECONDS_MAX": "86400",
             },
             logs_dir=logs_dir,
             beat_dir=beat_dir,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from services.coverage_api.http import Endpoint
 from services.coverage_api.jwks_fetch import JwksFetcher
 from services.coverage_api.jwks_source import JwksSource
 from services.coverage_api.key_uses import KeyUses
+from services.coverage_api.log_lines import LogLines
 from services.coverage_api.logs import WAKE_UP_FAILED
 from services.coverage_api.metrics import Metrics, StandingCollector
 from services.coverage_api.openapi import PROBLEM_PATH, STYLE_PATH, openapi_document
@@ -125,7 +128,9 @@ class CountedCounters:
 def build(settings: Settings) -> Service:
     """Make the service. Nothing is connected yet: servers that are away now may come later."""
     environment = settings.environment
-    configure_logs(environment.log_level)
+    lines = LogLines(sys.stdout.buffer)
+    atexit.register(lines.close)
+    configure_logs(environment.log_level, lines)
     failpoints.arm(environment.failpoint)
     metrics = Metrics(settings.metrics_dir)
     database = PostgresDatabase(

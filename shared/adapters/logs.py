@@ -17,8 +17,8 @@ _CALLS_MAX = 12
 _MESSAGE_MAX = 500
 
 
-def configure_logs(level: str) -> None:
-    """Write JSON lines of at least `level` to standard output, those of libraries too.
+def configure_logs(level: str, out: Any = None) -> None:
+    """Write JSON lines of at least `level` to `out` (standard output), those of libraries too.
 
     Done once, by a composition root. `level` is one of logging's names, in any case.
     """
@@ -30,7 +30,7 @@ def configure_logs(level: str) -> None:
             structlog.processors.JSONRenderer(serializer=_to_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(out or sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=number, handlers=[LibraryHandler()], force=True)
