@@ -229,7 +229,8 @@ def _rule(reader: Reader, context: Context) -> Rule:
         conditions=context.conditions(reader),
         limits=None if limits is None else frozenset(limits),
     )
-    if decision not in COVERING:
+    # A decision that is none was read as some other: what follows from that one is no fault of the file.
+    if decision not in COVERING and reader.raw("decision") == decision:
         if rule.reason is None:
             reader.fault("reason", f"is required with {decision}; expected a reason code")
         if rule.criteria or rule.conditions or rule.limits:

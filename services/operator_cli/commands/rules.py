@@ -114,9 +114,14 @@ def list_command(*, settings: Settings) -> None:
     """Show every version of every rule document, and which of them run."""
     with open_operations(settings) as operations, operations.database.transaction(ALL_PAYERS) as tx:
         version, rows = tx.catalog.version(), tx.catalog.listing()
+        reference = json.loads(tx.catalog.reference(version) or "{}")
     _echo_table(
         [("document", "version", "authority", "service dates", "payers", "state"), *map(_cells, rows)]
     )
+    parts = (part for part in reference.values() if isinstance(part, dict) and "document_id" in part)
+    cited = ", ".join(f"{part['document_id']} {part['version']}" for part in parts)
+    if cited:
+        click.echo(f"its other parts that answers cite: {cited}")
     click.echo(f"running catalog: {version}")
 
 

@@ -211,6 +211,13 @@ def test_fault_of_meaning_is_refused(data: dict[str, Any], path: str, expected: 
     assert expected in found[path]
 
 
+def test_decision_that_is_none_is_one_fault() -> None:
+    """What a no would need besides is not asked of a word that means nothing."""
+    with pytest.raises(RuleDocumentInvalid) as refused:
+        document(rules=rule(decision="maybe", conditions=["cost_sharing_applies"]))
+    assert [fault.key_path for fault in refused.value.faults] == ["rules[0].decision"]
+
+
 def test_every_fault_is_reported_at_once() -> None:
     """One look shows all that is wrong."""
     found = faults_of(body(title=" ", authority="boss", rules=rule(codes=["x"])))
