@@ -17,6 +17,9 @@ from tests.proxy import Proxy
 #: A client's question whether there is TLS (SSLRequest): its length and a code.
 SSL_REQUEST_BYTES = 8
 
+#: The pool tries as long as it is given; a certificate that is refused stays so.
+REFUSED_SECONDS = 1.0
+
 
 @pytest.fixture
 def tls(database_url: str, tmp_path: Path) -> Iterator[dict[str, str]]:
@@ -29,10 +32,10 @@ def tls(database_url: str, tmp_path: Path) -> Iterator[dict[str, str]]:
         yield {**parts, **changed}
 
 
-def payers(parts: dict[str, str]) -> int:
+def payers(parts: dict[str, str], wait_seconds: float = 10.0) -> int:
     """How many payers a transaction sees through these parameters."""
     url = make_conninfo(**parts)
-    database = PostgresDatabase(url, connections_max=1, wait_seconds=5.0)
+    database = PostgresDatabase(url, connections_max=1, wait_seconds=wait_seconds)
     with closing(database), database.transaction(("*",)) as tx:
         return len(tx.known_payers.existing(["none"]))
 
@@ -48,10 +51,10 @@ def test_certificate_of_a_stranger_is_refused(tls: dict[str, str], tmp_path: Pat
     directory.mkdir()
     stranger, _ = make_certificate(directory)
     with pytest.raises(StoreUnavailable):
-        payers({**tls, "sslrootcert": str(stranger)})
+        payers({**tls, "sslrootcert": str(stranger)}, REFUSED_SECONDS)
 
 
 def test_certificate_for_another_name_is_refused(tls: dict[str, str]) -> None:
     """One that is trusted and for another host is no better."""
     with pytest.raises(StoreUnavailable):
-        payers({**tls, "host": "localhost"})
+        payers({**tls, "host": "localhost"}, REFUSED_SECONDS)
