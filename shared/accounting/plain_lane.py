@@ -7,21 +7,21 @@ byte, what a `MemberBook` makes of them; a member of whom anything else comes in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from shared.accounting.book import chain_hash, empty
+from shared.accounting.book import chained, empty
 from shared.accounting.codec import Json, content_from
 from shared.accounting.receipt_body import effect_of, receipt_outcome
-from shared.domain.accumulator import Accumulator, AccumulatorKey
+from shared.domain.accumulator import AccumulatorKey, KeyName
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.history import Rules, VisitOutcome
 from shared.domain.inbox import ApplyResult, PendingEvent
 from shared.domain.member_rows import MemberRow
-from shared.domain.plain_visits import PlainTurn, can_take_plain, plain_turn
+from shared.domain.plain_visits import PlainClaim, PlainTurn, can_take_plain, plain_turn
 from shared.domain.records import (
     Cause,
     CounterImage,
@@ -59,12 +59,14 @@ class PlainLane:
         self._rules = rules
         self._plans = plans
         self._now = now
-        self._turns: dict[tuple[Any, ...], PlainTurn | None] = {}
+        self._turns: dict[
+            int, tuple[tuple[EnrollmentSpan, ...], dict[tuple[Any, ...], PlainTurn | None]]
+        ] = {}
         self._shown: dict[int, tuple[VisitOutcome, _Shown]] = {}
 
     def fold(self, row: MemberRow, member: PlainMember, events: Sequence[PendingEvent]) -> PlainFolded | None:
         """Count a locked member's plain events, in arrival order; None where they need a book."""
-        work = _Work(row=row, member=member)
+        work = _Work(row, member)
         days = set()
         for event in events:
             turn = self._turn(row.ref.payer_id, member.spans, event)
@@ -83,53 +85,68 @@ class PlainLane:
         if content is None:
             return None
         said = orjson.dumps({name: value for name, value in content.items() if name != "member_id"})
-        name = (payer_id, spans, event.received_on, said)
-        if name not in self._turns:
+        # The spans are kept with their turns, so that their id stays their own.
+        _, turns = self._turns.setdefault(id(spans), (spans, {}))
+        name = (payer_id, event.received_on, said)
+        if name not in turns:
             visit = Visit(
                 key=event.key,
                 arrival=event.arrival,
                 received_on=event.received_on,
                 content=content_from(content),
             )
-            self._turns[name] = plain_turn(payer_id, spans, self._plans.get(payer_id, {}), self._rules, visit)
-        return self._turns[name]
+            turns[name] = plain_turn(payer_id, spans, self._plans.get(payer_id, {}), self._rules, visit)
+        return turns[name]
 
     def _take(self, work: _Work, event: PendingEvent, turn: PlainTurn) -> bool:
         """Give a visit its turn; False, with nothing to be kept of the work, if it needs a book."""
-        before = []
+        slots = [work.slot(claim) for claim in turn.claims]
         full: int | None = None
-        for place, claim in enumerate(turn.claims):
-            state = work.state(claim.key)
-            if state is None:
+        for place, (claim, slot) in enumerate(zip(turn.claims, slots, strict=True)):
+            if not slot.tells_all:
                 return False
-            before.append(state)
-            room = claim.room(state)
+            room = claim.room(slot.state)
             if full is None and claim.quantity > room:
                 if room and claim.divisible:
                     return False
                 full = place
+        before = [slot.state.used for slot in slots]
         outcome: VisitOutcome | None = turn.outcome
-        if full is not None:
-            outcome = turn.over(full)
-            if outcome is None:
-                return False
-            for claim in turn.claims:
-                work.open(claim.key)
+        if full is None:
+            self._count(work, event, turn, slots)
         else:
-            self._count(work, event, turn, before)
-        assert outcome is not None, "a turn has an outcome"
+            outcome = turn.over(full)
+            for slot in slots:
+                slot.open()
+        if outcome is None:
+            return False
         work.keep(event, turn, outcome)
-        self._answer(work, event, turn, outcome, [state.used for state in before])
+        self._answer(work, event, turn, outcome, before)
         return True
 
-    def _count(
-        self, work: _Work, event: PendingEvent, turn: PlainTurn, before: Sequence[Accumulator]
-    ) -> None:
+    def _count(self, work: _Work, event: PendingEvent, turn: PlainTurn, slots: Sequence[_Slot]) -> None:
         """Move what every claim asks for, the least first, as a book does."""
         cause = Cause(kind=event.type, id=event.event_id)
-        moves = sorted(zip(turn.claims, before, strict=True), key=lambda move: move[0].quantity)
-        for claim, state in moves:
-            work.post(claim.counted(state), claim.quantity, event, turn.on, cause, self._now)
+        for claim, slot in sorted(zip(turn.claims, slots, strict=True), key=lambda move: move[0].quantity):
+            slot.count(claim)
+            work.post(
+                chained(
+                    work.head,
+                    entry_no=work.next_entry,
+                    key=claim.key,
+                    version=slot.version,
+                    visit=event.key,
+                    hold_id=None,
+                    service_date=turn.on,
+                    used_delta=claim.quantity,
+                    held_delta=0,
+                    used_after=slot.state.used,
+                    held_after=slot.state.held,
+                    allowed=slot.state.allowed,
+                    cause=cause,
+                    recorded_at=self._now,
+                )
+            )
 
     def _answer(
         self,
@@ -137,13 +154,19 @@ class PlainLane:
         event: PendingEvent,
         turn: PlainTurn,
         outcome: VisitOutcome,
-        used_before: Sequence[int],
+        before: Sequence[int],
     ) -> None:
+        """Tell the receipt what the event did."""
         shown = self._shown_of(outcome, turn)
-        after = [claim.quantity if outcome is turn.outcome else 0 for claim in turn.claims]
+        counted = outcome is turn.outcome
         accumulators = [
-            {**fixed, "used_before": used, "used_after": used + moved, "allowed": claim.allowed}
-            for fixed, used, moved, claim in zip(shown.effects, used_before, after, turn.claims, strict=True)
+            {
+                **fixed,
+                "used_before": used,
+                "used_after": used + claim.quantity if counted else used,
+                "allowed": claim.allowed,
+            }
+            for fixed, used, claim in zip(shown.effects, before, turn.claims, strict=True)
         ]
         body = {**shown.body, "accumulators": accumulators}
         work.results.append(ApplyResult(arrival=event.arrival, status="applied", outcome=body))
@@ -160,61 +183,62 @@ class PlainLane:
         return known[1]
 
 
-class _Work:
-    """One member's counts while plain visits are counted."""
+class _Slot:
+    """One accumulator while plain visits are counted in it."""
 
-    def __init__(self, *, row: MemberRow, member: PlainMember) -> None:
+    __slots__ = ("changed", "in_use", "state", "tells_all", "version")
+
+    def __init__(self, stored: StoredAccumulator | None, key: AccumulatorKey) -> None:
+        self.version = stored.version if stored else 0
+        self.in_use = stored is not None and stored.in_use
+        self.state = stored.state if stored is not None and stored.in_use else empty(key)
+        self.tells_all = not self.in_use or can_take_plain(self.state)
+        self.changed = False
+
+    def open(self) -> None:
+        """Something was weighed against it."""
+        if not self.in_use:
+            self.in_use = self.changed = True
+
+    def count(self, claim: PlainClaim) -> None:
+        """A claim was counted, as its next version."""
+        self.state = claim.counted(self.state)
+        self.version += 1
+        self.in_use = self.changed = True
+
+    def stored(self) -> StoredAccumulator:
+        """As it is to be stored."""
+        return StoredAccumulator(state=self.state, version=self.version, in_use=self.in_use)
+
+
+class _Work:
+    """One member while plain visits are counted."""
+
+    def __init__(self, row: MemberRow, member: PlainMember) -> None:
         self._row = row
         self._stored = member.accumulators
-        self._accumulators: dict[AccumulatorKey, StoredAccumulator] = dict(member.accumulators)
-        self._touched: dict[AccumulatorKey, None] = {}
+        self._slots: dict[KeyName, _Slot] = {}
         self._entries: list[LedgerEntry] = []
-        self._head = row.ledger_head
         self._visits: list[SavedVisit] = []
+        self.head = row.ledger_head
         self.results: list[ApplyResult] = []
 
-    def state(self, key: AccumulatorKey) -> Accumulator | None:
-        """An accumulator as it stands, at nothing if it is not in use; None where that does not tell all."""
-        stored = self._accumulators.get(key)
-        if stored is None or not stored.in_use:
-            return empty(key)
-        return stored.state if key in self._touched or can_take_plain(stored.state) else None
+    @property
+    def next_entry(self) -> int:
+        """The number of the member's next ledger entry."""
+        return self._row.ledger_entries + len(self._entries) + 1
 
-    def open(self, key: AccumulatorKey) -> None:
-        """Note that something was weighed against an accumulator."""
-        stored = self._accumulators.get(key)
-        if stored is None or not stored.in_use:
-            version = stored.version if stored else 0
-            self._accumulators[key] = StoredAccumulator(state=empty(key), version=version, in_use=True)
-            self._touched[key] = None
+    def slot(self, claim: PlainClaim) -> _Slot:
+        """The accumulator that a claim is for."""
+        slot = self._slots.get(claim.name)
+        if slot is None:
+            slot = self._slots[claim.name] = _Slot(self._stored.get(claim.name), claim.key)
+        return slot
 
-    def post(
-        self, state: Accumulator, units: int, event: PendingEvent, on: Any, cause: Cause, now: datetime
-    ) -> None:
-        """Write a ledger entry for units that were counted, and keep the accumulator they led to."""
-        key = state.key
-        stored = self._accumulators.get(key)
-        version = (stored.version if stored else 0) + 1
-        entry = LedgerEntry(
-            entry_no=self._row.ledger_entries + len(self._entries) + 1,
-            key=key,
-            version=version,
-            visit=event.key,
-            hold_id=None,
-            service_date=on,
-            used_delta=units,
-            held_delta=0,
-            used_after=state.used,
-            held_after=state.held,
-            allowed=state.allowed,
-            cause=cause,
-            recorded_at=now,
-            hash=b"",
-        )
-        self._head = chain_hash(self._head, entry)
-        self._entries.append(replace(entry, hash=self._head))
-        self._accumulators[key] = StoredAccumulator(state=state, version=version, in_use=True)
-        self._touched[key] = None
+    def post(self, entry: LedgerEntry) -> None:
+        """Write the next ledger entry."""
+        self.head = entry.hash
+        self._entries.append(entry)
 
     def keep(self, event: PendingEvent, turn: PlainTurn, outcome: VisitOutcome) -> None:
         """Keep the visit with what became of it."""
@@ -233,15 +257,16 @@ class _Work:
     def done(self) -> PlainFolded:
         """Everything that changed."""
         row = self._row
-        accumulators = self._accumulators
+        changed = {name: slot.stored() for name, slot in self._slots.items() if slot.changed}
+        standing = {**self._stored, **changed}.values()
         version = row.version + 1
         return PlainFolded(
             changes=MemberChanges(
                 ref=row.ref,
                 version=version,
                 ledger_entries=row.ledger_entries + len(self._entries),
-                ledger_head=self._head,
-                accumulators=tuple(accumulators[key] for key in self._touched),
+                ledger_head=self.head,
+                accumulators=tuple(changed.values()),
                 entries=tuple(self._entries),
                 visits=tuple(self._visits),
                 holds={},
@@ -250,6 +275,6 @@ class _Work:
             image=CounterImage(
                 ref=row.ref,
                 version=version,
-                accumulators=tuple(stored for stored in accumulators.values() if stored.in_use),
+                accumulators=tuple(stored for stored in standing if stored.in_use),
             ),
         )

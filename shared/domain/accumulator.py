@@ -12,6 +12,9 @@ from datetime import date
 from shared.domain.benefit_period import BenefitPeriod, rolling_window
 from shared.domain.limit import Limit
 
+#: Plan id, limit id, and the period's basis, start, end and subject.
+KeyName = tuple[str, str, str, date, date, str]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class AccumulatorKey:
@@ -20,6 +23,12 @@ class AccumulatorKey:
     plan_id: str
     limit_id: str
     period: BenefitPeriod
+
+    @property
+    def name(self) -> KeyName:
+        """The same as a plain tuple, which is looked up by several times as quickly."""
+        period = self.period
+        return self.plan_id, self.limit_id, period.basis, period.start, period.end, period.subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

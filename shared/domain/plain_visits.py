@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from shared.domain.accumulator import Accumulator, AccumulatorKey
+from shared.domain.accumulator import Accumulator, AccumulatorKey, KeyName
 from shared.domain.adjudication import Fold
 from shared.domain.enrollment import EnrollmentSpan, Plan, span_on
 from shared.domain.evaluation import LimitClaim
@@ -27,6 +27,7 @@ class PlainClaim:
     """What a plain visit claims of one accumulator, of which `allowed` units are shared by all."""
 
     key: AccumulatorKey
+    name: KeyName
     quantity: int
     allowed: int
     divisible: bool
@@ -132,6 +133,7 @@ def plain_turn(
         plain = tuple(
             PlainClaim(
                 key=posting.key,
+                name=posting.key.name,
                 quantity=claim.quantity,
                 allowed=posting.allowed,
                 divisible=claim.limit.divisible,

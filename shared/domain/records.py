@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-from shared.domain.accumulator import Accumulator, AccumulatorKey
+from shared.domain.accumulator import Accumulator, AccumulatorKey, KeyName
 from shared.domain.enrollment import EnrollmentSpan
 from shared.domain.history import History, Posting, VisitOutcome
 from shared.domain.hold import HoldState
 from shared.domain.visit import EVENT_TYPES, Disposition, Visit, VisitKey
 
-_NAMES = attrgetter("payer_id", "member_id")
 
+class MemberRef(NamedTuple):
+    """A member of a payer; the order in which members are locked.
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class MemberRef:
-    """A member of a payer; the order in which members are locked."""
+    A tuple, since it is what everything of a batch is looked up by: its hash and order are the tuple's own.
+    """
 
     payer_id: str
     member_id: str
@@ -27,7 +26,7 @@ class MemberRef:
 
 def in_order(refs: Iterable[MemberRef]) -> list[MemberRef]:
     """Each of these members once, in the order in which members are locked."""
-    return sorted(set(refs), key=_NAMES)
+    return sorted(set(refs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +77,13 @@ class StoredMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainMember:
-    """A locked member as far as plain new visits need it: enrollment and counts, no history."""
+    """A locked member as far as plain new visits need it: enrollment and counts, no history.
+
+    The accumulators are by the names of their keys. Members with equal spans share them, where that can be.
+    """
 
     spans: tuple[EnrollmentSpan, ...]
-    accumulators: Mapping[AccumulatorKey, StoredAccumulator]
+    accumulators: Mapping[KeyName, StoredAccumulator]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from shared.domain.service import Service
 
@@ -54,8 +54,7 @@ class VisitEvent:
     content: VisitContent | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class VisitKey:
+class VisitKey(NamedTuple):
     """A visit of one payer is the client's: two clients may use the same `visit_id`."""
 
     client_id: str

@@ -142,7 +142,10 @@ class MemoryStore:
             plans[ref.payer_id] = history.plans
             busy = {visit.content.service.service_date for visit in history.visits if visit.content}
             if not (history.overrides or history.opening_balances or busy & set(dates)):
-                members[ref] = PlainMember(spans=history.spans, accumulators=stored.accumulators)
+                members[ref] = PlainMember(
+                    spans=history.spans,
+                    accumulators={key.name: one for key, one in stored.accumulators.items()},
+                )
         return members, plans
 
     def _row(self, ref: MemberRef) -> MemberRow:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from shared.adapters.postgres.arrays import ARRAYS, Texts
-from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse
+from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse, KeyName
 from shared.domain.benefit_period import BenefitPeriod
 from shared.domain.records import LedgerEntry, MemberRef, StoredAccumulator
 
@@ -98,14 +98,28 @@ accumulator_columns: RowSet[StoredAccumulator] = RowSet(
 )
 
 
-def accumulator_from(values: Sequence[Any]) -> StoredAccumulator:
-    """The stored accumulator of a row with `accumulator_columns.names`, in that order."""
-    (plan_id, limit_id, basis, start, end, subject, in_use, used, held, granted) = values[:10]
-    opening, carried, visits, allowed, days, version = values[10:]
-    period = BenefitPeriod(basis=basis, start=start, end=end, subject=subject)
-    dated = days or {"used": {}, "held": {}}
+_NO_DAYS: dict[str, dict[str, Any]] = {"used": {}, "held": {}}
+
+
+def accumulator_from(
+    values: Sequence[Any], known: dict[KeyName, AccumulatorKey] | None = None
+) -> StoredAccumulator:
+    """The stored accumulator of a row with `accumulator_columns.names`, in that order.
+
+    Rows that are read with the same `known` share keys that are equal.
+    """
+    plan_id, limit_id, basis, start, end, subject = values[:6]
+    in_use, used, held, granted, opening, carried, visits, allowed, days, version = values[6:]
+    name = (plan_id, limit_id, basis, start, end, subject)
+    key = known.get(name) if known is not None else None
+    if key is None:
+        period = BenefitPeriod(basis=basis, start=start, end=end, subject=subject)
+        key = AccumulatorKey(plan_id=plan_id, limit_id=limit_id, period=period)
+        if known is not None:
+            known[name] = key
+    dated = days or _NO_DAYS
     state = Accumulator(
-        key=AccumulatorKey(plan_id=plan_id, limit_id=limit_id, period=period),
+        key=key,
         used=used,
         held=held,
         granted=granted,

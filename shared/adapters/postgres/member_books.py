@@ -104,13 +104,9 @@ class PostgresMemberBooks:
         special = special_members(self._connection, asks)
         refs = [ref for ref in asks if ref not in special]
         parts = HistoryReader(self._connection, Family(members=refs))
-        spans, accumulators = parts.spans(), parts.accumulators()
+        spans, accumulators = parts.shared_spans(), parts.named_accumulators()
         members = {
-            ref: PlainMember(
-                spans=tuple(spans[ref]),
-                accumulators={stored.state.key: stored for stored in accumulators[ref]},
-            )
-            for ref in refs
+            ref: PlainMember(spans=spans.get(ref, ()), accumulators=accumulators.get(ref, {})) for ref in refs
         }
         return members, parts.plans()
 
