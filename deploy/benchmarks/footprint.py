@@ -12,7 +12,7 @@ import psutil
 from deploy.benchmarks.figures import Figure, Goal, Row
 from deploy.benchmarks.stack import Site, redis_client
 
-COUNTERS = b"needlecap:c:*"
+COUNTERS = b"nc:*"
 
 
 class NoCounters(Exception):

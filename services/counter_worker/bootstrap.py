@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 import time
@@ -25,6 +24,7 @@ from services.counter_worker.totals import Totals
 from shared import failpoints
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.celery_broker import VISIBILITY_SECONDS, configure_broker
+from shared.adapters.collecting import collect_rarely
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
@@ -33,9 +33,6 @@ from shared.messages import DRAIN_QUEUE, DRAIN_SHARD, PERIODIC_QUEUE
 
 #: A task that takes longer is stuck: its transactions have had their own bounds long before.
 TASK_SECONDS_MAX = VISIBILITY_SECONDS - 10
-
-#: New containers, less those given up, after which the young ones are searched for cycles.
-COLLECT_AFTER_OBJECTS = 100_000
 
 
 class Workshop:
@@ -54,7 +51,7 @@ class Workshop:
             if self._tools is None:
                 self._database = open_store(self._settings, connections_max=self._settings.connections_max)
                 self._tools = _tools(self._settings, self._database)
-                _collect_rarely()
+                collect_rarely()
             return self._tools
 
     def close(self) -> None:
@@ -63,17 +60,6 @@ class Workshop:
             if self._database is not None:
                 self._database.close()
             self._database = self._tools = None
-
-
-def _collect_rarely() -> None:
-    """Have the collector of cycles pass over what stays, and come after many new objects only.
-
-    A batch makes tens of thousands of objects without a cycle among them: looking through everything
-    for cycles again and again took a third of the drain's processor time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 20)
 
 
 def open_store(settings: Settings, *, connections_max: int) -> PostgresDatabase:

@@ -24,7 +24,7 @@ from shared.domain.records import CounterImage
 from shared.failpoints import Step, around
 
 #: One for the work, one for the rules, which are read beside it.
-CONNECTIONS_MAX = 2
+CONNECTIONS_MAX = 3
 
 
 class Operations:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from shared.domain.service import Service
 
@@ -54,7 +54,8 @@ class VisitEvent:
     content: VisitContent | None = None
 
 
-class VisitKey(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class VisitKey:
     """A visit of one payer is the client's: two clients may use the same `visit_id`."""
 
     client_id: str

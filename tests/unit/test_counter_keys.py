@@ -12,7 +12,7 @@ from tests.counter_images import HASH_KEY
 def test_key_shows_only_a_hash_between_cluster_braces() -> None:
     """A key is our prefix and twenty characters of hash as its hash tag."""
     key = counter_key(HASH_KEY, MemberRef(payer_id="security-health-plan", member_id="SAMPLE-100"))
-    assert re.fullmatch(r"needlecap:c:\{[A-Za-z0-9_-]{20}\}", key)
+    assert re.fullmatch(r"nc:\{[A-Za-z0-9_-]{20}\}", key)
 
 
 def test_key_depends_on_installation_payer_and_member() -> None:
@@ -29,4 +29,4 @@ def test_key_depends_on_installation_payer_and_member() -> None:
 def test_key_of_a_member_never_changes() -> None:
     """The name is part of what is stored: whoever changes it orphans every counter."""
     ref = MemberRef(payer_id="security-health-plan", member_id="SAMPLE-100")
-    assert counter_key(HASH_KEY, ref) == "needlecap:c:{1g_G_iRG_UaqmdJuC_hY}"
+    assert counter_key(HASH_KEY, ref) == "nc:{1g_G_iRG_UaqmdJuC_hY}"

@@ -13,6 +13,7 @@ from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
 from services.operator_cli.rebuilding import MEMBERS_MAX, Rebuilder
 from services.operator_cli.settings import Settings
+from shared.adapters.collecting import collect_rarely
 from shared.adapters.postgres.database import ALL_PAYERS
 from shared.domain.records import Cause
 
@@ -48,6 +49,7 @@ def rebuild_command(
     if check and from_ledger:
         raise click.UsageError("--check goes without --from-ledger: `needlecap reconcile` compares these")
     choice = MemberChoice(payer_id=payer_id, file=member_file)
+    collect_rarely()
     if from_ledger:
         _restore(settings, choice)
     else:

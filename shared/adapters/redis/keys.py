@@ -7,15 +7,16 @@ import hashlib
 
 from shared.domain.records import MemberRef
 
-#: Changes with the counters' format, so that programs of two formats never read each other's.
-_COUNTER_PREFIX = "needlecap:c:"
+#: "Needlecap counter", short since there is one for each member. Changes with the counters' format, so that
+#: programs of two formats never read each other's.
+_COUNTER_PREFIX = "nc:"
 
 #: A multiple of three, so that base64 needs no padding; 120 bits make a collision a thing of theory.
 _DIGEST_BYTES = 15
 
 
 def counter_key(hash_key: bytes, ref: MemberRef) -> str:
-    """The key of a member's counter: `needlecap:c:{HASH}`, the hash keyed with the installation's key.
+    """The key of a member's counter: `nc:{HASH}`, the hash keyed with the installation's key.
 
     The braces are Redis Cluster's hash tag: whatever more is kept of a member can lie beside it.
     """

@@ -202,7 +202,7 @@ def test_nothing_about_people_is_written_down(
     assert "CheckViolation" in failures
     assert 'status="dead"} 1.0' in metrics
     assert all(name in trail for name in ("searchAudit", "releaseHold", "exportAudit", "event_conflict"))
-    assert "needlecap:c:" in written["redis"]
+    assert "nc:" in written["redis"]
 
 
 def in_redis(redis_url: str) -> str:
