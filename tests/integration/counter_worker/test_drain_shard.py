@@ -5,10 +5,16 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+import pytest
 import redis
 
 from services.counter_worker.ports import Tools
-from services.counter_worker.usecases.drain_shard import TURN_SECONDS, drain_shard
+from services.counter_worker.usecases.drain_shard import (
+    BACKLOG_EVENTS,
+    BUSY_EVENTS,
+    TURN_SECONDS,
+    drain_shard,
+)
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
 from shared.adapters.redis.wake_flags import RedisWakeFlags
@@ -102,6 +108,18 @@ def test_backlog_is_drained_batch_by_batch(office: Office, make_tools: MakeTools
     office.accept([ref], visits=10)
     assert drain_shard(make_tools(batch_max=3), shard_for(ref)) == []
     assert office.pending() == 0
+
+
+@pytest.mark.parametrize("events", [BUSY_EVENTS, BACKLOG_EVENTS])
+def test_a_full_batch_has_the_other_shards_looked_at(office: Office, tools: Tools, events: int) -> None:
+    """One wake-up is enough for all that waits, whose own wake-ups are late; counters are shown too."""
+    [ref, *others] = office.enroll(20)
+    office.accept([ref], visits=events)
+    office.accept(others, visits=2)
+    assert drain_shard(tools, shard_for(ref)) == []
+    assert office.pending() == 0
+    assert office.used() == {ref.member_id: min(events, 20), **{other.member_id: 2 for other in others}}
+    assert tools.counters.read([ref, *others]).keys() == {ref, *others}
 
 
 def test_turn_ends_and_asks_to_come_back(office: Office, make_tools: MakeTools) -> None:
