@@ -16,9 +16,9 @@ from tests.chaos.run import Plan, run
 
 MINUTES = 10.0
 CLIENTS = 6
-#: So many members that each has some twenty events at the end: enough to reach every limit.
-MEMBERS_A_MINUTE = 150
-PAUSE_SECONDS = 0.08
+#: So many members that each has some tens of events at the end: enough to reach every limit.
+MEMBERS_A_MINUTE = 300
+PAUSE_SECONDS = 0.1
 #: The least and the most seconds between two disturbances: some fall into the recovery from the last.
 MISCHIEF_PAUSES = (0.5, 6.0)
 

@@ -23,6 +23,8 @@ Row = dict[str, Any]
 VOIDS, CORRECTIONS, REPEATS = 0.05, 0.05, 0.10
 #: Of the visits, those whose correction or void is sent before the visit itself.
 EARLY = 0.04
+#: Of the times that it could, how often a client has all members of a plan folded again.
+RENAMES = 0.08
 RECEIPT = {200, 202}
 
 
@@ -76,6 +78,9 @@ class Client:
         self._admin = Line(ports, keys.admin, dice, tally)
         self._ops = Line(ports, keys.ops, dice, tally)
         self._withheld: list[str] = []
+        #: What was acknowledged, to choose from; and who has which hold.
+        self._told: list[str] = []
+        self._holders: dict[str, str] = {}
         self._visits = 0
 
     def run(self, enough: threading.Event, over: threading.Event) -> None:
@@ -121,9 +126,10 @@ class Client:
             return self._say("visit.corrected", self._some_visit(), content(self._dice, self._member()))
         self._visits += 1
         visit_id = f"v{self._visits}"
-        hold = self._dice.choice(list(self.diary.placed.values())) if self.diary.placed else None
-        named = hold if self._dice.random() < 0.15 else None
-        member = self._member() if named is None else self._holder(named)
+        named = None
+        if self._holders and self._dice.random() < 0.15:
+            named = self._dice.choice(list(self._holders))
+        member = self._member() if named is None else self._holders[named]
         event_id = self._say("visit.recorded", visit_id, content(self._dice, member, named))
         if self._dice.random() < EARLY:
             self._withheld.append(event_id)
@@ -143,9 +149,8 @@ class Client:
         events = [self._next_event() for _ in range(count)]
         if self._withheld and self._dice.random() < 0.2:
             events.append(self._withheld.pop(0))
-        seen = sorted(self.diary.acknowledged)
-        repeats = sum(self._dice.random() < REPEATS for _ in range(count)) if seen else 0
-        return events + [self._dice.choice(seen) for _ in range(repeats)]
+        repeats = sum(self._dice.random() < REPEATS for _ in range(count)) if self._told else 0
+        return events + [self._dice.choice(self._told) for _ in range(repeats)]
 
     def _report(self, over: threading.Event) -> None:
         for event_id in self._next_events(1):
@@ -180,7 +185,12 @@ class Client:
             self.diary.repeats += 1
             if not replayed:
                 self._tally.fault("an event that was acknowledged was taken in once more")
-        self.diary.acknowledged.add(event_id)
+        self._acknowledge(event_id)
+
+    def _acknowledge(self, event_id: str) -> None:
+        if event_id not in self.diary.acknowledged:
+            self.diary.acknowledged.add(event_id)
+            self._told.append(event_id)
 
     def _stream(self, over: threading.Event) -> None:
         event_ids = list(dict.fromkeys(self._next_events(self._dice.randrange(20, 80))))
@@ -193,7 +203,8 @@ class Client:
             self.diary.repeats += len(again)
             if answer.body["replayed"] < len(again):
                 self._tally.fault("an event that was acknowledged was taken in once more")
-            self.diary.acknowledged.update(event_ids)
+            for event_id in event_ids:
+                self._acknowledge(event_id)
 
     def _json(self, event_id: str) -> Row:
         event = self.diary.events[event_id]
@@ -207,8 +218,8 @@ class Client:
         }
 
     def _look_up(self, over: threading.Event) -> None:
-        if self.diary.acknowledged:
-            event_id = self._dice.choice(sorted(self.diary.acknowledged))
+        if self._told:
+            event_id = self._dice.choice(self._told)
             answer = self._ehr.ask("GET", f"/v1/visit-events/{event_id}", final={200}, over=over)
             if answer.body.get("status") == "dead":
                 self._tally.fault("an event is dead")
@@ -258,14 +269,11 @@ class Client:
         )
         if answer.status == 201:
             self.diary.placed[key] = answer.body["hold_id"]
-
-    def _holder(self, hold_id: str) -> str:
-        key = next(key for key, found in self.diary.placed.items() if found == hold_id)
-        return str(self.diary.holds[key]["member"])
+            self._holders[answer.body["hold_id"]] = said["member"]
 
     def _release(self, over: threading.Event) -> None:
-        if self.diary.placed:
-            hold_id = self._dice.choice(list(self.diary.placed.values()))
+        if self._holders:
+            hold_id = self._dice.choice(list(self._holders))
             self._ehr.ask("POST", f"/v1/holds/{hold_id}/release", final={200, 409}, over=over)
 
     def _grant(self, over: threading.Event) -> None:
@@ -299,7 +307,9 @@ class Client:
             self._admin.ask("POST", path, final={201}, over=over)
 
     def _rename_plan(self, over: threading.Event) -> None:
-        """Put a plan under another name, so that all its members are folded again."""
+        """Put a plan under another name, so that all its members are folded again; now and then."""
+        if self._dice.random() >= RENAMES:
+            return
         plan_id = plan_of(self._dice.randrange(4))
         body = plan_json(plan_id, f"Plan {self._dice.randrange(1_000)}")
         self._admin.ask("PUT", f"/v1/payers/{PAYER}/plans/{plan_id}", body, final={200, 201}, over=over)

@@ -16,6 +16,8 @@ from tests.chaos.plant import APIS, KINDS, WORKERS, Plant
 
 #: Longer than any time-out of the service within a call, shorter than any patience of a client.
 STOPS = (0.2, 6.0)
+#: How often a process is struck all the same that has not come up yet.
+STRUCK_STARTING = 0.15
 
 
 class Mischief:
@@ -56,10 +58,14 @@ class Mischief:
         return did
 
     def _kills(self, name: str, number: signal.Signals = signal.SIGKILL) -> Callable[[], bool]:
-        return lambda: self._plant.kill(name, number)
+        return lambda: self._may_strike(name) and self._plant.kill(name, number)
 
     def _pauses(self, name: str) -> Callable[[], bool]:
-        return lambda: self._plant.pause(name, self._dice.uniform(*STOPS))
+        return lambda: self._may_strike(name) and self._plant.pause(name, self._dice.uniform(*STOPS))
+
+    def _may_strike(self, name: str) -> bool:
+        """A process that is only starting is mostly left to it: else a busy machine would do nothing else."""
+        return self._plant.is_up(name) or self._dice.random() < STRUCK_STARTING
 
     def _flush(self) -> bool:
         with (

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,7 @@ class _Post:
     spec: ChildSpec
     child: Child | None = None
     restart_at: float = 0.0
+    serves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,8 @@ class Plant:
         self._posts: dict[str, _Post] = {}
         self._paused: list[tuple[float, list[psutil.Process]]] = []
         self.restarts = 0
+        #: How long the API that came up last took for it: as long as a worker is taken to need.
+        self._start_seconds = 0.0
         #: When an API was stopped, from and until, as a monotonic clock has it.
         self.api_pauses: list[tuple[float, float]] = []
 
@@ -151,8 +155,22 @@ class Plant:
             if post.child is not None and post.child.exit_code() is not None:
                 post.child, post.restart_at = None, now + RESTART_SECONDS
             if post.child is None and now >= post.restart_at:
-                post.child = Child(post.spec, now)
+                post.child, post.serves = Child(post.spec, now), False
                 self.restarts += 1
+        for name, port in self._api_ports.items():
+            post = self._posts[name]
+            if post.child is not None and not post.serves and _listens(port):
+                post.serves = True
+                self._start_seconds = now - post.child.started_at
+
+    def is_up(self, name: str) -> bool:
+        """Whether a process has started as far as it has to before it is of use."""
+        post = self._posts[name]
+        if post.child is None or name in {"postgres", "valkey"}:
+            return post.child is not None
+        if name in APIS:
+            return post.serves
+        return time.monotonic() - post.child.started_at >= self._start_seconds
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> bool:
         """Send a process a signal that ends it, the whole of it; False if it is down already.
@@ -268,6 +286,11 @@ def _numbered(spec: ChildSpec, number: int) -> ChildSpec:
     name = f"{spec.name}-{number}"
     argv = tuple(word.replace(WORKER_NODE, f"{name}@needlecap") for word in spec.argv)
     return replace(spec, name=name, argv=argv, log_path=spec.log_path.with_name(f"{name}.log"))
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((ports.LOOPBACK, port)) == 0
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
