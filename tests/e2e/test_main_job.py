@@ -287,3 +287,14 @@ def test_bad_key_is_unauthorized(service: Service) -> None:
     """An unknown key is told nothing but that."""
     status, problem, _ = service.call("nck_nobody_nothing", "POST", "/v1/visit-events", {})
     assert (status, problem["type"]) == (401, "/problems/unauthenticated")
+
+
+def test_key_made_by_the_operator_opens_the_running_service_until_it_is_revoked(service: Service) -> None:
+    """A key of `clients create` works at once, a slip of it does not; revoked, it is over."""
+    running = service.running
+    assert running.status_of(service.keys["ehr"]) == 404
+    made = running.needlecap("clients", "create", "--name", "clinic", "--role", "ehr", "--payer", "*").strip()
+    assert running.status_of(made) == 404
+    assert running.status_of(made[:-1] + ("a" if made[-1] != "a" else "b")) == 401
+    running.needlecap("clients", "revoke", "--name", "clinic")
+    wait_for(lambda: running.status_of(made) == 401)

@@ -46,8 +46,22 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Running]]:
             psutil.wait_procs(left, timeout=STOP_SECONDS_MAX)
 
 
+def _refused_runner(first: Running) -> str:
+    """What a second runner on the same data directory says."""
+    refused = subprocess.run(
+        [NEEDLECAP, "run", "--port", "0", "--data-dir", first.data_dir],
+        env=environment_without_servers(),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert refused.returncode != 0
+    return refused.stderr
+
+
 def test_first_start_second_start_and_ctrl_c(run: Callable[..., Running]) -> None:
-    """The ready line, the keys, an orderly stop that leaves no process, and everything there again."""
+    """The ready line, the keys, no second runner beside it, an orderly stop, and everything there again."""
     first = run().wait_ready()
     assert first.answers()
     credentials = first.data_dir / "dev-credentials.json"
@@ -59,6 +73,7 @@ def test_first_start_second_start_and_ctrl_c(run: Callable[..., Running]) -> Non
     assert {os.getsid(child.pid) for child in children} == {first.process.pid}
     with psycopg.connect(first.database_url()) as connection:
         connection.execute("create table kept as select 7 as number")
+    assert f"Another runner (pid {first.process.pid})" in _refused_runner(first)
     everyone = first.descendants()
     assert first.stop() == 0
     assert _alive(everyone) == []
@@ -72,21 +87,8 @@ def test_first_start_second_start_and_ctrl_c(run: Callable[..., Running]) -> Non
     assert second.stop(signal.SIGTERM) == 0
 
 
-def test_keys_open_the_running_service(run: Callable[..., Running]) -> None:
-    """The development keys and one made by `clients create` work at once; a revoked one stops working."""
-    running = run().wait_ready()
-    keys = json.loads((running.data_dir / "dev-credentials.json").read_text())
-    assert running.status_of(keys["ehr"]) == 404
-    made = running.needlecap("clients", "create", "--name", "clinic", "--role", "ehr", "--payer", "*").strip()
-    assert running.status_of(made) == 404
-    assert running.status_of(made[:-1] + ("a" if made[-1] != "a" else "b")) == 401
-    running.needlecap("clients", "revoke", "--name", "clinic")
-    wait_for(lambda: running.status_of(made) == 401)
-    assert running.stop() == 0
-
-
-def test_killed_child_comes_back(run: Callable[..., Running]) -> None:
-    """Each part that is killed is missed, said and started again, and the service answers again."""
+def test_killed_child_comes_back_and_a_second_ctrl_c_leaves_nothing(run: Callable[..., Running]) -> None:
+    """Each part that is killed is missed and started again; asked to stop twice, all of them end at once."""
     running = run().wait_ready()
     for name in CHILDREN:
         before = running.child(name)
@@ -100,28 +102,18 @@ def test_killed_child_comes_back(run: Callable[..., Running]) -> None:
         wait_for(running.answers)
         assert f"{name} was ended by signal 9; starting it again" in running.stderr
     everyone = running.descendants()
-    assert running.stop() == 0
-    assert _alive(everyone) == []
+    running.process.send_signal(signal.SIGINT)
+    running.process.send_signal(signal.SIGINT)
+    running.process.wait(STOP_SECONDS_MAX)
+    wait_for(lambda: _alive(everyone) == [])
 
 
 def test_killed_runner_leaves_nothing_and_can_start_again(run: Callable[..., Running]) -> None:
-    """After `kill -9` of the runner its children go too, and the next start finds the data."""
+    """After `kill -9` of the runner its children go; the next start ends a survivor and finds the data."""
     first = run().wait_ready()
     with psycopg.connect(first.database_url()) as connection:
         connection.execute("create table kept as select 7 as number")
     everyone = first.descendants()
-    first.process.kill()
-    first.process.wait()
-    second = run().wait_ready()
-    assert _alive(everyone) == []
-    with psycopg.connect(second.database_url()) as connection:
-        assert connection.execute("select number from kept").fetchone() == (7,)
-    assert second.stop() == 0
-
-
-def test_leftovers_of_a_killed_runner_are_stopped_first(run: Callable[..., Running]) -> None:
-    """A process that survived its runner is found by the next start and ended before its files are used."""
-    first = run().wait_ready()
     worker = first.child("worker")
     assert worker is not None
     with subprocess.Popen(
@@ -132,17 +124,10 @@ def test_leftovers_of_a_killed_runner_are_stopped_first(run: Callable[..., Runni
         second = run().wait_ready()
         assert survivor.wait(STOP_SECONDS_MAX) == -signal.SIGTERM
     assert f"(pid {survivor.pid}), left by an earlier run" in second.stderr
+    assert _alive(everyone) == []
+    with psycopg.connect(second.database_url()) as connection:
+        assert connection.execute("select number from kept").fetchone() == (7,)
     assert second.stop() == 0
-
-
-def test_second_ctrl_c_leaves_nothing_either(run: Callable[..., Running]) -> None:
-    """Asked twice, the runner stops at once and still leaves no process."""
-    running = run().wait_ready()
-    everyone = running.descendants()
-    running.process.send_signal(signal.SIGINT)
-    running.process.send_signal(signal.SIGINT)
-    running.process.wait(STOP_SECONDS_MAX)
-    wait_for(lambda: _alive(everyone) == [])
 
 
 def test_ctrl_c_during_the_start_stops_what_there_is(run: Callable[..., Running]) -> None:
@@ -153,23 +138,6 @@ def test_ctrl_c_during_the_start_stops_what_there_is(run: Callable[..., Running]
     assert running.stop() == 0
     assert _alive(everyone) == []
     assert running.stdout == ""
-
-
-def test_second_runner_on_a_data_directory_is_refused(run: Callable[..., Running]) -> None:
-    """Two runners never share a data directory; the second says who has it and changes nothing."""
-    first = run()
-    wait_for(lambda: first.child("valkey") is not None)
-    refused = subprocess.run(
-        [NEEDLECAP, "run", "--port", "0", "--data-dir", first.data_dir],
-        env=environment_without_servers(),
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-    )
-    assert refused.returncode != 0
-    assert f"Another runner (pid {first.process.pid})" in refused.stderr
-    assert first.wait_ready().stop() == 0
 
 
 def test_taken_port_is_said(run: Callable[..., Running]) -> None:
