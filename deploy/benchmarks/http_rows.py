@@ -13,7 +13,9 @@ from deploy.benchmarks.plan import Plan
 from deploy.benchmarks.stack import Site, Stack
 from services.operator_cli.runner import ports
 from services.operator_cli.runner.child import ChildSpec
-from services.operator_cli.runner.services import API_THREADS
+
+#: As many as the API lets work at once.
+NOOP_THREADS = 32
 
 CHECKS = "/v1/eligibility-checks"
 EVENTS = "/v1/visit-events"
@@ -70,7 +72,7 @@ def noop_spec(stack: Stack, port: int) -> ChildSpec:
         argv=(
             *(sys.executable, "-m", "granian", "--interface", "wsgi", "deploy.benchmarks.peers.noop:app"),
             *("--host", ports.LOOPBACK, "--port", str(port), "--http", "1", "--no-ws"),
-            *("--workers", "1", "--blocking-threads", str(API_THREADS), "--backlog", "2048"),
+            *("--workers", "1", "--blocking-threads", str(NOOP_THREADS), "--backlog", "2048"),
             *("--log-level", "warning"),
         ),
         environment=stack.environment,

@@ -10,7 +10,7 @@ import orjson
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from services.coverage_api.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from services.coverage_api.errors import BodyTooLarge, MalformedBody, TooBusy, UnsupportedMediaType
 
 READ_BYTES = 64 * 1024
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
@@ -55,7 +55,7 @@ def discard_rest(request: Request) -> None:
             if read == 0:
                 return
             left -= read
-    except (ClientDisconnected, RequestEntityTooLarge, OSError):
+    except (ClientDisconnected, RequestEntityTooLarge, OSError, TooBusy):
         return
 
 

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from ulid import ULID
 
 from services.coverage_api.app import OpenRoute, create_app
+from services.coverage_api.arrivals import Arrivals
 from services.coverage_api.auditing import Auditor
 from services.coverage_api.backlog import Backlog, oldest_due
 from services.coverage_api.cors import answer_preflight, show_to_origins
@@ -53,6 +54,7 @@ from services.coverage_api.routes import (
 from services.coverage_api.routes.parts import Parts
 from services.coverage_api.security import Doorkeeper
 from services.coverage_api.settings import Settings
+from services.coverage_api.slow_senders import SlowSenders
 from services.coverage_api.usecases.check_eligibility import check_eligibility
 from services.coverage_api.usecases.record_visit_events import record_visit_events
 from services.coverage_api.waiting import WaitingRoom
@@ -171,7 +173,7 @@ def build(settings: Settings) -> Service:
             partial(oldest_due, store), utc_now, time.monotonic, seconds_max=settings.backlog_seconds_max
         ),
         waiting_room=WaitingRoom(settings.waiters_max),
-        loading_room=WaitingRoom(settings.loaders_max),
+        loading_room=WaitingRoom(settings.loaders_max, of_one_client=settings.loaders_of_a_client_max),
     )
     endpoints = endpoints_of(parts)
     metrics.add(StandingCollector(store, time.monotonic))
@@ -183,13 +185,33 @@ def build(settings: Settings) -> Service:
         app.before_request(answer_preflight(settings.cors_origins))
         app.after_request(show_to_origins(settings.cors_origins))
 
+    senders = _wait_for_senders(app, settings, store)
+
     def close() -> None:
+        senders.close()
         key_uses.close()
         wakeups.close()
         client.close()
         database.close()
 
     return Service(app=app, parts=parts, endpoints=endpoints, close=close)
+
+
+def _wait_for_senders(app: Flask, settings: Settings, store: BudgetedStore) -> SlowSenders:
+    """Have the application's calls give their places up while their bodies come."""
+    senders = SlowSenders(
+        seconds_max=settings.sender_seconds_max,
+        monotonic=time.monotonic,
+    )
+    app.wsgi_app = Arrivals(  # type: ignore[method-assign]  # how Flask has an application wrapped
+        app.wsgi_app,
+        working_max=settings.working_max,
+        arriving_max=settings.arriving_max,
+        arrived=store.give_back,
+        suspicious=senders.look,
+        monotonic=time.monotonic,
+    )
+    return senders
 
 
 def endpoints_of(parts: Parts) -> list[Endpoint]:

@@ -30,6 +30,12 @@ class BudgetedStore:
         """Start the time of the call that this thread now serves."""
         _deadline.set(self._monotonic() + CALL_SECONDS)
 
+    def give_back(self, seconds: float) -> None:
+        """Lengthen the call's time by what it spent on waiting for its caller."""
+        deadline = _deadline.get()
+        if deadline is not None:
+            _deadline.set(deadline + seconds)
+
     def seconds_left(self) -> float:
         """What is left of the call's time; all of it in a thread that serves no call."""
         deadline = _deadline.get()

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from services.coverage_api.arrivals import CLIENT_VARIABLE
 from services.coverage_api.auditing import Auditor, CallAudit
 from services.coverage_api.bodies import parse_json, read_body, require_type
 from services.coverage_api.deadline import BudgetedStore
@@ -40,6 +41,7 @@ def view_of(
     def view(**path: str) -> Response:
         client = doorkeeper.identify(request.headers.get("Authorization"))
         g.client_name = client.name
+        request.environ[CLIENT_VARIABLE] = client.client_id
         g.rate = standing = limiter.admit(client)
         if not standing.is_admitted:
             raise RateLimited(WINDOW_SECONDS)

@@ -6,6 +6,8 @@ from __future__ import annotations
 CALL_ANSWERED = "call_answered"
 #: A bug: the kind of exception and where it was raised, but not its text, which may quote data.
 CALL_FAILED = "call_failed"
+#: Senders that kept calls waiting for their bodies were cut off: connections.
+SENDERS_CUT_OFF = "senders_cut_off"
 #: Postgres could not answer a call.
 STORE_UNAVAILABLE = "store_unavailable"
 #: Wake-ups could not be sent; the worker's sweep finds the work.

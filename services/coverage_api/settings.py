@@ -12,12 +12,18 @@ from environs import Env, EnvError
 from shared.adapters.environment import Environment, SettingsError, load_environment
 from shared.adapters.jwks_urls import jwks_urls_allowed
 
-#: More than the threads that serve (32): reading a newly activated catalog takes a second connection,
-#: which must be there while every other thread holds one.
+#: Calls that are worked on at once; further ones, and those whose body is still to come, wait.
+WORKING_MAX = 32
+#: More than the calls at work: reading a newly activated catalog takes a second connection, which must be
+#: there while every other call holds one.
 CONNECTIONS_MAX = 36
+#: Bodies of one client that may be on their way at once: well below the threads that wait for them.
+ARRIVING_MAX = 96
+SENDER_SECONDS_MAX = 15
 
 WAITERS_MAX = 12
-LOADERS_MAX = 4
+LOADERS_MAX = 8
+LOADERS_OF_A_CLIENT_MAX = 4
 TOKEN_CALLERS_MAX = 8
 BACKLOG_SECONDS_MAX = 60
 
@@ -32,8 +38,10 @@ class Settings:
     """The API's configuration.
 
     `connections_max` bounds the Postgres connections of one process, `waiters_max` the requests that
-    may wait for an outcome (`Prefer: wait`) at the same time, `loaders_max` the streams of events,
-    `token_callers_max` those that ask for an access token.
+    may wait for an outcome (`Prefer: wait`) at the same time, `loaders_max` the streams of events and
+    `loaders_of_a_client_max` those of one client, `token_callers_max` those that ask for an access token,
+    `working_max` the calls that are worked on, `arriving_max` the bodies of one client that are on their
+    way. Whoever hardly sends for `sender_seconds_max` is cut off.
     No more events are taken while the oldest that could be applied has waited longer than
     `backlog_seconds_max`; 0 takes them always.
     Pages of `cors_origins` may call from browsers. With `metrics_dir` several processes add up their
@@ -47,6 +55,10 @@ class Settings:
     connections_max: int = CONNECTIONS_MAX
     waiters_max: int = WAITERS_MAX
     loaders_max: int = LOADERS_MAX
+    loaders_of_a_client_max: int = LOADERS_OF_A_CLIENT_MAX
+    working_max: int = WORKING_MAX
+    arriving_max: int = ARRIVING_MAX
+    sender_seconds_max: int = SENDER_SECONDS_MAX
     token_callers_max: int = TOKEN_CALLERS_MAX
     backlog_seconds_max: int = BACKLOG_SECONDS_MAX
     single_body_bytes_max: int = 256 * 1024
@@ -68,11 +80,15 @@ def load_settings() -> Settings:
         backlog_seconds_max = env.int("NEEDLECAP_BACKLOG_SECONDS_MAX", BACKLOG_SECONDS_MAX)
         if backlog_seconds_max < 0:
             raise SettingsError("NEEDLECAP_BACKLOG_SECONDS_MAX must not be negative; 0 switches it off.")
+        sender_seconds_max = env.int("NEEDLECAP_SENDER_SECONDS_MAX", SENDER_SECONDS_MAX)
+        if sender_seconds_max < 1:
+            raise SettingsError("NEEDLECAP_SENDER_SECONDS_MAX must be at least 1.")
         return Settings(
             environment=load_environment(env),
             connections_max=env.int("NEEDLECAP_API_CONNECTIONS", CONNECTIONS_MAX),
             waiters_max=env.int("NEEDLECAP_API_WAITERS", WAITERS_MAX),
             backlog_seconds_max=backlog_seconds_max,
+            sender_seconds_max=sender_seconds_max,
             metrics_dir=Path(metrics_dir) if metrics_dir else None,
             public_url=_public_url(env),
             jwks_urls_allowed=jwks_urls_allowed(env),
@@ -82,8 +98,9 @@ def load_settings() -> Settings:
         )
     except EnvError:
         raise SettingsError(
-            "NEEDLECAP_API_CONNECTIONS, NEEDLECAP_API_WAITERS and NEEDLECAP_BACKLOG_SECONDS_MAX must be"
-            " whole numbers, and NEEDLECAP_JWKS_PRIVATE_ALLOWED true or false."
+            "NEEDLECAP_API_CONNECTIONS, NEEDLECAP_API_WAITERS, NEEDLECAP_BACKLOG_SECONDS_MAX and"
+            " NEEDLECAP_SENDER_SECONDS_MAX must be whole numbers, and"
+            " NEEDLECAP_JWKS_PRIVATE_ALLOWED true or false."
         ) from None
 
 

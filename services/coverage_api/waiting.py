@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
 WAIT_SECONDS_MAX = 10
@@ -24,16 +25,25 @@ def preferred_wait(header: str | None) -> int | None:
 class WaitingRoom:
     """Bounds how many requests take long at the same time, so that they never keep the others out."""
 
-    def __init__(self, places: int) -> None:
-        """Have room for `places` requests."""
-        self._places = threading.BoundedSemaphore(places)
+    def __init__(self, places: int, *, of_one_client: int | None = None) -> None:
+        """Have room for `places` requests, and for `of_one_client` of each client, if that is given."""
+        self._left = places
+        self._of_one_client = places if of_one_client is None else of_one_client
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[bool]:
-        """Whether there is a place; it is kept until the block ends."""
-        taken = self._places.acquire(blocking=False)
+    def place(self, client_id: str = "") -> Iterator[bool]:
+        """Whether there is a place for this client; it is kept until the block ends."""
+        with self._lock:
+            is_free = self._left > 0 and self._taken[client_id] < self._of_one_client
+            self._left -= is_free
+            self._taken[client_id] += is_free
         try:
-            yield taken
+            yield is_free
         finally:
-            if taken:
-                self._places.release()
+            with self._lock:
+                self._left += is_free
+                self._taken[client_id] -= is_free
+                if not self._taken[client_id]:
+                    del self._taken[client_id]

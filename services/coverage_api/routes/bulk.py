@@ -71,7 +71,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     """The call for streams of visit events."""
 
     def handle(call: Call) -> Answer:
-        with parts.loading_room.place() as may_load:
+        with parts.loading_room.place(call.client.client_id) as may_load:
             if not may_load:
                 raise TooBusy(RETRY_SECONDS)
             # Asked once: a stream that was let in is taken in to its end, however long it is.

@@ -21,7 +21,8 @@ from shared.messages import QUEUES
 API = "services.coverage_api.wsgi:app"
 WORKER = "services.counter_worker.app:app"
 WORKER_NODE = "worker@needlecap"
-API_THREADS = 32
+#: Threads wait for slow senders; the API itself bounds how many calls are worked on at once.
+API_THREADS = 256
 PROBE_SECONDS_MAX = 2.0
 
 

@@ -36,3 +36,14 @@ def test_room_has_as_many_places_as_it_was_given() -> None:
         assert (first, second) == (True, False)
     with room.place() as again:
         assert again
+
+
+def test_one_client_does_not_take_every_place() -> None:
+    """Of three places one client has two at most, and gets them back."""
+    room = WaitingRoom(3, of_one_client=2)
+    with room.place("a") as first, room.place("a") as second, room.place("a") as third:
+        assert (first, second, third) == (True, True, False)
+        with room.place("b") as other, room.place("c") as full:
+            assert (other, full) == (True, False)
+    with room.place("a") as again:
+        assert again
