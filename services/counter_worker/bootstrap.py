@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -22,6 +23,7 @@ from services.counter_worker.standby import Standby
 from services.counter_worker.tasks import register_tasks, work_without_broker
 from services.counter_worker.totals import Totals
 from shared import failpoints
+from shared.accounting.drain import EVERY_PAYER
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.celery_broker import VISIBILITY_SECONDS, configure_broker
 from shared.adapters.collecting import collect_rarely
@@ -29,6 +31,7 @@ from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
 from shared.adapters.redis.wake_flags import RedisWakeFlags
+from shared.domain.errors import StoreUnavailable
 from shared.messages import DRAIN_QUEUE, DRAIN_SHARD, PERIODIC_QUEUE
 
 #: A task that takes longer is stuck: its transactions have had their own bounds long before.
@@ -51,6 +54,7 @@ class Workshop:
             if self._tools is None:
                 self._database = open_store(self._settings, connections_max=self._settings.connections_max)
                 self._tools = _tools(self._settings, self._database)
+                _read_rules(self._tools)
                 collect_rarely()
             return self._tools
 
@@ -60,6 +64,12 @@ class Workshop:
             if self._database is not None:
                 self._database.close()
             self._database = self._tools = None
+
+
+def _read_rules(tools: Tools) -> None:
+    """Read the running rules now, so that the first event need not wait for it; later if that cannot be."""
+    with contextlib.suppress(StoreUnavailable), tools.store.transaction(EVERY_PAYER) as tx:
+        tools.rules.current(tx)
 
 
 def open_store(settings: Settings, *, connections_max: int) -> PostgresDatabase:
