@@ -131,11 +131,10 @@ class ClientStore:
         ):
             return cursor.execute(
                 "select client_id, name, role, k.payers, requests_per_second, k.created_at, k.revoked_at,"
-                " count(c) filter (where c.revoked_at is null and k.revoked_at is null"
+                " count(c) filter (where c.kind = 'key' and c.revoked_at is null and k.revoked_at is null"
                 " and (c.expires_at is null or c.expires_at > now())) as open_keys,"
                 " max(c.last_used_at) as last_used_at"
-                " from client k left join credential c using (client_id)"
-                " where c.kind is distinct from 'token' group by client_id order by name"
+                " from client k left join credential c using (client_id) group by client_id order by name"
             ).fetchall()
 
     def show(self, name: str) -> tuple[ClientRow, Sequence[KeyRow], Sequence[JwksRow]]:

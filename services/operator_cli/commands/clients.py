@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from ulid import ULID
 
 from services.operator_cli.clients import ClientRow, ClientStore, KeyRow, open_clients
@@ -169,7 +169,9 @@ def show_command(*, settings: Settings, name: str) -> None:
     rate = row.requests_per_second or REQUESTS_PER_SECOND
     click.echo(f"{row.name}: client id {row.client_id}, role {row.role}, {_client_state(row)}")
     click.echo(f"payers: {' '.join(row.payers)}; calls a second: {rate}; made: {_moment(row.created_at)}")
-    table = Table("key begins", "made", "expires", "last used", "state")
+    # All of what a key begins with: it is how one of them is revoked.
+    begins = Column("key begins", no_wrap=True, min_width=20)
+    table = Table(begins, "made", "expires", "last used", "state")
     for key in keys:
         moments = map(_moment, (key.created_at, key.expires_at, key.last_used_at))
         table.add_row(f"nck_{key.prefix}", *moments, _key_state(key))

@@ -237,7 +237,7 @@ def test_one_key_is_revoked_and_shown(needlecap: Callable[..., Result], database
     assert needlecap(*revoke, "nck_" + "a" * 16).exit_code == 1
     assert [revoked for *_, revoked in _keys(database_url, "clinic")] == [True, False]
     shown = needlecap("clients", "show", "--name", "clinic").stdout
-    assert prefix[:12] in shown
+    assert prefix in shown
     assert "revoked" in shown
     assert new not in shown
     assert needlecap("clients", "show", "--name", "nobody").exit_code == 1
@@ -273,6 +273,25 @@ def test_client_can_be_made_without_a_key(needlecap: Callable[..., Result], data
     stored = _stored(database_url, "clinic")
     assert stored is not None
     assert stored[2] is None
+
+
+def test_client_with_tokens_alone_is_listed(needlecap: Callable[..., Result], database_url: str) -> None:
+    """Access tokens are no keys: they are not counted, and they hide nobody."""
+    client_id = _create(needlecap, "clinic", "--without-key")
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "insert into client_jwks (jwks_id, client_id, url) values ('j', %s, 'https://x.example/')",
+            [client_id],
+        )
+        connection.execute(
+            "insert into credential (prefix, kind, client_id, digest, jwks_id, expires_at)"
+            " values ('t', 'token', %s, '', 'j', now() + interval '1 minute')",
+            [client_id],
+        )
+    assert "clinic" in needlecap("clients", "list").stdout
+    shown = needlecap("clients", "show", "--name", "clinic")
+    assert client_id in shown.stdout
+    assert "nck_" not in shown.stdout
 
 
 def _jwks_file(directory: Path) -> Path:
