@@ -89,10 +89,12 @@ class CeleryWakeUps:
         try:
             with around(Step.WAKE_FLAG):
                 unflagged = self._unflagged(shards)
-            for shard in unflagged:
+            if unflagged:
+                # One for all of them: whoever answers it drains every shard whose flag is up. A task
+                # for each kept the next shards waiting while it was sent.
                 with around(Step.WAKE_PUBLISH):
                     self._app.send_task(
-                        DRAIN_SHARD, args=[shard], queue=DRAIN_QUEUE, retry=False, ignore_result=True
+                        DRAIN_SHARD, args=[unflagged[0]], queue=DRAIN_QUEUE, retry=False, ignore_result=True
                     )
         except (RedisError, KombuError, OSError) as error:
             self._paused_until = self._monotonic() + PAUSE_SECONDS

@@ -38,7 +38,7 @@ def sweep(tools: Tools, *, from_beat: bool = False) -> bool:
         if not guard.jobs.claim(SWEEP):
             return False
         shards = guard.jobs.shards_with_work(tools.clock())
-        applied, failures = _drain_in_turns(tools, shards)
+        applied, failures = _drain(tools, shards)
         projected = _project(tools, failures)
         guard.jobs.gather_event_counts()
         with tools.totals.taken() as counts:
@@ -65,9 +65,24 @@ def _project(tools: Tools, failures: list[Exception]) -> int:
         return 0
 
 
-def _drain_in_turns(tools: Tools, shards: Sequence[int]) -> tuple[int, list[Exception]]:
-    """One batch of each shard after the other, until none has more or the turn is over."""
+def _drain(tools: Tools, shards: Sequence[int]) -> tuple[int, list[Exception]]:
+    """Drain these shards together until none has more or the turn is over; if that fails, one by one."""
     turn_ends = tools.monotonic() + TURN_SECONDS
+    applied, more = 0, bool(shards)
+    try:
+        while more and tools.monotonic() < turn_ends:
+            report = drain_batch(tools, shards)
+            applied, more = applied + report.applied, report.more
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - raised with its like once all had their turn
+        alone, failures = _drain_in_turns(tools, shards, turn_ends)
+        return applied + alone, [error, *failures]
+    return applied, []
+
+
+def _drain_in_turns(tools: Tools, shards: Sequence[int], turn_ends: float) -> tuple[int, list[Exception]]:
+    """One batch of each shard after the other, until none has more or the turn is over."""
     applied = 0
     failures: list[Exception] = []
     left = list(shards)
