@@ -17,6 +17,7 @@ from shared.adapters.redis.counters import RedisCounters
 from shared.domain.records import CounterImage, MemberRef
 from tests.counter_images import HASH_KEY, stored
 from tests.offices import MakeTools, Office
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_nothing_is_compared_while_redis_is_away(
 def test_sample_is_bounded(office: Office, tools: Tools) -> None:
     """However many members there are, about as many as asked for are compared, never more."""
     office.accept(office.enroll(40))
-    sweep(tools)
+    wait_for(lambda: sweep(tools) and office.pending() == 0)
     office.change("analyze member")
     sizes = {len(_sample(tools, 10)) for _ in range(20)}
     assert max(sizes) <= 10
