@@ -16,6 +16,11 @@ IMAGES = ROOT / "deploy" / "images"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONCE = {"migrate", "operator"}
+#: Settings that containers do without: files are not theirs to read, one process needs no directory for
+#: metrics, and a failpoint is for tests.
+NOT_IN_CONTAINERS = re.compile(r"\w+_FILE|PROMETHEUS_MULTIPROC_DIR|NEEDLECAP_FAILPOINT|BROKER_URL")
+#: Who reads a setting, in the words of README's table, as the services that run it.
+READERS = {"API": ("api",), "worker": ("worker",), "command": ("operator",)}
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)", re.MULTILINE)
 
 
@@ -85,6 +90,23 @@ def test_every_variable_of_compose_is_in_the_example() -> None:
     keys = {name for name in named if name.endswith("_KEY") and name != "NEEDLECAP_HASH_KEY"}
     example = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert named - keys == example
+
+
+def test_containers_are_given_every_setting() -> None:
+    """What README's table has the API, the worker or the command read, their containers are given."""
+    table = (ROOT / "README.md").read_text().partition("## Configuration")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?) \| (\S+)(.*?) \|", table, re.MULTILINE)
+    assert rows
+    missing = [
+        (service, variable)
+        for named, first, others in rows
+        for variable in re.findall(r"`(\w+)`", named)
+        if not NOT_IN_CONTAINERS.fullmatch(variable)
+        for reader in (READERS if first == "all" else re.findall(r"API|worker|command", first + others))
+        for service in READERS[reader]
+        if variable not in SERVICES[service]["environment"]
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("name", ["api", "worker", "operator", "build"])
