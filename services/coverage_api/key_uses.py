@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from services.coverage_api.ports import Store
-from shared.domain.client import CredentialRecord
+from shared.domain.client import USES_NOTED_EVERY, CredentialRecord
 from shared.domain.errors import StoreUnavailable
-
-#: A key's last use is noted at most this often.
-NOTED_EVERY = timedelta(seconds=60)
 
 #: Uses are gathered this long before they are written, and kept this long when they could not be.
 GATHER_SECONDS = 1.0
@@ -35,7 +32,7 @@ class KeyUses:
     def note(self, record: CredentialRecord, now: datetime) -> None:
         """A key was used; nothing is done if that is known well enough."""
         last = record.last_used_at
-        if (last is not None and now - last < NOTED_EVERY) or record.prefix in self._waiting:
+        if (last is not None and now - last < USES_NOTED_EVERY) or record.prefix in self._waiting:
             return
         with self._lock:
             if len(self._waiting) >= WAITING_MAX or self._closed.is_set():

@@ -19,10 +19,10 @@ from shared.adapters.environment import (
     parse_hash_key,
 )
 from shared.adapters.jwks_urls import jwks_urls_allowed
+from shared.domain.client import ROLES
 from shared.failpoints import Failpoint
 
 DEFAULT_DATA_DIR = ".needlecap"
-ROLES = ("ehr", "portal", "ops", "admin")
 
 #: Six years, leap days included: as long as HIPAA has documentation kept (45 CFR 164.316(b)(2)(i)).
 AUDIT_DAYS = 2_192

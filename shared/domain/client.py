@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 Role = Literal["ehr", "portal", "ops", "admin"]
@@ -15,6 +15,9 @@ ALL_PAYERS = "*"
 
 #: Calls a client may make in a second unless an operator says otherwise.
 REQUESTS_PER_SECOND = 1_000
+
+#: The last use of a key is noted at most this often.
+USES_NOTED_EVERY = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,10 @@ from ulid import ULID
 from services.operator_cli.clients import ClientRow, ClientStore, KeyRow, open_clients
 from services.operator_cli.errors import OperatorError
 from services.operator_cli.options import with_settings
-from services.operator_cli.settings import ROLES, Settings
+from services.operator_cli.settings import Settings
 from shared.adapters.jwks import JwksRefused, register_jwks
 from shared.adapters.jwks_urls import url_is_allowed
-from shared.domain.client import ALL_PAYERS, REQUESTS_PER_SECOND
+from shared.domain.client import ALL_PAYERS, REQUESTS_PER_SECOND, ROLES
 from shared.domain.client_key import new_key
 
 NAME_LENGTH_MAX = 100

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from services.operator_cli.clients import ClientStore
 from services.operator_cli.installation import Installation
-from services.operator_cli.settings import ROLES
-from shared.domain.client import ALL_PAYERS
+from shared.domain.client import ALL_PAYERS, ROLES
 from shared.domain.client_key import new_key
 
 #: Far more than this machine can answer: nobody else is kept out by whoever tries out what it can.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from services.operator_cli.installation import Installation
 from services.operator_cli.runner.child import ChildSpec
 from services.operator_cli.runner.supervisor import Supervisor
-from services.operator_cli.settings import ROLES
+from shared.domain.client import ROLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

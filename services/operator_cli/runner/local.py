@@ -30,8 +30,9 @@ from services.operator_cli.runner.services import ServicePlan
 from services.operator_cli.runner.supervisor import StopRequested, Supervisor
 from services.operator_cli.runner.valkey import EmbeddedValkey
 from services.operator_cli.runner.wakeups import SignalWakeups
-from services.operator_cli.settings import ROLES, Settings
+from services.operator_cli.settings import Settings
 from shared.adapters.environment import broker_url_beside
+from shared.domain.client import ROLES
 
 SERVER_SECONDS_MAX = 60.0
 SERVICE_SECONDS_MAX = 90.0

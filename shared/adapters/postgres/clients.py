@@ -8,18 +8,16 @@ from typing import Any
 
 import psycopg
 
-from shared.adapters.postgres.arrays import Texts
+from shared.adapters.postgres.arrays import Instants, Texts
 from shared.domain.client import (
     REQUESTS_PER_SECOND,
+    USES_NOTED_EVERY,
     Client,
     CredentialRecord,
     NewToken,
     RegisteredKeys,
     narrowed,
 )
-
-#: A further use of a key within this many seconds of the last one noted is not noted.
-USE_SECONDS = 60
 
 #: Deleted in one statement, so that none takes long.
 FORGOTTEN_MAX = 10_000
@@ -119,14 +117,14 @@ class PostgresClients:
             """
             with used as (
                 select c.prefix, u.at
-                  from unnest(%(prefixes)s::text[], %(times)s::timestamptz[]) as u (prefix, at)
+                  from unnest(%(prefixes)b::text[], %(times)b::timestamptz[]) as u (prefix, at)
                   join credential c on c.prefix = u.prefix
-                 where c.last_used_at is null or c.last_used_at <= u.at - make_interval(secs => %(seconds)s)
+                 where c.last_used_at is null or c.last_used_at <= u.at - %(noted_every)s::interval
                    for no key update of c skip locked
             )
             update credential c set last_used_at = used.at from used where c.prefix = used.prefix
             """,
-            {"prefixes": list(uses), "times": list(uses.values()), "seconds": USE_SECONDS},
+            {"prefixes": Texts(uses), "times": Instants(uses.values()), "noted_every": USES_NOTED_EVERY},
         )
 
     def forget_expired(self, before: datetime) -> int:

@@ -8,7 +8,8 @@ import pytest
 
 from services.operator_cli.errors import DataDirError
 from services.operator_cli.installation import Endpoints, Installation
-from services.operator_cli.settings import ROLES, load_settings
+from services.operator_cli.settings import load_settings
+from shared.domain.client import ROLES
 
 VARIABLES = ("NEEDLECAP_API_URL", *(f"NEEDLECAP_{role.upper()}_KEY" for role in ROLES))
 
