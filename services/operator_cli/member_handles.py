@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 
+from shared.domain.member_digest import member_digest
 from shared.domain.records import MemberRef
 
 # A multiple of three, so that base64 needs no padding.
@@ -13,12 +13,7 @@ _DIGEST_BYTES = 9
 
 def handle_of(hash_key: bytes, ref: MemberRef) -> str:
     """Twelve letters that name a member in this installation and tell nobody who it is (I8)."""
-    digest = hashlib.blake2b(
-        f"{ref.payer_id}\x00{ref.member_id}".encode(),
-        digest_size=_DIGEST_BYTES,
-        key=hash_key,
-        person=b"operator",
-    ).digest()
+    digest = member_digest(hash_key, ref, use=b"operator", size=_DIGEST_BYTES)
     return base64.urlsafe_b64encode(digest).decode()
 
 

@@ -6,13 +6,13 @@ they know (contract I8).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from shared.domain.client import Role
+from shared.domain.member_digest import member_digest
 from shared.domain.records import MemberRef
 
 #: Why a call is made: codes of HL7's value set PurposeOfUse (v3 ActReason), those that fit what is done
@@ -102,13 +102,8 @@ class TrailLine:
 
 
 def member_hash(hash_key: bytes, ref: MemberRef) -> bytes:
-    """The 16 bytes by which the trail names a member: a blake2b keyed with the installation's hash key."""
-    return hashlib.blake2b(
-        f"{ref.payer_id}\x00{ref.member_id}".encode(),
-        digest_size=_HASH_BYTES,
-        key=hash_key,
-        person=b"audit",
-    ).digest()
+    """The 16 bytes by which the trail names a member."""
+    return member_digest(hash_key, ref, use=b"audit", size=_HASH_BYTES)
 
 
 def hashes_of(hash_key: bytes, payer_id: str, member_ids: Iterable[str]) -> list[tuple[str, bytes]]:

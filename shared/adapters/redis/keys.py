@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 
+from shared.domain.member_digest import member_digest
 from shared.domain.records import MemberRef
 
 #: "Needlecap counter", short since there is one for each member. Changes with the counters' format, so that
@@ -20,10 +20,5 @@ def counter_key(hash_key: bytes, ref: MemberRef) -> str:
 
     The braces are Redis Cluster's hash tag: whatever more is kept of a member can lie beside it.
     """
-    digest = hashlib.blake2b(
-        f"{ref.payer_id}\x00{ref.member_id}".encode(),
-        digest_size=_DIGEST_BYTES,
-        key=hash_key,
-        person=b"counter",
-    ).digest()
+    digest = member_digest(hash_key, ref, use=b"counter", size=_DIGEST_BYTES)
     return f"{_COUNTER_PREFIX}{{{base64.urlsafe_b64encode(digest).decode()}}}"
