@@ -28,7 +28,7 @@ class _Watcher:
 
     def __init__(self, client: redis.Redis, database: int) -> None:
         self.seen_at_ns: dict[bytes, int] = {}
-        self._subscription = client.pubsub()  # type: ignore[no-untyped-call]
+        self._subscription = client.pubsub()  # type: ignore[no-untyped-call]  # redis-py types only a part
         self._subscription.subscribe(f"__keyevent@{database}__:set")
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)

@@ -36,7 +36,7 @@ class Metrics:
 
     def __init__(self, multiprocess_dir: Path | None) -> None:
         """With `multiprocess_dir`, a scrape adds up all processes that share the directory."""
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types only a part
         self.registry = CollectorRegistry()
         self._multiprocess_dir = multiprocess_dir
         self.calls = Counter(
@@ -70,7 +70,8 @@ class Metrics:
         """All metrics in Prometheus' text format."""
         shown = CollectorRegistry()
         if self._multiprocess_dir is not None:
-            MultiProcessCollector(shown, path=str(self._multiprocess_dir))  # type: ignore[no-untyped-call]
+            path = str(self._multiprocess_dir)
+            MultiProcessCollector(shown, path)  # type: ignore[no-untyped-call]  # the library types only a part
             rest = generate_latest(shown)
         else:
             rest = generate_latest(self.registry)

@@ -191,7 +191,7 @@ def test_silent_connection_is_given_up_in_time(place: Place, fault: Fault) -> No
     assert max(seconds for _, seconds in answers) < ANSWER_SECONDS_MAX
     place.proxy.disarm()
     for request in sent.values():
-        wait_for(lambda: request.send(place.api).status_code == request.status)  # noqa: B023
+        wait_for(lambda: request.send(place.api).status_code == request.status)  # noqa: B023 - asked before the next turn
         assert place.count(request.effects) == request.expected
 
 

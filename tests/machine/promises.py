@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -150,9 +151,9 @@ class PromiseSteps(VisitSteps):
         """An appeal is won."""
         member = data.draw(st.sampled_from(self.told.homes), label="member")
         override_id = self.subject.new_id("ovr")
-        granted = {"quantity": quantity, "expires_on": expires_on, "visit_id": visit_id}
+        granted: dict[str, Any] = {"quantity": quantity, "expires_on": expires_on, "visit_id": visit_id}
         grant = NewOverride(
-            override=Override(override_id=override_id, limit_id=limit_id, service_date=on, **granted),  # type: ignore[arg-type]
+            override=Override(override_id=override_id, limit_id=limit_id, service_date=on, **granted),
             ref=ref_of(self.payer, member),
             client_id="c",
             approver="a",

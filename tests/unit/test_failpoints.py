@@ -60,7 +60,7 @@ def test_every_name_is_read_back() -> None:
 )
 def test_unknown_names_are_refused_at_the_start(text: str) -> None:
     """A slip of the pen must not pass for a crash that did no harm."""
-    with pytest.raises(ValueError, match=r".*"):
+    with pytest.raises(ValueError, match=r"no such failpoint|not a valid Step"):
         parse_failpoint(text)
 
 

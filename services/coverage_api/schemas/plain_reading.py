@@ -116,7 +116,8 @@ def _rule(validator: Any) -> Accepts | None:
     """A validator of marshmallow as a plain question."""
     kind = type(validator)
     if kind is Matches:
-        return validator.accepts  # type: ignore[no-any-return]
+        accepts: Accepts = validator.accepts
+        return accepts
     if kind is validate.OneOf:
         return frozenset(validator.choices).__contains__
     if kind is validate.Range and validator.min_inclusive and validator.max_inclusive:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -95,10 +96,7 @@ def wrong(name: str) -> Callable[[], str]:
         "client unknown": lambda: assertion("nobody", KEY),
         "client with no keys": lambda: assertion("unregistered", KEY),
         "too long": lambda: "a" * 8_001,
-        **{
-            f"without {claim}": lambda claim=claim: assertion("refusals", KEY, without=(claim,))  # type: ignore[misc]
-            for claim in claims
-        },
+        **{f"without {claim}": partial(assertion, "refusals", KEY, without=(claim,)) for claim in claims},
     }
     return made[name]
 

@@ -20,6 +20,7 @@ from services.coverage_api.settings import ARRIVING_MAX
 from services.operator_cli.runner import ports
 from services.operator_cli.runner.services import API_THREADS
 from tests.api_service import HASH_KEY, Installation, check
+from tests.servers import Postgres, Server
 from tests.waiting import wait_for
 
 SENDER_SECONDS_MAX = 3
@@ -82,15 +83,15 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(postgres: object, valkey: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(postgres: Postgres, valkey: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The API as `needlecap run` starts it, which cuts slow senders off after a few seconds."""
-    with postgres.database("slow_senders") as url:  # type: ignore[attr-defined]
+    with postgres.database("slow_senders") as url:
         installation = Installation(url)
         installation.load_catalog()
         port = ports.choose(None)
         environment = os.environ | {
             "DATABASE_URL": url,
-            "REDIS_URL": valkey.url,  # type: ignore[attr-defined]
+            "REDIS_URL": valkey.url,
             "NEEDLECAP_HASH_KEY": HASH_KEY.hex(),
             "NEEDLECAP_SENDER_SECONDS_MAX": str(SENDER_SECONDS_MAX),
         }

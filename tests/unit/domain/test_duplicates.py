@@ -80,7 +80,7 @@ def test_a_visit_over_the_limit_is_repeated_too() -> None:
 
 def test_a_visit_that_was_not_countable_is_not_repeated() -> None:
     """A cash visit, and one that was refused for want of a modifier, may be told again rightly."""
-    cash = replace(told(1), content=replace(told(1).content, self_pay=True))  # type: ignore[type-var]
+    cash = visit(1, service=service(DAY, ("20560",), provider=Provider(npi=NPI)), self_pay=True)
     assert counted(fold(cash, told(2))) == ["v2"]
     with_kx = ServiceLine(procedure_code="20560", modifiers=("KX",))
     again = visit(3, service=service(DAY, lines=(with_kx,), provider=Provider(npi=NPI)))
