@@ -17,8 +17,9 @@ from shared.accounting.catalog_changes import load_packaged
 from shared.accounting.drain import drain_shard
 from shared.adapters.catalog_source import CatalogSource, packaged_parts
 from shared.adapters.environment import Environment
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
 from shared.domain.catalog_records import CatalogParts
+from shared.domain.client import EVERY_PAYER
 from shared.messages import SHARDS
 from tests.builders import MEMBER, PAYER
 from tests.clients import add_client, add_key
@@ -46,7 +47,7 @@ class Installation:
 
     def load_catalog(self) -> None:
         """Have the packaged rules run."""
-        with self.database.transaction(ALL_PAYERS) as tx:
+        with self.database.transaction(EVERY_PAYER) as tx:
             load_packaged(tx.catalog, parsed_catalog(), datetime.now(UTC))
             tx.commit()
 

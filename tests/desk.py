@@ -19,9 +19,10 @@ from shared.accounting.posting import Posting
 from shared.accounting.rebuild import Group, Rebuilt, rebuild_group
 from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.adapters.catalog_source import CatalogSource
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
+from shared.domain.client import EVERY_PAYER
 from shared.domain.inbox import NewEvent
 from shared.domain.records import Cause, CounterImage, MemberRef
 from shared.messages import SHARDS, shard_of
@@ -109,7 +110,7 @@ class Desk:
             payload_digest=hashlib.sha256(event_id.encode()).digest(),
             received_at=datetime.now(UTC),
         )
-        with self.database.transaction(ALL_PAYERS) as tx:
+        with self.database.transaction(EVERY_PAYER) as tx:
             tx.inbox.accept([event])
             tx.commit()
         return event_id
@@ -127,7 +128,7 @@ class Desk:
 
     def refold(self, *refs: MemberRef) -> None:
         """Fold members again, as a change of a plan has it done."""
-        with self.database.transaction(ALL_PAYERS) as tx:
+        with self.database.transaction(EVERY_PAYER) as tx:
             posting = Posting(tx, self.rules, datetime.now(UTC))
             posting.open(refs)
             for ref in refs:
@@ -168,7 +169,7 @@ class Desk:
 
     def states(self, *refs: MemberRef) -> tuple[bytes, bytes]:
         """The members' state as stored, and as rebuilt from nothing."""
-        with self.database.transaction(ALL_PAYERS, seconds=60) as tx:
+        with self.database.transaction(EVERY_PAYER, seconds=60) as tx:
             return stored_state(tx, refs), rebuilt_state(tx, self.rules, refs)
 
     def used(self, ref: MemberRef) -> list[tuple[date, int, int]]:

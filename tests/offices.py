@@ -14,7 +14,8 @@ import psycopg
 from services.counter_worker.ports import Tools
 from shared.accounting.catalog_changes import load_packaged
 from shared.adapters.catalog_source import packaged_parts
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
+from shared.domain.client import EVERY_PAYER
 from shared.domain.inbox import NewEvent
 from shared.domain.records import MemberRef
 from shared.messages import shard_of
@@ -51,7 +52,7 @@ class Office:
     def accept(self, refs: Sequence[MemberRef], visits: int = 1, on: str = "2026-03-04") -> None:
         """Commit so many visits of each member on a date to the inbox, and tell nobody."""
         events = [_visit_of(ref, on) for ref in refs for _ in range(visits)]
-        with self.database.transaction(ALL_PAYERS) as tx:
+        with self.database.transaction(EVERY_PAYER) as tx:
             tx.inbox.accept(events)
             tx.commit()
 
@@ -98,7 +99,7 @@ def _visit_of(ref: MemberRef, on: str) -> NewEvent:
 def open_office(url: str) -> Office:
     """Fill an empty database with the packaged catalog, one client and one plan."""
     database = PostgresDatabase(url, connections_max=4)
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         load_packaged(tx.catalog, PARTS, NOW)
         tx.commit()
     office = Office(url=url, database=database)

@@ -11,7 +11,8 @@ from typing import Any
 
 import psycopg
 
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.domain.inbox import NewEvent
 from shared.messages import shard_of
@@ -197,7 +198,7 @@ def send(database: PostgresDatabase, traffic: Traffic, event_ids: list[str]) -> 
     """
     events = [new_event(event_id, traffic.events[event_id]) for event_id in event_ids]
     for _ in range(SENDINGS_MAX):
-        with contextlib.suppress(StoreUnavailable), database.transaction(ALL_PAYERS, seconds=60) as tx:
+        with contextlib.suppress(StoreUnavailable), database.transaction(EVERY_PAYER, seconds=60) as tx:
             tx.inbox.accept(events)
             tx.commit()
             return

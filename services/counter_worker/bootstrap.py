@@ -23,7 +23,6 @@ from services.counter_worker.standby import Standby
 from services.counter_worker.tasks import register_tasks, work_without_broker
 from services.counter_worker.totals import Totals
 from shared import failpoints
-from shared.accounting.drain import EVERY_PAYER
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.celery_broker import VISIBILITY_SECONDS, configure_broker
 from shared.adapters.collecting import collect_rarely
@@ -31,6 +30,7 @@ from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
 from shared.adapters.redis.wake_flags import RedisWakeFlags
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.messages import DRAIN_QUEUE, DRAIN_SHARD, PERIODIC_QUEUE
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.gathering import Gathering
 from shared.domain.audit import USUAL_PURPOSE, AuditEntry, member_hash
-from shared.domain.client import ALL_PAYERS, Client
+from shared.domain.client import ALL_PAYERS, EVERY_PAYER, Client
 from shared.domain.records import MemberRef
 from shared.failpoints import Step, around
 from shared.ports import Clock
@@ -131,9 +131,9 @@ class Auditor:
             payer
             for entry, granted in questions
             # A token may have outlived what it was asked for; this transaction only adds rows.
-            for payer in ((entry.payer_id,) if entry.payer_id is not None else granted or (ALL_PAYERS,))
+            for payer in ((entry.payer_id,) if entry.payer_id is not None else granted or EVERY_PAYER)
         }
-        with self._store.transaction((ALL_PAYERS,) if ALL_PAYERS in payers else sorted(payers)) as tx:
+        with self._store.transaction(EVERY_PAYER if ALL_PAYERS in payers else sorted(payers)) as tx:
             tx.audit.record([entry for entry, _ in questions])
             with around(Step.AUDIT_COMMIT):
                 tx.commit()

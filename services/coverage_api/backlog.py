@@ -8,7 +8,7 @@ from datetime import datetime
 
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.errors import Backlogged
-from shared.domain.client import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.ports import Clock
 
@@ -78,5 +78,5 @@ def oldest_due(store: BudgetedStore, now: datetime) -> datetime | None:
     seconds = min(LOOK_SECONDS_MAX, store.seconds_left())
     if seconds <= 0:
         raise StoreUnavailable
-    with store.transaction([ALL_PAYERS], seconds=seconds) as tx:
+    with store.transaction(EVERY_PAYER, seconds=seconds) as tx:
         return tx.standing.oldest_due_at(now)

@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from services.coverage_api.ports import Store
-from shared.domain.client import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.domain.standing import EventCounts
 from shared.messages import SWEEP
@@ -139,7 +139,7 @@ class StandingCollector(Collector):
 
     def _read(self) -> _Standing | None:
         try:
-            with self._store.transaction([ALL_PAYERS]) as tx:
+            with self._store.transaction(EVERY_PAYER) as tx:
                 by_payer = tx.standing.event_counts()
                 totals, since_sweep = tx.jobs.totals(), tx.jobs.seconds_since(SWEEP)
         except StoreUnavailable:

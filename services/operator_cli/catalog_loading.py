@@ -8,8 +8,9 @@ from datetime import datetime
 
 from shared.accounting.catalog_changes import CatalogChange, load_packaged
 from shared.adapters.catalog_source import assemble, packaged_parts
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.postgres.transaction import PostgresTransaction
+from shared.domain.client import EVERY_PAYER
 
 # A change of the catalog asks for every member of the database to be folded again, at once.
 SECONDS_MAX = 600.0
@@ -25,7 +26,7 @@ def load(database_url: str, now: datetime) -> CatalogChange:
     """
     parts = packaged_parts()
     database = PostgresDatabase(database_url, connections_max=1, transaction_seconds=SECONDS_MAX)
-    with contextlib.closing(database), database.transaction(ALL_PAYERS) as tx:
+    with contextlib.closing(database), database.transaction(EVERY_PAYER) as tx:
         change = load_packaged(tx.catalog, parts, now)
         if change.created:
             _check_whole(tx, change.catalog_version)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.operator_cli.errors import OperatorError
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import MemberRef
 
 LINE_LENGTH_MAX = 1_000
@@ -23,7 +24,7 @@ class MemberChoice:
 
 def count_members(database: PostgresDatabase, choice: MemberChoice) -> int:
     """How many members a choice holds. Raises OperatorError for a payer that is not known."""
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         if choice.payer_id is not None and not tx.known_payers.existing([choice.payer_id]):
             raise OperatorError("There is no such payer.")
         if choice.file is None:
@@ -43,7 +44,7 @@ def member_pages(
         return
     after: MemberRef | None = None
     while True:
-        with database.transaction(ALL_PAYERS) as tx:
+        with database.transaction(EVERY_PAYER) as tx:
             page = tx.rebuilding.members_after(choice.payer_id, after, members_max)
         if not page:
             return
@@ -67,7 +68,7 @@ def _pages_of_file(
 
 
 def _checked(database: PostgresDatabase, page: dict[MemberRef, int]) -> list[MemberRef]:
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         known = tx.rebuilding.known(page)
     unknown = [number for ref, number in page.items() if ref not in known]
     if unknown:

@@ -9,7 +9,7 @@ from services.operator_cli.operations import Operations
 from services.operator_cli.progress import Advance
 from shared.accounting.operator_ports import VisitName
 from shared.accounting.rebuild import Group, Rebuilt, rebuild_group
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.domain.records import Cause, MemberRef
 
@@ -58,10 +58,10 @@ class Rebuilder:
 
     def visits_adrift(self, payer_id: str | None, advance: Advance) -> None:
         """Rebuild the members of visits whose rows are gone, or are not sure whose they are."""
-        with self.operations.database.transaction(ALL_PAYERS) as tx:
+        with self.operations.database.transaction(EVERY_PAYER) as tx:
             last = tx.rebuilding.last_arrival()
         for start in range(0, last, ARRIVALS_MAX):
-            with self.operations.database.transaction(ALL_PAYERS) as tx:
+            with self.operations.database.transaction(EVERY_PAYER) as tx:
                 names = tx.rebuilding.visits_adrift(payer_id, start, start + ARRIVALS_MAX)
             for at in range(0, len(names), VISITS_MAX):
                 chunk: list[VisitName] = names[at : at + VISITS_MAX]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from services.operator_cli.operations import Operations
 from services.operator_cli.progress import Advance
 from shared.accounting.drain import DRAIN_SECONDS
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import CounterImage, MemberRef
 from shared.failpoints import Step, around
 
@@ -61,7 +61,7 @@ def restore(operations: Operations, pages: Iterable[Sequence[MemberRef]], advanc
 
 
 def _restore_page(operations: Operations, page: Sequence[MemberRef]) -> tuple[int, list[CounterImage]]:
-    with operations.database.transaction(ALL_PAYERS, seconds=DRAIN_SECONDS) as tx:
+    with operations.database.transaction(EVERY_PAYER, seconds=DRAIN_SECONDS) as tx:
         tx.rebuilding.lock(page)
         changed = tx.ledger.restore(page)
         if changed:

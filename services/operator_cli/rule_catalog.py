@@ -18,11 +18,11 @@ from shared.adapters.catalog_files import (
     load_catalog,
     load_rule_document,
 )
-from shared.adapters.postgres.database import ALL_PAYERS
 from shared.adapters.postgres.transaction import PostgresTransaction
 from shared.domain.catalog import Catalog, CatalogConflict
 from shared.domain.catalog_diff import DocumentChange, changes_between
 from shared.domain.catalog_records import DocumentRow
+from shared.domain.client import EVERY_PAYER
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_parsing import parse_rule_document
 
@@ -85,7 +85,7 @@ def joined(catalog: Catalog, document: RuleDocument, file: Path) -> Catalog:
 
 def read_candidate(operations: Operations, file: Path) -> Candidate:
     """A file's document beside the running catalog. Raises CatalogFileInvalid, or OperatorError."""
-    with operations.database.transaction(ALL_PAYERS) as tx:
+    with operations.database.transaction(EVERY_PAYER) as tx:
         running = operations.rules.current(tx).catalog
         document = load_rule_document(file, running.vocabulary)
         _refuse_unknown_payers(tx, document)
@@ -107,7 +107,7 @@ def load_file(operations: Operations, file: Path, *, activate: bool) -> Loaded:
     """
 
     def work() -> Loaded:
-        with operations.database.transaction(ALL_PAYERS, seconds=SECONDS_MAX) as tx:
+        with operations.database.transaction(EVERY_PAYER, seconds=SECONDS_MAX) as tx:
             running = operations.rules.current(tx).catalog
             document = load_rule_document(file, running.vocabulary)
             _refuse_unknown_payers(tx, document)
@@ -124,7 +124,7 @@ def activate(operations: Operations, document_id: str, version: int) -> Loaded:
     """
 
     def work() -> Loaded:
-        with operations.database.transaction(ALL_PAYERS, seconds=SECONDS_MAX) as tx:
+        with operations.database.transaction(EVERY_PAYER, seconds=SECONDS_MAX) as tx:
             running = operations.rules.current(tx).catalog
             row = stored(tx, document_id, version)
             document = parse_rule_document(json.loads(row.body), running.vocabulary)

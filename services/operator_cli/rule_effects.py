@@ -12,7 +12,7 @@ from services.operator_cli.progress import Advance
 from services.operator_cli.rule_catalog import Candidate
 from shared.accounting.rule_preview import preview
 from shared.accounting.rules import CatalogRules
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import Cause, MemberRef
 from shared.domain.rule_effects import CountShift, MemberEffect, VisitShift
 
@@ -120,7 +120,7 @@ def touched(operations: Operations, candidate: Candidate) -> int:
     changed = candidate.changed
     if changed is None:
         return 0
-    with operations.database.transaction(ALL_PAYERS, seconds=SECONDS_MAX) as tx:
+    with operations.database.transaction(EVERY_PAYER, seconds=SECONDS_MAX) as tx:
         return tx.rule_effects.count_touched(changed.payers, changed.start, changed.end)
 
 
@@ -133,7 +133,7 @@ def preview_effects(operations: Operations, candidate: Candidate, advance: Advan
     running, wanted = CatalogRules(candidate.running), CatalogRules(candidate.candidate)
     after: MemberRef | None = None
     while True:
-        with operations.database.transaction(ALL_PAYERS, seconds=SECONDS_MAX) as tx:
+        with operations.database.transaction(EVERY_PAYER, seconds=SECONDS_MAX) as tx:
             page = tx.rule_effects.touched_after(
                 changed.payers, changed.start, changed.end, after, MEMBERS_MAX
             )
@@ -150,7 +150,7 @@ def changed_effects(operations: Operations, cause: Cause) -> EffectReport:
     report = EffectReport()
     after: MemberRef | None = None
     while True:
-        with operations.database.transaction(ALL_PAYERS, seconds=SECONDS_MAX) as tx:
+        with operations.database.transaction(EVERY_PAYER, seconds=SECONDS_MAX) as tx:
             page = tx.rule_effects.changed_after(cause, after, MEMBERS_MAX)
             visits = tx.rule_effects.visit_shifts(cause, page)
             counts = tx.rule_effects.count_shifts(cause, page)
@@ -188,5 +188,5 @@ def wait_for_refolds(
 
 def refolds_waiting(operations: Operations, payers: Sequence[str] | None) -> int:
     """How many members of these payers (None: of all) wait to be folded again."""
-    with operations.database.transaction(ALL_PAYERS) as tx:
+    with operations.database.transaction(EVERY_PAYER) as tx:
         return tx.rule_effects.refolds_waiting(payers)

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.accounting.posting import Posting
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import ConcurrentChange, StoreUnavailable
 from shared.domain.inbox import PendingEvent
 from shared.domain.records import CounterImage
 from shared.failpoints import Step, around
 from shared.ports import Clock, Database, RulesSource
-
-#: A drainer sees every payer: the walls are at the API.
-EVERY_PAYER = ("*",)
 
 #: An event that failed this often is dead: it waits for an operator.
 ATTEMPTS_MAX = 5

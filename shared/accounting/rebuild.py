@@ -19,8 +19,9 @@ from datetime import datetime
 from shared.accounting.as_posted import FoldedVisit, MemberRowSet, as_posted
 from shared.accounting.book import MemberBook, empty
 from shared.accounting.codec import hold_outcome_to, visit_outcome_to
-from shared.accounting.drain import DRAIN_SECONDS, EVERY_PAYER
+from shared.accounting.drain import DRAIN_SECONDS
 from shared.accounting.operator_ports import OperatorDatabase, OperatorTransaction, VisitName
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import ConcurrentChange, Conflict
 from shared.domain.history import History, MemberState, Rules, VisitOutcome
 from shared.domain.member_rows import LedgerSums, MemberRow

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.accounting.drain import EVERY_PAYER
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import CounterImage, MemberRef
 from shared.failpoints import Step, around
 from shared.ports import Counters, DisposableCounters

@@ -18,6 +18,7 @@ from shared.domain.catalog_parsing import (
     parse_vocabulary,
 )
 from shared.domain.catalog_records import CatalogParts
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.domain.rule_parsing import canonical_json, parse_rule_document
 from shared.ports import Database, Transaction
@@ -30,7 +31,6 @@ _PARTS = {
     "payers": "payers.yaml",
     "guidance": "guidance.yaml",
 }
-_EVERY_PAYER = ("*",)
 
 
 def packaged_parts(path: Path | None = None) -> CatalogParts:
@@ -88,7 +88,7 @@ class CatalogSource:
 
     def read(self, version: int) -> Catalog:
         """The catalog of one number, the running one or an earlier."""
-        with self._database.transaction(_EVERY_PAYER) as tx:
+        with self._database.transaction(EVERY_PAYER) as tx:
             reference, documents = tx.catalog.reference(version), tx.catalog.documents(version)
         if reference is None:
             raise StoreUnavailable("no rule catalog is loaded yet")

@@ -13,6 +13,9 @@ ROLES: tuple[Role, ...] = ("ehr", "portal", "ops", "admin")
 #: A grant of every payer, later ones included.
 ALL_PAYERS = "*"
 
+#: What a transaction sees that works for no caller: the walls are at the API.
+EVERY_PAYER: tuple[str, ...] = (ALL_PAYERS,)
+
 #: Calls a client may make in a second unless an operator says otherwise.
 REQUESTS_PER_SECOND = 1_000
 

@@ -15,9 +15,10 @@ from services.operator_cli.main import main
 from shared.accounting.reconcile_counters import compare_counters
 from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.adapters.catalog_source import CatalogSource
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import MemberRef
 from tests.chaos.clients import Diary
 from tests.chaos.plant import Plant
@@ -265,7 +266,7 @@ def _audit_states(plant: Plant, members: Sequence[str], found: Findings) -> None
     database = PostgresDatabase(plant.url, connections_max=2)
     rules = CatalogSource(database)
     for page in _pages(members):
-        with database.transaction(ALL_PAYERS, seconds=600) as tx:
+        with database.transaction(EVERY_PAYER, seconds=600) as tx:
             same = stored_state(tx, page) == rebuilt_state(tx, rules, page)
         found.require("stored states are not what a rebuild gives", holds=same)
     database.close()

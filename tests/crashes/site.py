@@ -24,10 +24,11 @@ from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.accounting.verify_ledger import faults_in
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.celery_broker import configure_broker
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
 from shared.adapters.redis.wake_flags import RedisWakeFlags
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import MemberRef
 from tests.api_service import HASH_KEY, Installation
 from tests.builders import PAYER
@@ -177,7 +178,7 @@ class Site:
     def faults(self, ref: MemberRef) -> list[str]:
         """Whatever is not as it always has to be (I3, I4, I5, I7, and the ledger)."""
         found = []
-        with self.database.transaction(ALL_PAYERS, seconds=30) as tx:
+        with self.database.transaction(EVERY_PAYER, seconds=30) as tx:
             found += [str(fault.fault) for fault in faults_in(tx.ledger.walk([ref]))]
             if tx.ledger.mismatches([ref]):
                 found.append("accumulators are not what the ledger adds up to")

@@ -11,7 +11,8 @@ import pytest
 
 from shared.accounting.catalog_changes import CatalogChange, DocumentExists, load_packaged, put_document
 from shared.adapters.catalog_source import CatalogSource, packaged_parts
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import ConcurrentChange
 from shared.domain.rule_parsing import parse_rule_document
 from tests.builders import NOW, PAYER
@@ -29,7 +30,7 @@ def database(database_url: str) -> Iterator[PostgresDatabase]:
 
 def load(database: PostgresDatabase) -> CatalogChange:
     """Load the packaged catalog and commit."""
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         change = load_packaged(tx.catalog, PARTS, NOW)
         tx.commit()
     return change
@@ -71,7 +72,7 @@ def test_new_document_version_raises_the_catalog_and_names_the_members_to_fold_a
             [PAYER],
         )
     source = CatalogSource(database)
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         running = source.current(tx).catalog
         old = next(d for d in running.documents if d.payers is not None and PAYER in d.payers)
         body = {**_body(old.body), "version": old.version + 1}
@@ -79,7 +80,7 @@ def test_new_document_version_raises_the_catalog_and_names_the_members_to_fold_a
         change = put_document(tx.catalog, running, document, NOW, loaded_by="tests", activate=True)
         tx.commit()
     assert (change.catalog_version, change.members) == (2, 1)
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         assert source.current(tx).catalog.document(old.document_id, old.version + 1) is not None
     assert source.read(1).document(old.document_id, old.version + 1) is None
 
@@ -88,7 +89,7 @@ def test_same_version_with_other_content_is_refused(database: PostgresDatabase) 
     """A version of a document never changes its content."""
     load(database)
     changed = [replace(d, body=d.body + " ") for d in PARTS.documents[:1]]
-    with database.transaction(ALL_PAYERS) as tx, pytest.raises(DocumentExists):
+    with database.transaction(EVERY_PAYER) as tx, pytest.raises(DocumentExists):
         load_packaged(tx.catalog, replace(PARTS, documents=(*changed, *PARTS.documents[1:])), NOW)
 
 
@@ -98,14 +99,14 @@ def test_document_checked_against_a_catalog_that_was_changed_meanwhile_is_tried_
     """Two changes at once might contradict each other, so the second is held against the first's catalog."""
     load(database)
     source = CatalogSource(database)
-    with database.transaction(ALL_PAYERS) as slow:
+    with database.transaction(EVERY_PAYER) as slow:
         seen = source.current(slow).catalog
         old = seen.documents[0]
         documents = [
             parse_rule_document({**_body(old.body), "version": old.version + n}, seen.vocabulary)
             for n in (1, 2)
         ]
-        with database.transaction(ALL_PAYERS) as quick:
+        with database.transaction(EVERY_PAYER) as quick:
             put_document(quick.catalog, seen, documents[0], NOW, loaded_by="tests", activate=True)
             quick.commit()
         with pytest.raises(ConcurrentChange):
@@ -129,7 +130,7 @@ def test_version_that_drops_a_payer_has_that_payers_members_folded_again(
             [PAYER],
         )
     source = CatalogSource(database)
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         running = source.current(tx).catalog
         old = next(d for d in running.documents if d.payers == frozenset({PAYER}))
         body = {

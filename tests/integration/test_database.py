@@ -10,7 +10,8 @@ import psutil
 import psycopg
 import pytest
 
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from tests.builders import PAYER
 from tests.servers import Postgres
@@ -19,7 +20,7 @@ from tests.waiting import wait_for
 
 def version(database: PostgresDatabase) -> int:
     """The number of the running catalog, whatever it is."""
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         return tx.catalog.version()
 
 
@@ -36,7 +37,7 @@ def test_restarted_postgres_costs_no_call(own_postgres: Postgres) -> None:
         database = PostgresDatabase(url, connections_max=4)
         with contextlib.ExitStack() as held:
             for _ in range(4):
-                held.enter_context(database.transaction(ALL_PAYERS))
+                held.enter_context(database.transaction(EVERY_PAYER))
         own_postgres.server.stop()
         own_postgres.server.start()
         wait_for(lambda: _connects(url))
@@ -106,13 +107,13 @@ def _answers(database: PostgresDatabase) -> bool:
 def test_leaving_without_commit_takes_everything_back(database_url: str) -> None:
     """A transaction that is not committed leaves nothing, and neither does one that fails."""
     database = PostgresDatabase(database_url, connections_max=2)
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         tx.catalog.add_payers({PAYER: "Plan"})
-    with contextlib.suppress(ZeroDivisionError), database.transaction(ALL_PAYERS) as tx:
+    with contextlib.suppress(ZeroDivisionError), database.transaction(EVERY_PAYER) as tx:
         tx.catalog.add_payers({PAYER: "Plan"})
         _ = 1 / 0
     assert _payers(database_url) == []
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         tx.catalog.add_payers({PAYER: "Plan"})
         tx.commit()
     assert _payers(database_url) == [(PAYER,)]
@@ -124,7 +125,7 @@ def test_statements_stay_prepared_after_a_transaction_that_only_read(database_ur
     database = PostgresDatabase(database_url, connections_max=1)
     for _ in range(4):
         version(database)
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         known = tx.catalog._connection.execute("select statement from pg_prepared_statements").fetchall()
     assert any("catalog" in statement for (statement,) in known)
     database.close()
@@ -133,7 +134,7 @@ def test_statements_stay_prepared_after_a_transaction_that_only_read(database_ur
 def test_what_a_transaction_may_see_ends_with_it(database_url: str) -> None:
     """A connection goes back to the pool seeing nothing, committed or not (I9)."""
     database = PostgresDatabase(database_url, connections_max=1)
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         tx.catalog.add_payers({PAYER: "Plan"})
         assert tx.known_payers.existing([PAYER]) == {PAYER}
         tx.commit()
@@ -153,7 +154,7 @@ def _payers(url: str) -> list[Any]:
 def test_sessions_of_processes_that_vanished_end_by_themselves(database_url: str) -> None:
     """The server looks whether the client is still there, and bounds how long it may say nothing."""
     database = PostgresDatabase(database_url, connections_max=1)
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         rows = tx._connection.execute(
             "select name, setting::int from pg_settings where name like 'tcp_keepalives_%' or"
             " name = 'idle_in_transaction_session_timeout'"

@@ -13,7 +13,8 @@ import pytest
 from shared.accounting.drain import DrainReport, drain_shard
 from shared.accounting.rules import CatalogRules
 from shared.adapters.catalog_files import load_catalog
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
+from shared.domain.client import EVERY_PAYER
 from shared.domain.inbox import NewEvent
 from shared.messages import shard_of
 from tests.builders import MEMBER, NOW, PAYER
@@ -65,7 +66,7 @@ def event(number: int, on: str = "2026-03-04", kind: str = "visit.recorded", **c
 
 def accept(database: PostgresDatabase, *events: NewEvent) -> None:
     """Commit events to the inbox."""
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         tx.inbox.accept(events)
         tx.commit()
 

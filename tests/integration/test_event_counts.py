@@ -13,7 +13,7 @@ import pytest
 
 from shared.accounting.drain import drain_shard
 from shared.adapters.catalog_source import CatalogSource
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.inbox import NewEvent
 from shared.domain.standing import EventCounts
 from shared.messages import SHARDS
@@ -54,7 +54,7 @@ def events(numbers: Sequence[int], payer_id: str = PAYER) -> list[NewEvent]:
 
 def accept(office: Office, given: Sequence[NewEvent], *, keep: bool = True) -> None:
     """Take events in as the API does."""
-    with office.database.transaction(ALL_PAYERS) as tx:
+    with office.database.transaction(EVERY_PAYER) as tx:
         tx.inbox.accept(given)
         if keep:
             tx.commit()
@@ -62,7 +62,7 @@ def accept(office: Office, given: Sequence[NewEvent], *, keep: bool = True) -> N
 
 def take_in(office: Office, given: Sequence[NewEvent]) -> None:
     """Take events in as a stream does."""
-    with office.database.transaction(ALL_PAYERS) as tx:
+    with office.database.transaction(EVERY_PAYER) as tx:
         tx.bulk_inbox.take_in(given)
         tx.commit()
 
@@ -77,7 +77,7 @@ def drain(office: Office) -> None:
 
 def counts(office: Office, payer_id: str = PAYER) -> EventCounts:
     """The counts of one payer."""
-    with office.database.transaction(ALL_PAYERS) as tx:
+    with office.database.transaction(EVERY_PAYER) as tx:
         return tx.standing.event_counts()[payer_id]
 
 
@@ -131,7 +131,7 @@ def test_rows_are_put_together_without_changing_a_sum(office: Office) -> None:
 
 def gather(office: Office) -> None:
     """Put rows together as a sweep does."""
-    with office.database.transaction(ALL_PAYERS) as tx:
+    with office.database.transaction(EVERY_PAYER) as tx:
         tx.jobs.gather_event_counts()
         tx.commit()
 

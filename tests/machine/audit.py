@@ -11,7 +11,7 @@ from shared.accounting.codec import key_from
 from shared.accounting.reconcile_counters import compare_counters
 from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.accounting.verify_ledger import faults_in
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import MemberRef
 from tests.machine.subject import Subject, ref_of
 from tests.machine.told import EventName, Row, Told
@@ -134,7 +134,7 @@ class Audit:
 
     def ledger_adds_up(self) -> None:
         """Chains are whole, versions without gaps, and sums are the accumulators (I4)."""
-        with self.subject.database.transaction(ALL_PAYERS) as tx:
+        with self.subject.database.transaction(EVERY_PAYER) as tx:
             assert tx.ledger.mismatches(self.refs) == []
             assert list(faults_in(tx.ledger.walk(self.refs))) == []
 
@@ -164,7 +164,7 @@ class Audit:
         """What was applied bit by bit is byte-equal to what is made from nothing (I4)."""
         if self.to_fold_again():
             return
-        with self.subject.database.transaction(ALL_PAYERS) as tx:
+        with self.subject.database.transaction(EVERY_PAYER) as tx:
             assert stored_state(tx, self.refs) == rebuilt_state(tx, self.subject.rules, self.refs)
 
 

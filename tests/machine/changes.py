@@ -15,7 +15,7 @@ from shared.accounting.duplicates import decide_duplicate
 from shared.accounting.merge import merge_members
 from shared.accounting.opening_balances import state_opening_balances
 from shared.accounting.rebuild import Group, rebuild_group
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.enrollment import EnrollmentSpan
 from shared.domain.hold import OpeningBalance
 from shared.domain.operator_records import NewDecision, NewMerge, OpeningStatement
@@ -91,7 +91,7 @@ class ChangeSteps(PromiseSteps):
 
     def _merge(self, merge: NewMerge) -> None:
         store: Any = self.subject.store
-        with store.transaction(ALL_PAYERS) as tx:
+        with store.transaction(EVERY_PAYER) as tx:
             merged = merge_members(tx, self.subject.rules, self.subject.now, merge)
             tx.commit()
         self.show(merged.images)
@@ -122,7 +122,7 @@ class ChangeSteps(PromiseSteps):
 
     def _decide(self, decision: NewDecision) -> None:
         store: Any = self.subject.store
-        with store.transaction(ALL_PAYERS) as tx:
+        with store.transaction(EVERY_PAYER) as tx:
             images = decide_duplicate(tx, self.subject.rules, self.subject.now, decision)
             if images is None:
                 return
@@ -165,7 +165,7 @@ class ChangeSteps(PromiseSteps):
 
     def _state(self, statement: OpeningStatement) -> str:
         store: Any = self.subject.store
-        with store.transaction(ALL_PAYERS) as tx:
+        with store.transaction(EVERY_PAYER) as tx:
             stated = state_opening_balances(tx, self.subject.rules, self.subject.now, [statement])
             tx.commit()
         self.show(stated.images)

@@ -12,7 +12,7 @@ from services.counter_worker.usecases.drain_shard import drain_batch
 from services.coverage_api.errors import EventConflict
 from services.coverage_api.usecases.record_visit_events import Acceptance, record_visit_events
 from shared.accounting.drain import ATTEMPTS_MAX
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.messages import SHARDS
 from tests.machine.scene import MEMBERS, Scene, dates, members, spans
 from tests.machine.subject import CLIENTS, report_of
@@ -128,6 +128,6 @@ class VisitSteps(Scene):
         self.drain(1_000)
 
     def _fail(self, arrival: int) -> None:
-        with self.subject.database.transaction(ALL_PAYERS) as tx:
+        with self.subject.database.transaction(EVERY_PAYER) as tx:
             tx.inbox.fail(arrival, "Poison", self.subject.now, ATTEMPTS_MAX)
             tx.commit()

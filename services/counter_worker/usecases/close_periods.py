@@ -6,8 +6,9 @@ import structlog
 
 from services.counter_worker import log_events, totals
 from services.counter_worker.ports import Tools
-from shared.accounting.drain import DRAIN_SECONDS, EVERY_PAYER
+from shared.accounting.drain import DRAIN_SECONDS
 from shared.accounting.period_turn import amended, close_periods
+from shared.domain.client import EVERY_PAYER
 from shared.domain.period_report import PeriodReport
 from shared.failpoints import Step, around
 from shared.messages import CLOSE_PERIODS

@@ -14,6 +14,7 @@ from services.counter_worker.ports import Tools
 from services.counter_worker.usecases.project_counters import project
 from shared.accounting import drain
 from shared.accounting.drain import DrainReport
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import CountersUnavailable
 
 #: Shards with a long backlog let the others have their turn after this.
@@ -53,7 +54,7 @@ def drain_shard(tools: Tools, shard: int) -> list[int]:
 
 
 def _with_work(tools: Tools) -> list[int]:
-    with tools.store.transaction(drain.EVERY_PAYER) as tx:
+    with tools.store.transaction(EVERY_PAYER) as tx:
         return tx.jobs.shards_with_work(tools.clock())
 
 

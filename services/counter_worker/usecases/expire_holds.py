@@ -7,8 +7,9 @@ import structlog
 from services.counter_worker import log_events, totals
 from services.counter_worker.ports import Tools
 from services.counter_worker.usecases.project_counters import project
-from shared.accounting.drain import DRAIN_SECONDS, EVERY_PAYER
+from shared.accounting.drain import DRAIN_SECONDS
 from shared.accounting.holds import expire_due
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.failpoints import Step, around
 from shared.messages import EXPIRE_HOLDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.counter_worker.ports import Store
 from services.counter_worker.usecases.sweep import BEAT
-from shared.accounting.drain import EVERY_PAYER
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.messages import SWEEP
 

@@ -8,7 +8,7 @@ import structlog
 
 from services.counter_worker import log_events, totals
 from services.counter_worker.ports import Tools
-from shared.accounting.drain import EVERY_PAYER
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import CountersUnavailable
 from shared.domain.records import CounterImage
 from shared.failpoints import Step, around

@@ -6,7 +6,7 @@ import structlog
 
 from services.counter_worker import log_events
 from services.counter_worker.ports import Tools
-from shared.accounting.drain import EVERY_PAYER
+from shared.domain.client import EVERY_PAYER
 from shared.failpoints import Step, around
 from shared.messages import PRUNE_AUDIT
 

@@ -8,8 +8,8 @@ import structlog
 
 from services.counter_worker import log_events, totals
 from services.counter_worker.ports import Tools
-from shared.accounting.drain import EVERY_PAYER
 from shared.accounting.reconcile_counters import CounterReport, compare_counters
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import CountersUnavailable
 from shared.domain.records import MemberRef
 from shared.failpoints import Step, around

@@ -10,7 +10,8 @@ from services.counter_worker import log_events
 from services.counter_worker.ports import Tools
 from services.counter_worker.usecases.drain_shard import drain_batch
 from services.counter_worker.usecases.project_counters import project_waiting
-from shared.accounting.drain import DRAIN_SECONDS, EVERY_PAYER
+from shared.accounting.drain import DRAIN_SECONDS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.failpoints import Step, around
 from shared.messages import SWEEP

@@ -9,7 +9,7 @@ from flask import Response
 from services.coverage_api.http import Answer, respond
 from services.coverage_api.metrics import Metrics
 from services.coverage_api.ports import Store
-from shared.domain.client import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.ports import Clock
 
@@ -37,7 +37,7 @@ class Readiness:
         """200 `ready` or `degraded`, 503 `unready`, and each part's own state."""
         now = self._clock()
         try:
-            with self._store.transaction([ALL_PAYERS], seconds=READY_SECONDS_MAX) as tx:
+            with self._store.transaction(EVERY_PAYER, seconds=READY_SECONDS_MAX) as tx:
                 oldest = tx.standing.oldest_due_at(now)
         except StoreUnavailable:
             parts = {"postgres": "down", "redis": self._redis(), "worker": "unknown"}

@@ -13,8 +13,8 @@ from services.operator_cli.operations import Operations, current_operator, open_
 from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
 from services.operator_cli.settings import Settings
-from shared.adapters.postgres.database import ALL_PAYERS
 from shared.domain.audit import AuditEntry, TrailLine, TrailPlace, hashes_of, member_hash, trail_json
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import MemberRef
 
 PAGE_LINES = 1_000
@@ -78,7 +78,7 @@ def prune_command(*, settings: Settings) -> None:
     pruned = 0
     with open_operations(settings) as operations, progress_bar("pruning", None) as advance:
         while True:
-            with operations.database.transaction(ALL_PAYERS) as tx:
+            with operations.database.transaction(EVERY_PAYER) as tx:
                 gone = tx.audit.prune()
                 tx.commit()
             if not gone:

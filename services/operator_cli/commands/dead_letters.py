@@ -14,7 +14,7 @@ from services.operator_cli.options import with_list_limit, with_settings
 from services.operator_cli.progress import progress_bar
 from services.operator_cli.settings import Settings
 from services.operator_cli.tables import print_table
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.operator_records import DeadEvent
 
 #: How many events are changed in one transaction.
@@ -37,7 +37,7 @@ def dead_letters_group() -> None:
 @with_settings
 def list_command(*, settings: Settings, payer_id: str | None, discarded: bool, limit: int) -> None:
     """Show dead events by their numbers, with what kind of error they met."""
-    with open_operations(settings) as operations, operations.database.transaction(ALL_PAYERS) as tx:
+    with open_operations(settings) as operations, operations.database.transaction(EVERY_PAYER) as tx:
         total = tx.dead_letters.count(payer_id, discarded=discarded)
         events = tx.dead_letters.after(payer_id, 0, limit, discarded=discarded)
     if events:
@@ -61,7 +61,7 @@ def retry_command(*, settings: Settings, numbers: tuple[int, ...], every: bool, 
     with open_operations(settings) as operations:
 
         def retry(chunk: Sequence[int]) -> list[int]:
-            with operations.database.transaction(ALL_PAYERS) as tx:
+            with operations.database.transaction(EVERY_PAYER) as tx:
                 changed = tx.dead_letters.retry(chunk)
                 tx.commit()
             return changed
@@ -95,7 +95,7 @@ def discard_command(
     with open_operations(settings) as operations:
 
         def discard(chunk: Sequence[int]) -> list[int]:
-            with operations.database.transaction(ALL_PAYERS) as tx:
+            with operations.database.transaction(EVERY_PAYER) as tx:
                 changed = tx.dead_letters.discard(chunk, by, reason.strip(), operations.clock())
                 tx.commit()
             return changed
@@ -114,7 +114,7 @@ def _change(
     operations: Operations, numbers: Sequence[int], payer_id: str | None, change: Change, word: str
 ) -> None:
     """Change the chosen events chunk by chunk; say what was not changed, and fail on unknown numbers."""
-    with operations.database.transaction(ALL_PAYERS) as tx:
+    with operations.database.transaction(EVERY_PAYER) as tx:
         total = len(numbers) or tx.dead_letters.count(payer_id, discarded=False)
         statuses = tx.dead_letters.statuses(numbers)
     changed = 0
@@ -134,7 +134,7 @@ def _all_dead(operations: Operations, payer_id: str | None) -> Iterator[int]:
     """The number of every dead event, the oldest first, read page by page."""
     after = 0
     while True:
-        with operations.database.transaction(ALL_PAYERS) as tx:
+        with operations.database.transaction(EVERY_PAYER) as tx:
             page = tx.dead_letters.after(payer_id, after, EVENTS_MAX, discarded=False)
         if not page:
             return

@@ -10,7 +10,7 @@ from services.operator_cli.options import with_settings
 from services.operator_cli.settings import Settings
 from shared.accounting.replay import Replay, replay
 from shared.accounting.rules import CatalogRules
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 
 
 @click.group("determinations")
@@ -39,7 +39,7 @@ def replay_command(*, settings: Settings, check_ids: tuple[str, ...]) -> None:
 
 
 def _replay(operations: Operations, check_id: str) -> Replay:
-    with operations.database.transaction(ALL_PAYERS) as tx:
+    with operations.database.transaction(EVERY_PAYER) as tx:
         check = tx.determinations.find(check_id)
         if check is None:
             raise OperatorError(f"There is no check {check_id}.")

@@ -17,7 +17,7 @@ from services.operator_cli.tables import print_table
 from shared.accounting.drain import DRAIN_SECONDS
 from shared.accounting.duplicates import NotPossibleDuplicate, VisitNotFound, decide_duplicate
 from shared.accounting.retrying import retrying
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.operator_records import NewDecision, PossibleDuplicate
 from shared.domain.visit import DuplicateDecision, VisitKey
 
@@ -35,7 +35,7 @@ def duplicates_group() -> None:
 def list_command(*, settings: Settings, payer_id: str | None, show_members: bool, limit: int) -> None:
     """Show possible duplicates by their numbers, with the earlier visits that they may repeat."""
     with open_operations(settings) as operations:
-        with operations.database.transaction(ALL_PAYERS) as tx:
+        with operations.database.transaction(EVERY_PAYER) as tx:
             total = tx.duplicates.count(payer_id)
             visits = tx.duplicates.after(payer_id, 0, limit)
         if visits:
@@ -70,7 +70,7 @@ def _decide(
     decided = unchanged = 0
     refused: list[str] = []
     with open_operations(settings) as operations:
-        with operations.database.transaction(ALL_PAYERS) as tx:
+        with operations.database.transaction(EVERY_PAYER) as tx:
             names = tx.duplicates.named(numbers)
         with progress_bar("visits", len(numbers)) as advance:
             for number in dict.fromkeys(numbers):
@@ -108,7 +108,7 @@ def _decide_one(
     )
 
     def work() -> bool:
-        with operations.database.transaction(ALL_PAYERS, seconds=DRAIN_SECONDS) as tx:
+        with operations.database.transaction(EVERY_PAYER, seconds=DRAIN_SECONDS) as tx:
             images = decide_duplicate(tx, operations.rules, operations.clock(), new)
             if images is None:
                 return False

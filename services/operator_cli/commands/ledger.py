@@ -13,7 +13,7 @@ from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
 from services.operator_cli.settings import Settings
 from shared.accounting.verify_ledger import faults_in
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.ledger_check import FAULTS, LedgerFault
 from shared.domain.records import MemberRef
 
@@ -42,7 +42,7 @@ def verify_command(*, settings: Settings, payer_id: str | None, show_members: bo
     members = faulty = 0
     with open_operations(settings) as operations:
         total = count_members(operations.database, choice)
-        with operations.database.transaction(ALL_PAYERS) as tx:
+        with operations.database.transaction(EVERY_PAYER) as tx:
             entries = tx.ledger.count_entries(payer_id)
         with progress_bar("members", total) as advance:
             for page in member_pages(operations.database, choice, MEMBERS_MAX):
@@ -61,7 +61,7 @@ def verify_command(*, settings: Settings, payer_id: str | None, show_members: bo
 
 def _faults_of(operations: Operations, page: Sequence[MemberRef]) -> Iterator[LedgerFault]:
     """The first fault of each member of a page that has one."""
-    with operations.database.transaction(ALL_PAYERS, seconds=SECONDS_MAX) as tx:
+    with operations.database.transaction(EVERY_PAYER, seconds=SECONDS_MAX) as tx:
         found = {fault.ref: fault for fault in faults_in(tx.ledger.walk(page))}
         for mismatch in tx.ledger.mismatches(page):
             beside = LedgerFault(ref=mismatch.ref, entry_no=mismatch.entry_no, fault="accumulator_differs")

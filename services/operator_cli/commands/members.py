@@ -11,7 +11,7 @@ from services.operator_cli.settings import Settings
 from shared.accounting.drain import DRAIN_SECONDS
 from shared.accounting.merge import Merged, merge_members
 from shared.accounting.retrying import retrying
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.operator_records import NewMerge
 from shared.domain.records import MemberRef
 from shared.failpoints import Step, around
@@ -61,7 +61,7 @@ def merge_command(
         )
 
         def work() -> Merged:
-            with operations.database.transaction(ALL_PAYERS, seconds=DRAIN_SECONDS) as tx:
+            with operations.database.transaction(EVERY_PAYER, seconds=DRAIN_SECONDS) as tx:
                 merged = merge_members(
                     tx, operations.rules, operations.clock(), merge, bring_enrollment=bring_enrollment
                 )

@@ -18,7 +18,7 @@ from services.operator_cli.settings import Settings
 from shared.accounting.drain import DRAIN_SECONDS
 from shared.accounting.opening_balances import REFUSALS, Fate, state_opening_balances
 from shared.accounting.retrying import retrying
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.operator_records import OpeningStatement
 
 #: A chunk is one transaction: its members are locked while they are folded again.
@@ -67,7 +67,7 @@ def _load(
         if isinstance(line, StatementLine)
     }
     reasons = {line.number: line.why for line in lines if isinstance(line, RefusedLine)}
-    with operations.database.transaction(ALL_PAYERS) as tx:
+    with operations.database.transaction(EVERY_PAYER) as tx:
         payers = tx.known_payers.existing(sorted({one.ref.payer_id for one in statements.values()}))
     for number in [number for number, one in statements.items() if one.ref.payer_id not in payers]:
         del statements[number]
@@ -86,7 +86,7 @@ def _load(
 
 def _state(operations: Operations, statements: Sequence[OpeningStatement]) -> tuple[Fate, ...]:
     def work() -> tuple[Fate, ...]:
-        with operations.database.transaction(ALL_PAYERS, seconds=DRAIN_SECONDS) as tx:
+        with operations.database.transaction(EVERY_PAYER, seconds=DRAIN_SECONDS) as tx:
             stated = state_opening_balances(tx, operations.rules, operations.clock(), statements)
             tx.commit()
         operations.show(stated.images)

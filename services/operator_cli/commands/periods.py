@@ -15,7 +15,7 @@ from services.operator_cli.progress import progress_bar
 from services.operator_cli.settings import Settings
 from services.operator_cli.tables import print_table
 from shared.accounting.period_turn import amended, close_periods, period_standings
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.period_report import PeriodReport, PeriodStanding
 from shared.failpoints import Step, around
 from shared.messages import CLOSE_PERIODS
@@ -89,7 +89,7 @@ def _close(operations: Operations, payer_id: str) -> list[PeriodReport] | None:
 
 
 def _payers(operations: Operations, payer_id: str | None) -> list[str]:
-    with operations.database.transaction(ALL_PAYERS) as tx:
+    with operations.database.transaction(EVERY_PAYER) as tx:
         known = tx.periods.payers()
     if payer_id is None:
         return known

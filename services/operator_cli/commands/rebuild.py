@@ -14,7 +14,7 @@ from services.operator_cli.progress import progress_bar
 from services.operator_cli.rebuilding import MEMBERS_MAX, Rebuilder
 from services.operator_cli.settings import Settings
 from shared.adapters.collecting import collect_rarely
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import Cause
 
 
@@ -94,7 +94,7 @@ def _rebuild_all(operations: Operations, rebuilder: Rebuilder, choice: MemberCho
     total = count_members(operations.database, choice)
     if choice.file is None:
         # First, so that no member is taken for complete while a visit of theirs is not found with them.
-        with operations.database.transaction(ALL_PAYERS) as tx:
+        with operations.database.transaction(EVERY_PAYER) as tx:
             last = tx.rebuilding.last_arrival()
         with progress_bar("events", last) as advance:
             rebuilder.visits_adrift(choice.payer_id, advance)

@@ -15,7 +15,7 @@ from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
 from services.operator_cli.settings import Settings
 from shared.accounting.reconcile_counters import reconcile_counters
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import CountersUnavailable
 from shared.domain.ledger_check import LedgerMismatch
 from shared.domain.records import MemberRef
@@ -72,7 +72,7 @@ def reconcile_command(*, settings: Settings, payer_id: str | None, show_members:
 def _reconcile_page(
     operations: Operations, page: Sequence[MemberRef], report: ReconcileReport
 ) -> list[LedgerMismatch]:
-    with operations.database.transaction(ALL_PAYERS, seconds=SECONDS_MAX) as tx:
+    with operations.database.transaction(EVERY_PAYER, seconds=SECONDS_MAX) as tx:
         mismatches = tx.ledger.mismatches(page)
     try:
         counters = reconcile_counters(operations.database, operations.counters, page)

@@ -35,9 +35,9 @@ from services.operator_cli.rule_effects import (
 from services.operator_cli.settings import Settings
 from shared.accounting.catalog_changes import payers_of
 from shared.adapters.catalog_files import load_rule_document
-from shared.adapters.postgres.database import ALL_PAYERS
 from shared.domain.catalog_diff import DocumentChange
 from shared.domain.catalog_records import DocumentRow
+from shared.domain.client import EVERY_PAYER
 from shared.domain.differences import differences
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_effects import catalog_cause
@@ -112,7 +112,7 @@ def _load_packaged(settings: Settings) -> None:
 @with_settings
 def list_command(*, settings: Settings) -> None:
     """Show every version of every rule document, and which of them run."""
-    with open_operations(settings) as operations, operations.database.transaction(ALL_PAYERS) as tx:
+    with open_operations(settings) as operations, operations.database.transaction(EVERY_PAYER) as tx:
         version, rows = tx.catalog.version(), tx.catalog.listing()
         reference = json.loads(tx.catalog.reference(version) or "{}")
     _echo_table(
@@ -134,7 +134,7 @@ def diff_command(*, settings: Settings, file: Path) -> None:
     With the same version if it is loaded, else with the latest version that runs.
     """
     with open_operations(settings) as operations:
-        with operations.database.transaction(ALL_PAYERS) as tx:
+        with operations.database.transaction(EVERY_PAYER) as tx:
             vocabulary = operations.rules.current(tx).catalog.vocabulary
             document = load_rule_document(file, vocabulary)
             row = nearest_version(tx, document)
@@ -217,7 +217,7 @@ def _follow(operations: Operations, loaded: Loaded, *, no_wait: bool, show_membe
 
 
 def _list_changes(operations: Operations, document_id: str, version: int, *, show_members: bool) -> None:
-    with operations.database.transaction(ALL_PAYERS) as tx:
+    with operations.database.transaction(EVERY_PAYER) as tx:
         row = stored(tx, document_id, version)
     if row.activated_in is None:
         raise OperatorError(f"{document_id} version {version} never ran.")

@@ -28,10 +28,6 @@ T = TypeVar("T")
 
 APPLICATION_ROLE = "needlecap_app"
 
-#: Every payer there is, later ones included.
-ALL_PAYERS: tuple[str, ...] = ("*",)
-
-
 #: Connections kept open for a burst: making one takes longer than most calls.
 _CONNECTIONS_KEPT = 8
 

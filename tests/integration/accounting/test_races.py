@@ -19,7 +19,8 @@ from shared.accounting.overrides import grant_override, revoke_override
 from shared.accounting.posting import Posting
 from shared.accounting.retrying import retrying
 from shared.accounting.state_bytes import rebuilt_state, stored_state
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
+from shared.domain.client import EVERY_PAYER
 from shared.domain.hold import Override
 from shared.domain.hold_records import HoldRequest, NewOverride
 from shared.domain.inbox import NewEvent
@@ -58,7 +59,7 @@ class Counter:
 
     def accept(self, *events: NewEvent) -> None:
         """Commit events to the inbox."""
-        with self.database.transaction(ALL_PAYERS) as tx:
+        with self.database.transaction(EVERY_PAYER) as tx:
             tx.inbox.accept(events)
             tx.commit()
 
@@ -93,7 +94,7 @@ class Counter:
         return retrying(lambda: self._hold(request))
 
     def _hold(self, request: HoldRequest) -> str:
-        with self.database.transaction(ALL_PAYERS, seconds=30) as tx:
+        with self.database.transaction(EVERY_PAYER, seconds=30) as tx:
             try:
                 place_hold(tx, self.rules, NOW, request)
             except HoldRefused as refusal:
@@ -107,7 +108,7 @@ class Counter:
         return retrying(lambda: self._release(hold_id))
 
     def _release(self, hold_id: str) -> str:
-        with self.database.transaction(ALL_PAYERS, seconds=30) as tx:
+        with self.database.transaction(EVERY_PAYER, seconds=30) as tx:
             row = tx.holds.find(hold_id)
             assert row is not None
             try:
@@ -134,7 +135,7 @@ class Counter:
 
     def check(self) -> None:
         """The stored state is what everything accepted adds up to."""
-        with self.database.transaction(ALL_PAYERS, seconds=60) as tx:
+        with self.database.transaction(EVERY_PAYER, seconds=60) as tx:
             assert stored_state(tx, [REF, OTHER_REF]) == rebuilt_state(tx, self.rules, [REF, OTHER_REF])
 
 
@@ -228,7 +229,7 @@ def test_an_expired_hold_gives_its_unit_to_the_next_in_order(counter: Counter) -
     assert counter.dispositions()["waiting"] == "over_limit"
 
     def expire() -> int:
-        with counter.database.transaction(ALL_PAYERS, seconds=30) as tx:
+        with counter.database.transaction(EVERY_PAYER, seconds=30) as tx:
             ended, _ = expire_due(tx, counter.rules, NOW + timedelta(days=2), 100)
             tx.commit()
         return ended
@@ -258,13 +259,13 @@ def _grant(override_id: str) -> NewOverride:
 
 
 def _granted(counter: Counter, grant: NewOverride) -> None:
-    with counter.database.transaction(ALL_PAYERS, seconds=30) as tx:
+    with counter.database.transaction(EVERY_PAYER, seconds=30) as tx:
         grant_override(tx, counter.rules, NOW, grant)
         tx.commit()
 
 
 def _revoked(counter: Counter, grant: NewOverride) -> None:
-    with counter.database.transaction(ALL_PAYERS, seconds=30) as tx:
+    with counter.database.transaction(EVERY_PAYER, seconds=30) as tx:
         row = tx.overrides.find(grant.override.override_id)
         assert row is not None
         revoke_override(tx, counter.rules, NOW, row)
@@ -276,8 +277,8 @@ def test_events_of_one_visit_accepted_at_once_are_all_kept(counter: Counter) -> 
     visits = [f"v{n}" for n in range(12)]
     for visit in visits:
         with (
-            counter.database.transaction(ALL_PAYERS) as first,
-            counter.database.transaction(ALL_PAYERS) as second,
+            counter.database.transaction(EVERY_PAYER) as first,
+            counter.database.transaction(EVERY_PAYER) as second,
         ):
             first.inbox.accept([counter.event("visit.recorded", visit)])
             second.inbox.accept([counter.event("visit.voided", visit)])
@@ -353,7 +354,7 @@ def test_a_first_visit_after_an_opening_balance_is_applied(counter: Counter) -> 
                values (%s, %s, 'by-arrival', 'dry-needling', %s, 2, 'vendor', 1, now())""",
             [PAYER, MEMBER, DAY],
         )
-    with counter.database.transaction(ALL_PAYERS) as tx:
+    with counter.database.transaction(EVERY_PAYER) as tx:
         posting = Posting(tx, counter.rules, NOW)
         posting.open([REF])
         posting.refold(REF, "opening")
@@ -375,7 +376,7 @@ def test_overlapping_batches_in_opposite_orders_do_not_deadlock(counter: Counter
         accepted = 0
         for batch in batches:
             gate.wait(30)
-            with counter.database.transaction(ALL_PAYERS) as tx:
+            with counter.database.transaction(EVERY_PAYER) as tx:
                 accepted += len(tx.inbox.accept(batch[::-1] if backwards else batch))
                 tx.commit()
         return accepted

@@ -21,7 +21,8 @@ from shared.accounting.holds import HoldPosted, HoldRefused, place_hold, release
 from shared.accounting.overrides import grant_override
 from shared.accounting.retrying import retrying
 from shared.accounting.state_bytes import rebuilt_state, stored_state
-from shared.adapters.postgres.database import ALL_PAYERS, PostgresDatabase
+from shared.adapters.postgres.database import PostgresDatabase
+from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.domain.hold import Override
 from shared.domain.hold_records import HoldRequest, NewOverride
@@ -124,7 +125,7 @@ class Clinic:
             _again(lambda: self._release(hold_id))
 
     def _place(self, request: HoldRequest) -> bool:
-        with self.database.transaction(ALL_PAYERS, seconds=60) as tx:
+        with self.database.transaction(EVERY_PAYER, seconds=60) as tx:
             try:
                 place_hold(tx, self.rules, NOW, request)
             except HoldRefused:
@@ -134,7 +135,7 @@ class Clinic:
         return True
 
     def _release(self, hold_id: str) -> None:
-        with self.database.transaction(ALL_PAYERS, seconds=60) as tx:
+        with self.database.transaction(EVERY_PAYER, seconds=60) as tx:
             row = tx.holds.find(hold_id)
             assert row is not None
             try:
@@ -158,7 +159,7 @@ class Clinic:
         _again(lambda: self._grant_now(grant))
 
     def _grant_now(self, grant: NewOverride) -> None:
-        with self.database.transaction(ALL_PAYERS, seconds=60) as tx:
+        with self.database.transaction(EVERY_PAYER, seconds=60) as tx:
             grant_override(tx, self.rules, NOW, grant)
             tx.commit()
 
@@ -281,7 +282,7 @@ def test_applied_while_it_comes_equals_a_rebuild_and_the_model(clinic: Clinic) -
     """Stored state is byte-equal to one rebuilt from nothing, and says what the reference model says."""
     _run(clinic)
     refs = [MemberRef(payer_id=PAYER, member_id=member) for member in clinic.traffic.members]
-    with clinic.database.transaction(ALL_PAYERS, seconds=600) as tx:
+    with clinic.database.transaction(EVERY_PAYER, seconds=600) as tx:
         stored = stored_state(tx, refs)
         assert stored == rebuilt_state(tx, clinic.rules, refs)
     asked = reference(clinic.world())

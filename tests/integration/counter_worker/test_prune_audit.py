@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.counter_worker.ports import Tools
 from services.counter_worker.usecases.prune_audit import prune_audit
-from shared.accounting.drain import EVERY_PAYER
+from shared.domain.client import EVERY_PAYER
 from shared.messages import PRUNE_AUDIT
 from tests.offices import Office
 

@@ -10,7 +10,7 @@ import pytest
 from services.coverage_api.bootstrap import build
 from shared.accounting.replay import replay
 from shared.adapters.catalog_source import CatalogSource
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from tests.api_service import Api, Installation, Json, check, enrollments, event, settings_for
 from tests.builders import PAYER
 from tests.servers import Postgres, Server
@@ -131,7 +131,7 @@ def test_other_visit_of_the_day_decides_in_checks_and_in_counting(course_api: Ap
     assert ann.dispositions() == ["voided", "counted"]
     assert ann.told("2026-03-04") == ("covered", "within_limit")
     database = course_api.installation.database
-    with database.transaction(ALL_PAYERS) as tx:
+    with database.transaction(EVERY_PAYER) as tx:
         kept = tx.determinations.find(bundled["check_id"])
         assert kept is not None
         assert replay(tx.ledger, CatalogSource(database).current(tx), kept).is_same

@@ -8,7 +8,7 @@ from shared.accounting.as_of import limits_as_of
 from shared.accounting.check import search
 from shared.accounting.holds import place_hold, release_hold
 from shared.accounting.overrides import grant_override, revoke_override
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.hold import Override
 from shared.domain.hold_records import HoldRequest, NewOverride
 from shared.domain.records import MemberRef
@@ -108,12 +108,12 @@ def test_holds_and_overrides_are_those_of_the_moment(desk: Desk) -> None:
         quantity=1,
         expires_at=datetime.now(UTC) + timedelta(days=9),
     )
-    with desk.database.transaction(ALL_PAYERS) as tx:
+    with desk.database.transaction(EVERY_PAYER) as tx:
         grant_override(tx, desk.rules, grant.created_at, grant)
         place_hold(tx, desk.rules, grant.created_at, request)
         tx.commit()
     between = _now(desk)
-    with desk.database.transaction(ALL_PAYERS) as tx:
+    with desk.database.transaction(EVERY_PAYER) as tx:
         override, hold = tx.overrides.find("ovr_1"), tx.holds.find("hld_1")
         assert override is not None
         assert hold is not None

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from tests.builders import PAYER
 from tests.desk import Desk, member
 
@@ -28,7 +28,7 @@ def _dead(desk: Desk, event_id: str) -> int:
 
 def _counts(desk: Desk) -> tuple[int, int]:
     """(received, applied + rejected + dead + pending) of the payer."""
-    with desk.database.transaction(ALL_PAYERS) as tx:
+    with desk.database.transaction(EVERY_PAYER) as tx:
         counts = tx.standing.event_counts()[PAYER]
     return counts.received, counts.applied + counts.rejected + counts.dead + counts.pending
 

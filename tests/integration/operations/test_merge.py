@@ -11,7 +11,7 @@ from shared.accounting.check import CheckRequest, decide_on_record, read_counter
 from shared.accounting.holds import HoldRefused, place_hold, release_hold
 from shared.accounting.overrides import grant_override
 from shared.accounting.posting import MemberMerged, Posting
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.hold import Override
 from shared.domain.hold_records import HoldRequest, NewOverride
 from shared.domain.records import MemberRef
@@ -220,7 +220,7 @@ def test_enrollment_of_a_merged_member_is_refused(desk: Desk) -> None:
     """A change that names the old member must say the new one: its spans are not the new one's."""
     old, _ = _both(desk)
     _merge(desk, "OLD", "NEW")
-    with desk.database.transaction(ALL_PAYERS) as tx, pytest.raises(MemberMerged):
+    with desk.database.transaction(EVERY_PAYER) as tx, pytest.raises(MemberMerged):
         Posting(tx, desk.rules, datetime.now(UTC)).open([old])
 
 
@@ -236,7 +236,7 @@ def _hold(desk: Desk, ref: MemberRef, hold_id: str, on: str = "2026-06-01") -> N
         quantity=1,
         expires_at=datetime.now(UTC) + timedelta(days=9),
     )
-    with desk.database.transaction(ALL_PAYERS) as tx:
+    with desk.database.transaction(EVERY_PAYER) as tx:
         place_hold(tx, desk.rules, datetime.now(UTC), request)
         tx.commit()
 
@@ -277,12 +277,12 @@ def test_hold_and_override_of_the_old_name_are_the_new_ones(desk: Desk) -> None:
         reason="appeal",
         created_at=datetime.now(UTC),
     )
-    with desk.database.transaction(ALL_PAYERS) as tx:
+    with desk.database.transaction(EVERY_PAYER) as tx:
         grant_override(tx, desk.rules, grant.created_at, grant)
         tx.commit()
     _hold(desk, new, "hld_2")
     assert desk.used(new) == [(YEAR, 19, 2)]
-    with desk.database.transaction(ALL_PAYERS) as tx:
+    with desk.database.transaction(EVERY_PAYER) as tx:
         held = tx.holds.find("hld_1")
         assert held is not None
         release_hold(tx, desk.rules, datetime.now(UTC), held)

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from shared.adapters.catalog_files import packaged_catalog
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from tests.builders import PAYER
 from tests.desk import Desk, member
 
@@ -251,7 +251,7 @@ def test_other_changes_are_listed_by_their_cause(desk: Desk) -> None:
     """A plan whose year starts elsewhere, and a merge, each with what it changed."""
     fourteen_visits(desk)
     desk.office.change("update plan set plan_year_start = '03-05', version = 2")
-    with desk.database.transaction(ALL_PAYERS) as tx:
+    with desk.database.transaction(EVERY_PAYER) as tx:
         tx.plans.request_refolds(PAYER, "employer")
         tx.commit()
     desk.drain()

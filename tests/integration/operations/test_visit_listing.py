@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from shared.accounting.holds import place_hold
 from shared.accounting.overrides import grant_override
-from shared.adapters.postgres.database import ALL_PAYERS
+from shared.domain.client import EVERY_PAYER
 from shared.domain.hold import Override
 from shared.domain.hold_records import HoldRequest, NewOverride
 from shared.domain.records import MemberRef
@@ -70,7 +70,7 @@ def test_hold_and_override_behind_a_unit_are_named(desk: Desk) -> None:
         reason="appeal",
         created_at=now,
     )
-    with desk.database.transaction(ALL_PAYERS) as tx:
+    with desk.database.transaction(EVERY_PAYER) as tx:
         place_hold(tx, desk.rules, now, request)
         grant_override(tx, desk.rules, now, grant)
         tx.commit()
