@@ -188,3 +188,27 @@ def test_callers_do_not_queue_behind_a_stuck_postgres(own_postgres: Postgres) ->
         assert waited < 10, "twenty calls of a second each would take twenty"
         wait_for(lambda: _answers(database))
         database.close()
+
+
+def test_migration_outdates_no_connection_for_good(database_url: str) -> None:
+    """Where a prepared statement would answer with another type than before, it is prepared anew."""
+    database = PostgresDatabase(database_url, connections_max=1)
+    for kind in ("bigint", "integer"):
+        for _ in range(4):
+            assert _client_is_known(database) is False
+            assert database.look(lambda tx: tx.clients.find(["nobody"])) == {}
+        with psycopg.connect(database_url) as owner:
+            owner.execute(f"alter table client alter requests_per_second type {kind}".encode())
+        if kind == "bigint":
+            assert database.look(lambda tx: tx.clients.find(["nobody"])) == {}
+        else:
+            with pytest.raises(StoreUnavailable):
+                _client_is_known(database)
+        assert _client_is_known(database) is False
+    database.close()
+
+
+def _client_is_known(database: PostgresDatabase) -> bool:
+    """Asked in a transaction, as most things are."""
+    with database.transaction(EVERY_PAYER) as tx:
+        return "nobody" in tx.clients.find(["nobody"])

@@ -42,6 +42,10 @@ _RECONNECT_SECONDS = 1.0
 _STALE_SECONDS_MAX = 0.5
 
 
+#: How a connection says that a migration changed what one of its prepared statements answers with. It
+#: would say so for ever, so it is closed, and the pool makes another.
+_OUTDATED = psycopg.errors.FeatureNotSupported
+
 #: How every connection works. Statements are planned once, for values in general: a plan for the values
 #: at hand costs more than most statements take. It asks by key even where a table is empty when it is
 #: made, since the next minute it may not be. What a process held that vanished with its machine is free
@@ -113,6 +117,9 @@ class PostgresDatabase:
                 yield PostgresTransaction(connection, payers=tuple(payers))
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 raise StoreUnavailable from error
+            except _OUTDATED as error:
+                connection.close()
+                raise StoreUnavailable from error
             finally:
                 _roll_back(connection)
 
@@ -132,7 +139,8 @@ class PostgresDatabase:
         """A connection on which `begin` was done, with what came of it, given back when `stack` closes.
 
         After a restart of Postgres the pool still holds connections to the one that went: each of them
-        says so at once, and the next is tried. One that takes its time to fail is not tried again.
+        says so at once, and the next is tried. One that takes its time to fail is not tried again. After
+        a migration it holds some whose statements are outdated: each of those is closed.
         """
         if not self._circuit.admits():
             raise StoreUnavailable
@@ -144,6 +152,11 @@ class PostgresDatabase:
                 attempt.enter_context(self._watchdog.guard(connection, bound))
                 try:
                     found = begin(connection)
+                except _OUTDATED as error:
+                    connection.close()
+                    if not left:
+                        raise StoreUnavailable from error
+                    continue
                 except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                     slow = time.monotonic() - began > _STALE_SECONDS_MAX
                     if slow:
