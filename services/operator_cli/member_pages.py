@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.operator_cli.errors import OperatorError
 from shared.adapters.postgres.database import PostgresDatabase
+from shared.adapters.postgres.transaction import PostgresTransaction
 from shared.domain.client import EVERY_PAYER
 from shared.domain.records import MemberRef
 
@@ -22,11 +23,16 @@ class MemberChoice:
     file: Path | None = None
 
 
+def require_payer(tx: PostgresTransaction, payer_id: str | None) -> None:
+    """Raise OperatorError for a payer that is not known: a slip must not look like an empty answer."""
+    if payer_id is not None and not tx.known_payers.existing([payer_id]):
+        raise OperatorError("There is no such payer.")
+
+
 def count_members(database: PostgresDatabase, choice: MemberChoice) -> int:
     """How many members a choice holds. Raises OperatorError for a payer that is not known."""
     with database.transaction(EVERY_PAYER) as tx:
-        if choice.payer_id is not None and not tx.known_payers.existing([choice.payer_id]):
-            raise OperatorError("There is no such payer.")
+        require_payer(tx, choice.payer_id)
         if choice.file is None:
             return tx.rebuilding.count_members(choice.payer_id)
     return sum(1 for _ in _lines(choice.file))

@@ -9,6 +9,7 @@ from typing import TextIO
 import click
 import orjson
 
+from services.operator_cli.member_pages import require_payer
 from services.operator_cli.operations import Operations, current_operator, open_operations
 from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
@@ -93,7 +94,7 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 
 def _record(operations: Operations, ref: MemberRef, by: str) -> None:
-    """Have the trail tell of its own export."""
+    """Have the trail tell of its own export. Raises OperatorError for a payer that is not known."""
     entry = AuditEntry(
         called_at=operations.clock(),
         client_id=OPERATOR,
@@ -106,6 +107,7 @@ def _record(operations: Operations, ref: MemberRef, by: str) -> None:
         status=200,
     )
     with operations.database.transaction([ref.payer_id]) as tx:
+        require_payer(tx, ref.payer_id)
         tx.audit.record([entry])
         tx.commit()
 

@@ -10,18 +10,35 @@ from services.operator_cli.rule_effects import changed_effects
 from services.operator_cli.settings import Settings
 from shared.domain.records import Cause
 
+#: What the ledger calls the causes that are no visit event.
+KINDS = (
+    "enrollment",
+    "override",
+    "override.revoked",
+    "hold",
+    "hold.released",
+    "hold.expired",
+    "merge",
+    "refold",
+    "rebuild",
+    "opening_balance",
+    "duplicate.accepted",
+    "duplicate.rejected",
+)
+
 
 @click.command("changes")
-@click.argument("kind")
+@click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
 @click.argument("cause_id", metavar="ID")
 @click.option("--show-members", is_flag=True, help="Name members by their ids instead of a keyed hash.")
 @with_settings
 def changes_command(*, settings: Settings, kind: str, cause_id: str, show_members: bool) -> None:
     """List the visits and counts that one cause changed, as it was recorded.
 
-    KIND and ID are the cause as the ledger names it: `enrollment` with the request's id, `override` with
-    the override's, `merge` with the merge's, `refold` with `plan-PLAN-VERSION` or `catalog-NUMBER`
-    (`needlecap rules changes` finds that one by its document).
+    KIND and ID are the cause as the ledger names it: `enrollment` with the request's id (the answer's
+    X-Request-Id), `override` with the override's (`override.revoked` for its end), `merge` with the
+    merge's, `refold` with `plan-PLAN-VERSION` or `catalog-NUMBER` (`needlecap rules changes` finds that
+    one by its document).
     """
     with open_operations(settings) as operations:
         report = changed_effects(operations, Cause(kind=kind, id=cause_id))

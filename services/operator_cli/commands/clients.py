@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Column, Table
 from ulid import ULID
 
@@ -17,6 +16,7 @@ from services.operator_cli.clients import ClientRow, ClientStore, KeyRow, open_c
 from services.operator_cli.errors import OperatorError
 from services.operator_cli.options import with_settings
 from services.operator_cli.settings import Settings
+from services.operator_cli.tables import print_table
 from shared.adapters.jwks import JwksRefused, register_jwks
 from shared.adapters.jwks_urls import url_is_allowed
 from shared.domain.client import ALL_PAYERS, REQUESTS_PER_SECOND, ROLES
@@ -156,7 +156,7 @@ def list_command(*, settings: Settings) -> None:
     for row in rows:
         used = _moment(row.last_used_at)
         table.add_row(row.name, row.role, " ".join(row.payers), str(row.open_keys), used, _client_state(row))
-    Console().print(table)
+    print_table(table)
 
 
 @clients_group.command("show")
@@ -175,7 +175,7 @@ def show_command(*, settings: Settings, name: str) -> None:
     for key in keys:
         moments = map(_moment, (key.created_at, key.expires_at, key.last_used_at))
         table.add_row(f"nck_{key.prefix}", *moments, _key_state(key))
-    Console().print(table)
+    print_table(table)
     if registered:
         click.echo(f"registrations of public keys: {len(registered)}; see `needlecap clients jwks list`")
 

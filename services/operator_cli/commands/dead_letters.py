@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 
 from services.operator_cli.errors import OperatorError
+from services.operator_cli.member_pages import require_payer
 from services.operator_cli.operations import Operations, current_operator, open_operations
 from services.operator_cli.options import with_list_limit, with_settings
 from services.operator_cli.progress import progress_bar
@@ -38,6 +39,7 @@ def dead_letters_group() -> None:
 def list_command(*, settings: Settings, payer_id: str | None, discarded: bool, limit: int) -> None:
     """Show dead events by their numbers, with what kind of error they met."""
     with open_operations(settings) as operations, operations.database.transaction(EVERY_PAYER) as tx:
+        require_payer(tx, payer_id)
         total = tx.dead_letters.count(payer_id, discarded=discarded)
         events = tx.dead_letters.after(payer_id, 0, limit, discarded=discarded)
     if events:
@@ -115,6 +117,7 @@ def _change(
 ) -> None:
     """Change the chosen events chunk by chunk; say what was not changed, and fail on unknown numbers."""
     with operations.database.transaction(EVERY_PAYER) as tx:
+        require_payer(tx, payer_id)
         total = len(numbers) or tx.dead_letters.count(payer_id, discarded=False)
         statuses = tx.dead_letters.statuses(numbers)
     changed = 0

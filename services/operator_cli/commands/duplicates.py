@@ -9,6 +9,7 @@ from rich.table import Table
 
 from services.operator_cli.errors import OperatorError
 from services.operator_cli.member_handles import shown
+from services.operator_cli.member_pages import require_payer
 from services.operator_cli.operations import Operations, current_operator, open_operations
 from services.operator_cli.options import with_list_limit, with_settings
 from services.operator_cli.progress import progress_bar
@@ -36,6 +37,7 @@ def list_command(*, settings: Settings, payer_id: str | None, show_members: bool
     """Show possible duplicates by their numbers, with the earlier visits that they may repeat."""
     with open_operations(settings) as operations:
         with operations.database.transaction(EVERY_PAYER) as tx:
+            require_payer(tx, payer_id)
             total = tx.duplicates.count(payer_id)
             visits = tx.duplicates.after(payer_id, 0, limit)
         if visits:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 from rich.table import Table
 
-from services.operator_cli.errors import OperatorError
+from services.operator_cli.member_pages import require_payer
 from services.operator_cli.operations import Operations, open_operations
 from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
@@ -90,12 +90,8 @@ def _close(operations: Operations, payer_id: str) -> list[PeriodReport] | None:
 
 def _payers(operations: Operations, payer_id: str | None) -> list[str]:
     with operations.database.transaction(EVERY_PAYER) as tx:
-        known = tx.periods.payers()
-    if payer_id is None:
-        return known
-    if payer_id not in known:
-        raise OperatorError("There is no such payer.")
-    return [payer_id]
+        require_payer(tx, payer_id)
+        return tx.periods.payers() if payer_id is None else [payer_id]
 
 
 def _table(standings: Sequence[PeriodStanding]) -> Table:

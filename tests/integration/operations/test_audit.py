@@ -32,6 +32,9 @@ def test_export_shows_a_members_trail_and_records_itself_without_the_id_in_the_a
     assert stored == [(PAYER, member_hash(HASH_KEY, ref))]
     nobody = desk.needlecap("audit", "export", "--payer", PAYER, given="\n")
     assert nobody.exit_code == 2
+    slip = desk.needlecap("audit", "export", "--payer", "no-such-payer", given=ref.member_id)
+    assert "There is no such payer." in slip.output
+    assert len(desk.office.rows("select from audit_entry")) == 1
 
 
 def test_prune_command_deletes_what_is_too_old(desk: Desk) -> None:

@@ -125,3 +125,19 @@ def test_only_a_dead_event_can_be_discarded(desk: Desk) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         desk.office.change("update visit_event set discarded_at = now(), discarded_by = 'pat'")
     assert desk.used(member("ANN"))[0][1] == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dead-letters", "list"],
+        ["dead-letters", "retry", "--all"],
+        ["dead-letters", "discard", "--all", "--reason", "tests"],
+        ["duplicates", "list"],
+    ],
+)
+def test_unknown_payer_is_no_empty_list(desk: Desk, command: list[str]) -> None:
+    """A slip in a payer's id is said, and not answered as if nothing were there."""
+    result = desk.needlecap(*command, "--payer", "no-such-payer")
+    assert result.exit_code == 1
+    assert "There is no such payer." in result.output

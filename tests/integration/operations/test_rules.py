@@ -263,6 +263,7 @@ def test_other_changes_are_listed_by_their_cause(desk: Desk) -> None:
     ((merge_id,),) = desk.office.rows("select merge_id from member_merge")
     assert "used 4 -> 5" in desk.needlecap("changes", "merge", merge_id).output
     assert "members 0" in desk.needlecap("changes", "merge", "mrg_none").output
+    assert desk.needlecap("changes", "merged", merge_id).exit_code == 2
 
 
 def test_broken_file_changes_nothing(desk: Desk) -> None:

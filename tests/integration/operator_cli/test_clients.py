@@ -121,6 +121,13 @@ def test_revoked_client_is_listed_as_such(needlecap: Callable[..., Result], data
     assert "revoked" in listed
 
 
+def test_list_that_a_script_reads_is_not_cut(needlecap: Callable[..., Result]) -> None:
+    """A long name stands in full where no terminal says how wide it is."""
+    name = "clinic-" + "x" * 60
+    _create(needlecap, name)
+    assert name in needlecap("clients", "list").stdout
+
+
 def test_development_clients_keep_their_keys(database_url: str, tmp_path: Path) -> None:
     """A second start leaves keys as they are; a database that lost them is given the same ones again."""
     installation = Installation(tmp_path / "data")
