@@ -115,10 +115,6 @@ class FaultyCounters:
         self._refuse_if_away()
         self._counters.forget(refs)
 
-    def read_always(self, refs: Sequence[MemberRef]) -> Mapping[MemberRef, CounterImage]:
-        """The images that are there, whether or not the service can reach them."""
-        return self._counters.read(refs)
-
     def write_late(self, image: CounterImage) -> None:
         """Have a stalled writer come to its end: it writes what it began with, whatever has been since."""
         self._counters.project([image])

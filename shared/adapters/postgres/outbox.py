@@ -22,6 +22,22 @@ select k.payer_id, k.member_id, k.version, {_ACCUMULATOR}
  order by k.payer_id, k.member_id, a.plan_id, a.limit_id, a.basis, a.period_start, a.period_end, a.subject
 """
 
+_FORGET = """
+with projected as materialized (
+    select * from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
+                  as p (payer_id, member_id, version)
+), forgotten as (
+    delete from counter_outbox o using projected p
+     where o.payer_id = p.payer_id and o.member_id = p.member_id and o.version <= p.version
+)
+insert into counter_outbox (payer_id, member_id, version)
+select k.payer_id, k.member_id, k.version
+  from projected p join member k on k.payer_id = p.payer_id and k.member_id = p.member_id
+ where k.version > p.version
+ order by 1, 2
+on conflict (payer_id, member_id) do nothing
+"""
+
 
 class PostgresOutbox:
     """The queue of counters to project, in one transaction."""
@@ -54,16 +70,15 @@ class PostgresOutbox:
         ]
 
     def forget(self, projected: Sequence[CounterImage]) -> None:
-        """Take members off the queue, save those that changed again since their image."""
+        """Take members off the queue, save those that changed again since their image.
+
+        Those go onto it again if they are not there: a newer image of them was projected and forgotten,
+        and if Redis has lost it since, this older one, written late, is what a counter shows now (I5).
+        """
         # If this is lost in a crash the members are projected once more: not worth a disk's turn.
         self._connection.execute("set local synchronous_commit = off")
         self._connection.execute(
-            """
-            delete from counter_outbox o
-             using unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
-                   as p (payer_id, member_id, version)
-             where o.payer_id = p.payer_id and o.member_id = p.member_id and o.version <= p.version
-            """,
+            _FORGET,
             {
                 **_arrays([image.ref for image in projected]),
                 "versions": [image.version for image in projected],

@@ -17,6 +17,7 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 from services.counter_worker.usecases.sample_drift import sample_drift
 from services.counter_worker.usecases.sweep import sweep
 from shared.accounting.check import CheckRequest, decide_on_record, read_counters
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import CounterImage
 from tests.machine.changes import ChangeSteps
 from tests.machine.scene import MEMBERS, dates, members
@@ -53,10 +54,10 @@ class Machine(ChangeSteps):
             self._write_late(own[late % len(own)])
 
     def _write_late(self, late: CounterImage) -> None:
-        counters = self.subject.counters
-        if late.ref not in counters.read_always([late.ref]):
-            self.audit.set_back.add(late.ref)
-        counters.write_late(late)
+        self.subject.counters.write_late(late)
+        with self.subject.database.transaction(EVERY_PAYER) as tx:
+            tx.outbox.forget([late])
+            tx.commit()
 
     @rule()
     def sweep_up(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from services.counter_worker.ports import Tools
-from services.counter_worker.usecases.project_counters import CHUNK, project_waiting
+from services.counter_worker.usecases.project_counters import CHUNK, project, project_waiting
 from services.counter_worker.usecases.sweep import BEAT, sweep
 from shared.adapters.redis.connection import connect
 from shared.adapters.redis.counters import RedisCounters
@@ -150,6 +150,26 @@ def test_member_that_changed_again_stays_queued(office: Office, tools: Tools) ->
         tx.outbox.forget([image(ref, 8)])
         tx.commit()
     assert office.rows("select version from counter_outbox") == [(9,)]
+
+
+def test_late_writer_after_a_flush_is_overtaken_by_the_next_sweep(
+    office: Office, tools: Tools, redis_url: str
+) -> None:
+    """An old counter that a stalled writer puts into an emptied Redis stands until the next sweep (I5)."""
+    [ref] = office.enroll()
+    office.accept([ref])
+    sweep(tools)
+    [stalled] = tools.counters.read([ref]).values()
+    office.accept([ref])
+    sweep(tools)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    project(tools, [stalled])
+    assert tools.counters.read([ref])[ref].accumulators[0].state.used == 1
+    age_queue(office)
+    sweep(tools)
+    assert tools.counters.read([ref])[ref].accumulators[0].state.used == 2
+    assert office.rows("select * from counter_outbox") == []
 
 
 def test_flushed_redis_changes_no_count(office: Office, tools: Tools, redis_url: str) -> None:
