@@ -188,7 +188,7 @@ PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
     ),
     MissingHeader: ProblemType(
         slug="missing_header",
-        title="Missing header",
+        title="Header missing or malformed",
         status=400,
         means="A header that this call needs is not there, or is not well-formed.",
         remedy="Send the header that `detail` and `/docs` name. Nothing was stored.",

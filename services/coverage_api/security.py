@@ -73,7 +73,7 @@ class Doorkeeper:
     def require_role(self, client: Client, roles: Iterable[Role]) -> None:
         """Raises Forbidden unless the client's role is one of `roles`."""
         if client.role not in roles:
-            raise Forbidden
+            raise Forbidden(f"This call is for {', '.join(roles)}; this client's role is {client.role}.")
 
     def require_payer(self, client: Client, payer_id: str) -> None:
         """Raises PayerNotFound, alike for a payer that was not granted and one that does not exist."""

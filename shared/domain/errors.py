@@ -44,5 +44,5 @@ class Invalid(NeedlecapError):
 
     def __init__(self, errors: list[tuple[str, str]]) -> None:
         """Name each fault as (JSON pointer, message)."""
-        super().__init__("the request has faults")
+        super().__init__("The request has faults.")
         self.errors = errors

@@ -232,7 +232,7 @@ def _rule(reader: Reader, context: Context) -> Rule:
     # A decision that is none was read as some other: what follows from that one is no fault of the file.
     if decision not in COVERING and reader.raw("decision") == decision:
         if rule.reason is None:
-            reader.fault("reason", f"is required with {decision}; expected a reason code")
+            reader.fault("reason", f"is required with {decision}; expected a reason code of reasons.yaml")
         if rule.criteria or rule.conditions or rule.limits:
             reader.fault("criteria", "expected only with a decision that covers, as conditions and limits")
     for limit_id in sorted((rule.limits or frozenset()) - context.names.limits):

@@ -65,7 +65,7 @@ class Context:
         word = self.vocabulary.reasons.get(template.code)
         if word is None and not (template.code.startswith(OWN_REASON) and template.text):
             expected = (
-                f"expected a reason code of the vocabulary, or one that begins {OWN_REASON!r} with a text"
+                f"expected a reason code of reasons.yaml, or one that begins {OWN_REASON!r} with a text"
             )
             self.faults.note(path, expected)
             return
@@ -102,7 +102,7 @@ class Context:
         otherwise = cast("Effect", reader.text("otherwise", choices=EFFECTS) or "not_covered")
         reason = self.reason(reader)
         if reason is None:
-            reader.fault("reason", "is required; expected a reason code")
+            reader.fault("reason", "is required; expected a reason code of reasons.yaml")
             reason = ReasonTemplate(code="")
         condition = reader.text("condition")
         if otherwise == "condition" and condition is None:

@@ -80,7 +80,14 @@ class MovementSchema(AccumulatorNameSchema):
 
 
 class OutcomeSchema(AnswerSchema):
-    """What an event did when it was applied. It never changes. `binding` is the limit that had no room."""
+    """What an event did when it was applied, for good; `/v1/visits/search` has the visit as it stands now.
+
+    `disposition` is `counted`; `partially_counted`: only some of its units had room; `over_limit`: kept,
+    and next in order when a unit comes free; `not_covered` by the rules; `not_countable`: kept, not
+    counted for what `reasons` say (member or rule not known, not completed, paid by the patient), and
+    looked at again when that changes; `possible_duplicate` of an earlier visit, until an operator
+    decides; `voided`. `binding` is the limit that had no room.
+    """
 
     disposition = one_of(DISPOSITIONS)
     reasons = list_of(ReasonSchema)
@@ -89,7 +96,12 @@ class OutcomeSchema(AnswerSchema):
 
 
 class ReceiptSchema(AnswerSchema):
-    """An accepted event as it stands."""
+    """An accepted event as it stands.
+
+    `status` is `pending` until the event is `applied`; `rejected` if it could not be, as a second
+    `visit.recorded` of a visit (`outcome.reasons` say why); `dead` if it failed too often and waits for an
+    operator.
+    """
 
     event_id = required_text()
     status = one_of(EVENT_STATUSES)
@@ -195,7 +207,12 @@ class StatusSchema(AnswerSchema):
 
 
 class HoldAnswerSchema(AnswerSchema):
-    """A hold. `accumulators` are as they were when it was placed."""
+    """A hold. `accumulators` are as they were when it was placed, and stay so.
+
+    `state` is `pending` while the units are held; `posted` once they went to the visit that named the hold
+    (`hold_id`); `released` by the client, or as that visit was voided or did not take place; `expired` at
+    `expires_at`.
+    """
 
     hold_id = required_text()
     state = one_of(HOLD_STATES)

@@ -198,6 +198,8 @@ class ContactSchema(AnswerSchema):
 class DeterminationSchema(AnswerSchema):
     """The recorded answer to an eligibility check.
 
+    `decision` is for the visit as a whole: `covered`, `covered_with_conditions` (if `conditions` are met),
+    `not_covered`, or `unknown_verify_with_plan` where the rules held and what was asked do not tell.
     `condition_texts` has each condition in words. `plan_id` is the plan that covers the member that day,
     `decided_by` the document that decides, null where none does; `catalog_version` the rules it was
     decided by.

@@ -150,7 +150,8 @@ def test_checks_come_in_the_contracts_order(steady_api: Api) -> None:
     """Key before role, role before payer, payer before the rest of the body."""
     bad = {"payer_id": "nobody", "unknown": 1}
     problem(steady_api.post("/v1/eligibility-checks", bad, key=""), 401, "unauthenticated")
-    problem(steady_api.post("/v1/eligibility-checks", bad, role="ops"), 403, "forbidden")
+    refused = steady_api.post("/v1/eligibility-checks", bad, role="ops")
+    assert "for ehr, portal; this client's role is ops" in problem(refused, 403, "forbidden")["detail"]
     problem(steady_api.post("/v1/eligibility-checks", data=b"{", role="ops"), 403, "forbidden")
     problem(steady_api.post("/v1/eligibility-checks", bad), 404, "payer_not_found")
     problem(steady_api.post("/v1/eligibility-checks", {**bad, "payer_id": PAYER}), 422, "invalid_request")
