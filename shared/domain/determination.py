@@ -115,22 +115,32 @@ def determine(
 def _with_limits(preview: Preview, limits: tuple[LimitStanding, ...]) -> Determination:
     """Add to an evaluation that claims units what its limits say of them."""
     evaluation = preview.evaluation
-    full = {standing.limit.limit_id for standing in limits if standing.exhausted}
     counted = tuple(
         standing_reason(
-            weighed.claim, standing.used, standing.allowed, exhausted=standing.limit.limit_id in full
+            weighed.claim,
+            standing.used,
+            standing.allowed,
+            quantity=weighed.quantity,
+            fitting=weighed.fitting,
         )
         for weighed, standing in zip(preview.weighed, limits, strict=True)
     )
     # The reasons that decide come first: of a limit that is exhausted, or of one that has room where
-    # nothing else speaks against it.
+    # nothing else speaks against it, the one that has too little for all of it before the others.
     exhausted = tuple(reason for reason in counted if reason.code == "limit_exhausted")
-    decides = exhausted or (counted if evaluation.decision in COVERING else ())
+    short = tuple(reason for reason in counted if reason.code == "partly_within_limit")
+    roomy = (*short, *(reason for reason in counted if reason not in short))
+    decides = exhausted or (roomy if evaluation.decision in COVERING else ())
     rest = tuple(reason for reason in counted if reason not in decides)
-    lines = tuple(_line_with_limits(line, counted, preview, full) for line in evaluation.lines)
+    lines = tuple(_line_with_limits(line, counted, preview) for line in evaluation.lines)
     governing = [line.decision for line in lines if line.governs]
+    decision = evaluation.decision
+    if exhausted and governing:
+        decision = worst(*governing)
+    elif short:
+        decision = worst(decision, *governing)
     return Determination(
-        decision=worst(*governing) if full and governing else evaluation.decision,
+        decision=decision,
         reasons=(*decides, *evaluation.reasons, *rest),
         lines=lines,
         limits=limits,
@@ -139,10 +149,12 @@ def _with_limits(preview: Preview, limits: tuple[LimitStanding, ...]) -> Determi
     )
 
 
-def _line_with_limits(
-    line: LineEvaluation, counted: Iterable[Reason], preview: Preview, full: set[str]
-) -> LineEvaluation:
-    """A covered line that feeds an exhausted limit is not covered, and says so first."""
+def _line_with_limits(line: LineEvaluation, counted: Iterable[Reason], preview: Preview) -> LineEvaluation:
+    """A covered line with what the limits that it feeds say.
+
+    Feeding an exhausted one it is not covered, and says so first; feeding one that has too little for
+    all that is asked for it is covered on the condition that part of it is enough.
+    """
     if line.decision not in COVERING or not line.limit_ids:
         return line
     of_line = [
@@ -150,10 +162,13 @@ def _line_with_limits(
         for weighed, reason in zip(preview.weighed, counted, strict=True)
         if weighed.claim.limit.limit_id in line.limit_ids
     ]
-    if full & set(line.limit_ids):
-        exhausted = tuple(reason for reason in of_line if reason.code == "limit_exhausted")
+    exhausted = tuple(reason for reason in of_line if reason.code == "limit_exhausted")
+    if exhausted:
         return replace(line, decision="not_covered", reasons=(*exhausted, *line.reasons))
-    return replace(line, reasons=(*of_line, *line.reasons))
+    short = [reason for reason in of_line if reason.code == "partly_within_limit"]
+    decision: Decision = "covered_with_conditions" if short else line.decision
+    of_line.sort(key=lambda reason: reason not in short)
+    return replace(line, decision=decision, reasons=(*of_line, *line.reasons))
 
 
 def limits_on(rules: Rules, standing: MemberStanding, on: date) -> tuple[LimitStanding, ...]:

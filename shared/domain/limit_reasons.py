@@ -36,10 +36,18 @@ def limit_reached(claim: LimitClaim, allowed: int) -> Reason:
     return Reason(code="limit_exhausted", text=text, carc="119", rarc="N362", source=claim.source)
 
 
-def standing_reason(claim: LimitClaim, used: int, allowed: int | None, *, exhausted: bool) -> Reason:
-    """How a service that is only asked about stands to a limit, with the counts it rests on."""
+def standing_reason(
+    claim: LimitClaim, used: int, allowed: int | None, *, quantity: int, fitting: int
+) -> Reason:
+    """How a service that is only asked about stands to a limit, with the counts it rests on.
+
+    `fitting` are the units that would be counted of the `quantity` that it asks for.
+    """
     of = "" if allowed is None else f" of {allowed}"
     text = f"{used}{of} used {period_words(claim.limit)}"
-    if exhausted:
+    if not quantity or fitting == quantity:
+        return Reason(code="within_limit", text=text, source=claim.source)
+    if not fitting:
         return Reason(code="limit_exhausted", text=text, carc="119", rarc="N362", source=claim.source)
-    return Reason(code="within_limit", text=text, source=claim.source)
+    text = f"{text}, which leaves {fitting} of the {quantity} asked for"
+    return Reason(code="partly_within_limit", text=text, carc="119", rarc="N362", source=claim.source)

@@ -13,4 +13,5 @@ def agree(said: Determination, disposition: str) -> bool:
         return disposition == "not_countable"
     if any(limit.exhausted for limit in said.limits):
         return disposition == "over_limit"
-    return disposition in {"counted", "partially_counted"}
+    is_short = any(reason.code == "partly_within_limit" for reason in said.reasons)
+    return disposition == ("partially_counted" if is_short else "counted")

@@ -12,11 +12,13 @@ from shared.domain.adjudication import adjudicate
 from shared.domain.determination import MemberStanding, determine
 from shared.domain.service import Provider
 from shared.domain.visit import Visit, VisitContent, VisitKey
+from tests.builders import history
+from tests.folding import ask, lines
 from tests.model.agreement import agree
 from tests.model.bridge import Row, history_of, service_of
 from tests.model.running import searching
 from tests.model.worlds import DATES, MEMBERS, service, worlds
-from tests.rules import SimpleRules
+from tests.rules import SimpleRules, limit_row, plain_rules
 
 
 @searching(60)
@@ -24,24 +26,34 @@ from tests.rules import SimpleRules
 def test_a_check_says_what_the_next_visit_meets(world: Row, asked: Row) -> None:
     """Covered is counted, a full limit is over the limit, and the rest is not counted for the same reason."""
     rules, member = SimpleRules(world["rules"]), MEMBERS[0]
-    history = history_of(world, member)
+    known = history_of(world, member)
     # Two visits of one provider may be one, and what an operator makes of that no check can know.
     wanted = replace(service_of(asked), provider=Provider())
-    state = adjudicate(history, rules)
+    state = adjudicate(known, rules)
     # A check knows accumulators, not visits: of a date that would open a first-service year anew, before
     # one that is open, it shows the new year alone.
     opens = wanted.service_date
     years = [key.period for key in state.accumulators if key.period.basis == "first_service_year"]
     assume(not any(opens < year.start <= opens + timedelta(days=366) for year in years))
     standing = MemberStanding(
-        history=replace(history, visits=(), holds=()), accumulators=tuple(state.accumulators.values())
+        history=replace(known, visits=(), holds=()), accumulators=tuple(state.accumulators.values())
     )
     said = determine(rules, standing, wanted)
-    last = max((visit.arrival or 0 for visit in history.visits), default=0)
+    last = max((visit.arrival or 0 for visit in known.visits), default=0)
     new = Visit(
         key=VisitKey(client_id="e", visit_id="asked"),
         arrival=last + 1,
         content=VisitContent(member_id=member, service=wanted),
     )
-    recorded = adjudicate(replace(history, visits=(*history.visits, new)), rules)
+    recorded = adjudicate(replace(known, visits=(*known.visits, new)), rules)
     assert agree(said, recorded.visits[new.key].disposition)
+
+
+def test_a_check_says_when_less_is_left_than_is_asked_for() -> None:
+    """Five units of which three fit are covered only in part, and the reason says how many."""
+    rules = plain_rules(limit_row(allowed=3, measure="unit"), limit_row("visits", 9))
+    whole, part = (ask(history(), rules, lines=lines(("20560", units))) for units in (3, 5))
+    assert [whole.decision, part.decision] == ["covered", "covered_with_conditions"]
+    assert [line.decision for line in part.lines] == ["covered_with_conditions"]
+    assert [reason.code for reason in part.reasons][:2] == ["partly_within_limit", "within_limit"]
+    assert "leaves 3 of the 5 asked for" in part.reasons[0].text
