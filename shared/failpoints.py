@@ -1,7 +1,10 @@
 """Places where a process can be made to die at once, so that tests show what a crash there leaves behind.
 
-Each commit, publish and write of a projection stands in `with around(Step...):`. Unarmed, which it always
-is but in such a test, that does nothing. A process is armed for one edge of one step, when it starts, by
+What counts and answers follow from stands in `with around(Step...):`: commits, publishes, and writes of
+projections. An operator's single decision (a dead letter, a duplicate, an opening balance) is one commit
+with nothing behind it but a projection that is named, so it has no step; nor has what only notes something
+(the last use of a key, a token, a job's run). Unarmed, which it always is but in such a test, that does
+nothing. A process is armed for one edge of one step, when it starts, by
 `NEEDLECAP_FAILPOINT` (`drain_commit.before`, or `drain_commit.before.3` for the third passage); there it
 ends without any clean-up, as a killed one does.
 """

@@ -11,6 +11,7 @@ from shared.adapters.catalog_source import assemble, packaged_parts
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.postgres.transaction import PostgresTransaction
 from shared.domain.client import EVERY_PAYER
+from shared.failpoints import Step, around
 
 # A change of the catalog asks for every member of the database to be folded again, at once.
 SECONDS_MAX = 600.0
@@ -30,7 +31,8 @@ def load(database_url: str, now: datetime) -> CatalogChange:
         change = load_packaged(tx.catalog, parts, now)
         if change.created:
             _check_whole(tx, change.catalog_version)
-        tx.commit()
+        with around(Step.RULE_COMMIT):
+            tx.commit()
     return change
 
 

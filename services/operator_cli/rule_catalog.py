@@ -25,6 +25,7 @@ from shared.domain.catalog_records import DocumentRow
 from shared.domain.client import EVERY_PAYER
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_parsing import parse_rule_document
+from shared.failpoints import Step, around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,8 @@ def _put(
 ) -> Loaded:
     by = f"operator {current_operator()}"
     change = put_document(tx.catalog, running, document, operations.clock(), loaded_by=by, activate=activate)
-    tx.commit()
+    with around(Step.RULE_COMMIT):
+        tx.commit()
     return Loaded(document=document, change=change)
 
 

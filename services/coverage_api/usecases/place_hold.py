@@ -81,7 +81,8 @@ def _place(
             answer, images = holds.place_hold(tx, tools.rules, now, wanted)
         except holds.HoldRefused:
             # The member's waiting events were applied before it was refused: that stays.
-            tx.commit()
+            with around(Step.HOLD_COMMIT):
+                tx.commit()
             raise
         except HoldKeyTaken as error:
             # The look-up above saw nothing of it: the hold is of a payer that the client no longer sees.

@@ -17,6 +17,7 @@ from services.operator_cli.settings import Settings
 from shared.domain.audit import AuditEntry, TrailLine, TrailPlace, hashes_of, member_hash, trail_json
 from shared.domain.client import EVERY_PAYER
 from shared.domain.records import MemberRef
+from shared.failpoints import Step, around
 
 PAGE_LINES = 1_000
 MEMBER_ID_LENGTH_MAX = 200
@@ -81,7 +82,8 @@ def prune_command(*, settings: Settings) -> None:
         while True:
             with operations.database.transaction(EVERY_PAYER) as tx:
                 gone = tx.audit.prune()
-                tx.commit()
+                with around(Step.PRUNE_COMMIT):
+                    tx.commit()
             if not gone:
                 break
             pruned += gone
