@@ -17,7 +17,6 @@ from services.operator_cli.main import main
 from shared.accounting.drain import drain_shard
 from shared.accounting.posting import Posting
 from shared.accounting.rebuild import Group, Rebuilt, rebuild_group
-from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
@@ -29,6 +28,7 @@ from shared.messages import SHARDS, shard_of
 from tests.builders import PAYER
 from tests.counter_images import HASH_KEY
 from tests.offices import Office, open_office
+from tests.state_bytes import rebuilt_state, stored_state
 
 CLIENT = "c"
 NPI = "1234567893"

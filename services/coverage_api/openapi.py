@@ -38,10 +38,10 @@ Is this member's next dry needling service covered, and why; and how many servic
 are used?
 
 Every `/v1` call needs `Authorization: Bearer KEY`: a key, or an access token from `/oauth/token`, which
-opens the same doors. What can be wrong is looked at in this order: the
-key (401), the client's role (403), the payer (404, alike for one that is not there and one that was not
-granted), the body (400, 413, 415, 422). Problems are RFC 9457 documents. When the database cannot
-answer, every call is a 503 of type `/problems/indeterminate` within five seconds: never a guess.
+opens what the client's keys open. What can be wrong is looked at in this order: the key (401), how often
+the client calls (429), the client's role (403), the payer (404, alike for one that is not there and one
+that was not granted), the body (400, 413, 415, 422). Problems are RFC 9457 documents. When the database
+cannot answer, every call is a 503 of type `/problems/indeterminate` within five seconds: never a guess.
 """
 
 _PROBLEMS: Mapping[int, str] = {

@@ -13,7 +13,6 @@ from click.testing import CliRunner
 
 from services.operator_cli.main import main
 from shared.accounting.reconcile_counters import compare_counters
-from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
@@ -24,6 +23,7 @@ from tests.chaos.clients import Diary
 from tests.chaos.plant import Plant
 from tests.chaos.world import PAYER, PLANS, RULES, allowed_by_plan, model_members
 from tests.model.reference import reference
+from tests.state_bytes import rebuilt_state, stored_state
 
 Row = dict[str, Any]
 

@@ -20,7 +20,6 @@ from services.counter_worker.totals import Totals
 from services.counter_worker.usecases.sweep import sweep
 from services.operator_cli.runner import ports
 from shared.accounting.reconcile_counters import compare_counters
-from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.accounting.verify_ledger import faults_in
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.celery_broker import configure_broker
@@ -34,6 +33,7 @@ from tests.api_service import HASH_KEY, Installation
 from tests.builders import PAYER
 from tests.chaos.audit import incomplete
 from tests.crashes.processes import Servers
+from tests.state_bytes import rebuilt_state, stored_state
 
 Json = dict[str, Any]
 

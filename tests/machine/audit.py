@@ -9,13 +9,13 @@ from typing import Any
 
 from shared.accounting.codec import key_from
 from shared.accounting.reconcile_counters import compare_counters
-from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.accounting.verify_ledger import faults_in
 from shared.domain.client import EVERY_PAYER
 from shared.domain.records import MemberRef
 from tests.machine.subject import Subject, ref_of
 from tests.machine.told import EventName, Row, Told
 from tests.model.reference import reference
+from tests.state_bytes import rebuilt_state, stored_state
 
 #: More visits than an example reports of one member.
 _VISITS_MAX = 1_000

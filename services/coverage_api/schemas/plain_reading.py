@@ -1,4 +1,4 @@
-"""Reads what is plainly valid, at a tenth of what marshmallow takes, by the same schemas.
+"""Reads what is plainly valid without marshmallow, at a fraction of the cost, by the same schemas.
 
 A reader is made once from a schema's own fields and validators. It accepts only what it is certain
 of; whatever else there is, faults and kinds of fields that it does not know included, it leaves to

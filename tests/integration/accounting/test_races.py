@@ -18,7 +18,6 @@ from shared.accounting.holds import HoldPosted, HoldRefused, expire_due, place_h
 from shared.accounting.overrides import grant_override, revoke_override
 from shared.accounting.posting import Posting
 from shared.accounting.retrying import retrying
-from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.domain.client import EVERY_PAYER
 from shared.domain.hold import Override
@@ -30,6 +29,7 @@ from tests.builders import NOW, PAYER
 from tests.fakes import FixedRules
 from tests.model.memory import json_of
 from tests.rules import SimpleRules, limit_row, plain_rules
+from tests.state_bytes import rebuilt_state, stored_state
 from tests.traffic import CLIENT, Traffic, new_event, settle_in
 
 MEMBER, OTHER = "SAMPLE-1", "SAMPLE-2"

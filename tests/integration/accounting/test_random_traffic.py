@@ -20,7 +20,6 @@ from shared.accounting.drain import drain_shards
 from shared.accounting.holds import HoldPosted, HoldRefused, place_hold, release_hold
 from shared.accounting.overrides import grant_override
 from shared.accounting.retrying import retrying
-from shared.accounting.state_bytes import rebuilt_state, stored_state
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
@@ -34,6 +33,7 @@ from tests.model.memory import json_of
 from tests.model.reference import reference
 from tests.model.running import thoroughly
 from tests.rules import SimpleRules
+from tests.state_bytes import rebuilt_state, stored_state
 from tests.traffic import CLIENT, PLANS, RULES, SENDINGS_MAX, Traffic, make_traffic, send, settle_in
 
 Row = dict[str, Any]
