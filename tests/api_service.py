@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from services.coverage_api.bootstrap import Service
 from services.coverage_api.settings import Settings
 from shared.accounting.catalog_changes import load_packaged
-from shared.accounting.drain import drain_shard
+from shared.accounting.drain import drain_shards
 from shared.adapters.catalog_source import CatalogSource, packaged_parts
 from shared.adapters.environment import Environment
 from shared.adapters.postgres.database import PostgresDatabase
@@ -68,7 +68,7 @@ class Installation:
         """Apply everything that waits, as a worker would; how many events that were."""
         rules = CatalogSource(self.database)
         reports = [
-            drain_shard(self.database, rules, lambda: datetime.now(UTC), shard, 1000)
+            drain_shards(self.database, rules, lambda: datetime.now(UTC), [shard], 1000)
             for shard in range(SHARDS)
         ]
         return sum(report.applied for report in reports)

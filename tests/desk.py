@@ -14,7 +14,7 @@ import psycopg
 from click.testing import CliRunner, Result
 
 from services.operator_cli.main import main
-from shared.accounting.drain import drain_shard
+from shared.accounting.drain import drain_shards
 from shared.accounting.posting import Posting
 from shared.accounting.rebuild import Group, Rebuilt, rebuild_group
 from shared.adapters.catalog_source import CatalogSource
@@ -121,7 +121,7 @@ class Desk:
         for shard in range(SHARDS):
             more = True
             while more:
-                report = drain_shard(self.database, self.rules, lambda: datetime.now(UTC), shard, 1_000)
+                report = drain_shards(self.database, self.rules, lambda: datetime.now(UTC), [shard], 1_000)
                 images += report.images
                 more = report.more
         return images

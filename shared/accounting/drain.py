@@ -40,13 +40,6 @@ class DrainReport:
     images: tuple[CounterImage, ...] = ()
 
 
-def drain_shard(
-    database: Database, rules: RulesSource, clock: Clock, shard: int, batch_max: int
-) -> DrainReport:
-    """Drain one shard; see `drain_shards`."""
-    return drain_shards(database, rules, clock, [shard], batch_max)
-
-
 def drain_shards(
     database: Database, rules: RulesSource, clock: Clock, shards: Sequence[int], batch_max: int
 ) -> DrainReport:

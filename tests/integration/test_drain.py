@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from shared.accounting.drain import DrainReport, drain_shard
+from shared.accounting.drain import DrainReport, drain_shards
 from shared.accounting.rules import CatalogRules
 from shared.adapters.catalog_files import load_catalog
 from shared.adapters.postgres.database import PostgresDatabase
@@ -74,7 +74,7 @@ def accept(database: PostgresDatabase, *events: NewEvent) -> None:
 def drain(database: PostgresDatabase, batch_max: int = 1000) -> DrainReport:
     """Drain the sample member's shard once."""
     rules = FixedRules(CatalogRules(load_catalog()))
-    return drain_shard(database, rules, lambda: datetime(2026, 3, 5, tzinfo=UTC), SHARD, batch_max)
+    return drain_shards(database, rules, lambda: datetime(2026, 3, 5, tzinfo=UTC), [SHARD], batch_max)
 
 
 def rows(url: str, query: str) -> list[Any]:
@@ -133,5 +133,5 @@ def drain_all(database: PostgresDatabase) -> None:
     """Drain every shard until nothing is pending."""
     rules = FixedRules(CatalogRules(load_catalog()))
     for shard in range(64):
-        while drain_shard(database, rules, lambda: datetime(2026, 3, 5, tzinfo=UTC), shard, 100).applied:
+        while drain_shards(database, rules, lambda: datetime(2026, 3, 5, tzinfo=UTC), [shard], 100).applied:
             pass

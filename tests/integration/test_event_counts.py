@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.accounting.drain import drain_shard
+from shared.accounting.drain import drain_shards
 from shared.adapters.catalog_source import CatalogSource
 from shared.domain.client import EVERY_PAYER
 from shared.domain.inbox import NewEvent
@@ -71,7 +71,7 @@ def drain(office: Office) -> None:
     """Apply what waits."""
     rules = CatalogSource(office.database)
     for shard in range(SHARDS):
-        while drain_shard(office.database, rules, lambda: datetime.now(UTC), shard, 50).more:
+        while drain_shards(office.database, rules, lambda: datetime.now(UTC), [shard], 50).more:
             pass
 
 

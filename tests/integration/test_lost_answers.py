@@ -21,7 +21,7 @@ from services.counter_worker.ports import Tools
 from services.counter_worker.totals import Totals
 from services.counter_worker.usecases.expire_holds import expire_holds
 from services.coverage_api.bootstrap import build
-from shared.accounting.drain import drain_shard
+from shared.accounting.drain import drain_shards
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
@@ -224,7 +224,7 @@ def struck(proxy: PostgresProxy, fault: Fault, work: Callable[[], object]) -> No
 
 def drain(tools: Tools, shard: int) -> int:
     """Drain one shard; how many events were applied."""
-    return drain_shard(tools.store, tools.rules, tools.clock, shard, tools.batch_max).applied
+    return drain_shards(tools.store, tools.rules, tools.clock, [shard], tools.batch_max).applied
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from click.testing import Result
 
-from shared.accounting.drain import DrainReport, drain_shard
+from shared.accounting.drain import DrainReport, drain_shards
 from shared.messages import SHARDS
 from tests.builders import PAYER
 from tests.desk import NPI, Desk, member
@@ -35,7 +35,7 @@ def _report(desk: Desk, dice: random.Random) -> None:
 def _drain_all(desk: Desk) -> int:
     """One batch of each shard; how many events failed."""
     reports: list[DrainReport] = [
-        drain_shard(desk.database, desk.rules, lambda: datetime.now(UTC), shard, 50)
+        drain_shards(desk.database, desk.rules, lambda: datetime.now(UTC), [shard], 50)
         for shard in range(SHARDS)
     ]
     return sum(report.failed for report in reports)
