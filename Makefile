@@ -90,7 +90,7 @@ bench-quick: setup ## the same in under a minute, a run of each; nothing is writ
 
 .PHONY: chaos crashes
 
-crashes: setup ## let a process die before and after every commit, publish and projection; two minutes
+crashes: setup ## let a process die before and after each named commit, publish and projection; two minutes
 	NEEDLECAP_WHOLE_CRASH_MATRIX=1 $(BIN)/python -m pytest tests/integration/crashes
 
 chaos: setup ## kill every part at random under load for CHAOS_MINUTES (10), then audit exactly; CHAOS_SEED repeats
