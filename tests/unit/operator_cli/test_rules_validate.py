@@ -30,6 +30,14 @@ def test_valid_files_are_said_to_be_valid(tmp_path: Path) -> None:
     assert all(line.endswith("is valid") for line in said)
 
 
+def test_document_shown_in_the_readme_is_valid(tmp_path: Path) -> None:
+    """What a reader copies from the catalog's README loads as it stands."""
+    readme = (packaged_catalog() / "README.md").read_text(encoding="utf-8")
+    shown = tmp_path / "shown.yaml"
+    shown.write_text(readme.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    assert "lakeside-dry-needling version 1 is valid" in validate(tmp_path, shown, exit_code=0)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
