@@ -40,11 +40,7 @@ def view_of(
 
     def view(**path: str) -> Response:
         client = doorkeeper.identify(request.headers.get("Authorization"))
-        g.client_name = client.name
-        request.environ[CLIENT_VARIABLE] = client.client_id
-        g.rate = standing = limiter.admit(client)
-        if not standing.is_admitted:
-            raise RateLimited(WINDOW_SECONDS)
+        admit(limiter, client)
         audit = auditor.begin(client, endpoint.name, g.request_id)
         try:
             answer = _answer(endpoint, doorkeeper, client, audit, path)
@@ -58,6 +54,15 @@ def view_of(
 
     view.__name__ = endpoint.name
     return view
+
+
+def admit(limiter: RateLimiter, client: Client) -> None:
+    """Note whose call this is, and count it. Raises RateLimited when the client calls too often."""
+    g.client_name = client.name
+    request.environ[CLIENT_VARIABLE] = client.client_id
+    g.rate = standing = limiter.admit(client)
+    if not standing.is_admitted:
+        raise RateLimited(WINDOW_SECONDS)
 
 
 def _answer(

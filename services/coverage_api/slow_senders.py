@@ -35,6 +35,8 @@ CALM_SECONDS = 1.0
 #: Of struct tcp_info: milliseconds since data was last sent, and received; bytes acknowledged by the other
 #: side, and received from it, of the whole connection.
 _INFO_BYTES = 136
+#: More than any kernel's struct has today; newer ones only add at its end.
+_INFO_BYTES_MAX = 256
 _LAST = struct.Struct("=44xI4xI")
 _TOTALS = struct.Struct("=120xQQ")
 
@@ -96,7 +98,7 @@ class SlowSenders:
         found: dict[int, Trickle] = {}
         cut = 0
         for inode, connection in connections_to(port):
-            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES_MAX)
             if len(info) < _INFO_BYTES:
                 continue
             sent_ago, received_ago = _LAST.unpack_from(info)

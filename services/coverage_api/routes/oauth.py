@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
-from flask import Request, Response, g, request
+from flask import Request, Response, request
 
 from services.coverage_api.assertions import prove, read_claimed, refused
 from services.coverage_api.bodies import read_body
-from services.coverage_api.errors import BodyTooLarge, MalformedBody, RateLimited, TokenRefused, TooBusy
+from services.coverage_api.dispatch import admit
+from services.coverage_api.errors import BodyTooLarge, MalformedBody, TokenRefused, TooBusy
 from services.coverage_api.http import Answer, respond, to_json
 from services.coverage_api.jwks_fetch import JwksUnavailable
 from services.coverage_api.jwks_source import JwksSource
 from services.coverage_api.ports import Tools
-from services.coverage_api.rate_limits import WINDOW_SECONDS, RateLimiter
+from services.coverage_api.rate_limits import RateLimiter
 from services.coverage_api.scopes import SUPPORTED, grant_scopes
 from services.coverage_api.usecases.issue_token import Entitled, issue_token
 from services.coverage_api.waiting import WaitingRoom
@@ -111,10 +112,7 @@ def _issue(desk: TokenDesk, form: dict[str, str]) -> Response:
     client, _ = known
     jwks_id, key = found
     proven = prove(claimed, key, audience=desk.endpoint, now=desk.tools.clock())
-    g.client_name = client.name
-    g.rate = standing = desk.limiter.admit(client)
-    if not standing.is_admitted:
-        raise RateLimited(WINDOW_SECONDS)
+    admit(desk.limiter, client)
     grant = grant_scopes(client, form.get("scope"))
     entitled = Entitled(
         client_id=client.client_id,

@@ -8,6 +8,7 @@ that their name says and are packed at once: a batch sends tens of thousands of 
 from __future__ import annotations
 
 import struct
+import sys
 from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
@@ -125,7 +126,9 @@ class _NumbersDumper(_ArrayDumper):
 
     def pack(self, values: Sequence[Any]) -> bytes:
         numbers = array(self.code, self.numbers(values))
-        numbers.byteswap()
+        if sys.byteorder == "little":
+            # On the wire the highest byte comes first.
+            numbers.byteswap()
         width, given = numbers.itemsize, numbers.tobytes()
         # Byte by byte of all values at once: the length goes before each of them.
         packed = bytearray((4 + width) * len(values))
