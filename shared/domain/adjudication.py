@@ -3,7 +3,7 @@
 The one place that decides who gets the last unit. It knows no clock, socket or framework. Section
 numbers below are the contract's.
 
-`Fold` takes the visits in their order. Holds are reserved before the first turn, since their units are
+`Fold` takes the visits in their order. Holds take their units before the first turn, since these are
 ahead of the order (4); a visit that posts a hold finds its units waiting on its turn. Should a hold turn
 out to be posted by nobody, or by a visit that uses less of it, the turns are taken again without what
 it kept from others. `append` gives a plain new visit its turn without folding again; a property test
@@ -199,7 +199,7 @@ class Fold:
             units = fitting_units(service, weighed)
         if posts_hold:
             used = {
-                w.key: min(n - min(n, w.granted), w.reserved) for w, n in zip(weighed, units, strict=True)
+                w.key: min(n - min(n, w.granted), w.promised) for w, n in zip(weighed, units, strict=True)
             }
             self._held.post(candidate.visit, used)
         postings = [self._count(candidate, w, n) for w, n in zip(weighed, units, strict=True)]
@@ -227,7 +227,7 @@ class Fold:
             allowed=weighed.allowed + granted,
         )
         tally.allow(weighed.allowed)
-        tally.count(units, granted, on, ahead=min(units - granted, weighed.reserved))
+        tally.count(units, granted, on, ahead=min(units - granted, weighed.promised))
         return posting
 
     def _carry(self, candidate: Candidate, weighed: list[Weighed], postings: list[Posting]) -> list[Posting]:
@@ -324,7 +324,7 @@ class Fold:
                     quantity=0,
                     allowed=allowed,
                     granted=0,
-                    reserved=0,
+                    promised=0,
                     room=room,
                 )
             )

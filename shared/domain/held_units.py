@@ -1,4 +1,4 @@
-"""Holds during a fold: their units are reserved before any visit has its turn (contract section 4)."""
+"""Holds during a fold: they take their units before any visit has its turn (contract section 4)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class HeldUnits:
         candidates: Sequence[Candidate],
         corrections: Mapping[str, Correction],
     ) -> None:
-        """Reserve for every hold, in the order they arrived. `candidates` come in order of arrival."""
+        """Give every hold its units, in the order they arrived. `candidates` come in order of arrival."""
         self._history = history
         self._rules = rules
         self._tallies = tallies
@@ -67,12 +67,12 @@ class HeldUnits:
         self._found: dict[str, Correction] = {}
         self.outcomes: dict[str, HoldOutcome] = {}
         for hold in sorted(history.holds, key=lambda hold: hold.arrival):
-            self._reserve(hold, [c for c in candidates if _names(c.visit, hold)])
+            self._promise(hold, [c for c in candidates if _names(c.visit, hold)])
 
     # Before the turns
 
-    def _reserve(self, hold: Hold, naming: Sequence[Candidate]) -> None:
-        """Reserve a hold's units, or settle that it keeps none.
+    def _promise(self, hold: Hold, naming: Sequence[Candidate]) -> None:
+        """Give a hold its units, or settle that it keeps none.
 
         Of the visits that name it before it ends, by arrival, the first that is a no-show, cancelled
         or voided releases it, and the first that qualifies for its limits and periods posts it on its

@@ -23,13 +23,13 @@ class Weighed:
     quantity: int
     allowed: int
     granted: int
-    reserved: int
+    promised: int
     room: int
 
     @property
     def fitting(self) -> int:
         """How much of the quantity fits, all or nothing unless the measure is divisible."""
-        own = self.granted + self.reserved
+        own = self.granted + self.promised
         fits = min(self.quantity, own + self.room)
         return fits if self.claim.limit.divisible or fits == self.quantity else 0
 
@@ -72,7 +72,7 @@ def weigh(
                 quantity=quantity,
                 allowed=allowed,
                 granted=granted,
-                reserved=0 if moved else min(held, quantity - granted),
+                promised=0 if moved else min(held, quantity - granted),
                 room=room,
             )
         )

@@ -102,10 +102,10 @@ class Member(MemberInputs):
     # -- one pass over everything ----------------------------------------------------------------
 
     def _pass(self) -> Row:
-        result: Row = {"posts": [], "visits": {}, "countable": [], "taken": {}, "reserved": {}, "days": set()}
+        result: Row = {"posts": [], "visits": {}, "countable": [], "taken": {}, "promised": {}, "days": set()}
         self._open(result)
         for hold in self.holds:
-            result["reserved"][hold["hold_id"]] = self._reserve(result, hold)
+            result["promised"][hold["hold_id"]] = self._promise(result, hold)
         for visit in sorted(self.visits, key=self._place):
             result["visits"][visit["key"]] = self._weigh(result, visit)
         return result
@@ -139,7 +139,7 @@ class Member(MemberInputs):
             if units and row["basis"] == "rolling_days":
                 result["days"].add((key, opening["date"]))
 
-    def _reserve(self, result: Row, hold: Row) -> dict[Key, int]:
+    def _promise(self, result: Row, hold: Row) -> dict[Key, int]:
         """What a hold keeps: its quantity in every limit it feeds, or nothing."""
         if self._dead(hold):
             return {}
@@ -183,7 +183,7 @@ class Member(MemberInputs):
         ]
         for hold in self.holds:
             hold_id = hold["hold_id"]
-            kept = result["reserved"].get(hold_id, {}).get(key, 0)
+            kept = result["promised"].get(hold_id, {}).get(key, 0)
             if hold_id != without and hold_id not in result["taken"] and kept:
                 days.append((hold["date"], kept))
         if row["basis"] != "rolling_days":
@@ -240,7 +240,7 @@ class Member(MemberInputs):
             same_day = row["measure"] == "service_day" and (key, content["date"]) in result["days"]
             claim["need"] = 0 if same_day else claim["quantity"]
             claim["grant"] = self._own_grant(result, visit, claim)
-            claim["hold"] = result["reserved"][hold["hold_id"]].get(key) if hold else None
+            claim["hold"] = result["promised"][hold["hold_id"]].get(key) if hold else None
             moved = hold is not None and row["basis"] == "rolling_days" and hold["date"] != content["date"]
             if moved and claim["hold"] is not None:
                 claim["hold"] = 0
@@ -277,7 +277,7 @@ class Member(MemberInputs):
         for hold in self.holds:
             takers = self.takers[hold["hold_id"]]
             if hold["hold_id"] == visit["content"]["hold"] and takers and takers[0]["key"] == visit["key"]:
-                kept = result["reserved"][hold["hold_id"]]
+                kept = result["promised"][hold["hold_id"]]
                 return hold if kept and set(kept) <= keys else None
         return None
 
@@ -333,7 +333,7 @@ class Member(MemberInputs):
             return {"state": "posted", "units": {}}
         if hold["ended_by"] is not None:
             return {"state": hold["end_state"], "units": {}}
-        return {"state": "pending", "units": dict(result["reserved"][hold["hold_id"]])}
+        return {"state": "pending", "units": dict(result["promised"][hold["hold_id"]])}
 
 
 def _repeats(visit: Row, other: Row) -> bool:
