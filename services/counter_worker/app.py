@@ -8,12 +8,13 @@ from celery import signals
 
 from services.counter_worker.bootstrap import build_app
 from services.counter_worker.settings import load_settings
+from shared.adapters.environment import settings_or_exit
 from shared.adapters.logs import configure_logs
 
 #: They announce each task and each beat, several times a second; what matters our own log says.
 CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 
-settings = load_settings()
+settings = settings_or_exit(load_settings)
 app = build_app(settings)
 
 

@@ -6,12 +6,13 @@ import gc
 
 from services.coverage_api.bootstrap import build
 from services.coverage_api.settings import load_settings
+from shared.adapters.environment import settings_or_exit
 
 #: New objects after which Python looks for circles of garbage. Requests leave next to none, but a thousand
 #: of them are on their way at once, and at the usual 700 they would be looked through again and again.
 GARBAGE_AFTER = 50_000
 
-app = build(load_settings()).app
+app = build(settings_or_exit(load_settings)).app
 
 gc.collect()
 gc.freeze()

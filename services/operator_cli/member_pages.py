@@ -78,7 +78,7 @@ def _checked(database: PostgresDatabase, page: dict[MemberRef, int]) -> list[Mem
         known = tx.rebuilding.known(page)
     unknown = [number for ref, number in page.items() if ref not in known]
     if unknown:
-        raise OperatorError(f"The member file's line {unknown[0]} names nobody this payer was told of.")
+        raise OperatorError(f"The member file's line {unknown[0]} names nobody the payer has on record.")
     return list(page)
 
 

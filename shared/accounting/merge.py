@@ -22,7 +22,7 @@ from shared.ports import RulesSource
 
 
 class MemberNotFound(NotFound):
-    """The payer told nobody of one of these members."""
+    """The payer has nothing on record of one of these members."""
 
 
 class MergeRefused(Conflict):

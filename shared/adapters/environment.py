@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from environs import Env, EnvError
 
 from shared.failpoints import Failpoint, parse_failpoint
+
+_Settings = TypeVar("_Settings")
 
 HASH_KEY_BYTES = 32
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -16,6 +20,14 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 class SettingsError(Exception):
     """The environment does not hold what the service needs."""
+
+
+def settings_or_exit(load: Callable[[], _Settings]) -> _Settings:
+    """What `load` reads. A fault ends the process with a line for its operator, without a traceback."""
+    try:
+        return load()
+    except SettingsError as error:
+        raise SystemExit(f"needlecap: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from environs import Env
 
-from shared.adapters.environment import SettingsError, load_environment
+from shared.adapters.environment import SettingsError, load_environment, settings_or_exit
 
 KEY = "ab" * 32
 SECRET = "s3cret-value"
@@ -86,3 +86,11 @@ def test_urls_may_come_from_files(env: pytest.MonkeyPatch, tmp_path: Path, name:
     assert getattr(load_environment(Env()), name.lower()) == "scheme://from-a-file"
     env.setenv(name, "scheme://given")
     assert getattr(load_environment(Env()), name.lower()) == "scheme://given"
+
+
+def test_service_with_a_bad_setting_ends_with_one_line(env: pytest.MonkeyPatch) -> None:
+    """An operator reads what to put right; a good environment is handed on."""
+    assert settings_or_exit(lambda: load_environment(Env())).hash_key == bytes.fromhex(KEY)
+    env.setenv("NEEDLECAP_LOG_LEVEL", "loud")
+    with pytest.raises(SystemExit, match=r"^needlecap: NEEDLECAP_LOG_LEVEL must be one of debug, "):
+        settings_or_exit(lambda: load_environment(Env()))

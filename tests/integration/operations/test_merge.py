@@ -197,8 +197,8 @@ def test_same_merge_again_is_nothing(desk: Desk) -> None:
     ("source", "into", "why"),
     [
         ("OLD", "OLD", "into itself"),
-        ("OLD", "NOBODY", "told nobody of"),
-        ("NOBODY", "NEW", "told nobody of"),
+        ("OLD", "NOBODY", "nothing on record of"),
+        ("NOBODY", "NEW", "nothing on record of"),
         ("OLD", "THIRD", "into another one before"),
         ("NEW", "OLD", "was itself merged"),
     ],
