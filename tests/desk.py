@@ -25,6 +25,7 @@ from shared.domain.client import EVERY_PAYER
 from shared.domain.inbox import NewEvent
 from shared.domain.records import Cause, CounterImage, MemberRef
 from shared.messages import SHARDS, shard_of
+from shared.ports import RulesSource
 from tests.builders import PAYER
 from tests.counter_images import HASH_KEY
 from tests.offices import Office, open_office
@@ -46,7 +47,7 @@ class Desk:
     office: Office
     redis_url: str
     data_dir: Path
-    rules: CatalogSource
+    rules: RulesSource
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property

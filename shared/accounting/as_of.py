@@ -22,6 +22,8 @@ from shared.domain.member_rows import PostedUnits
 from shared.domain.records import MemberRef
 from shared.ports import MemberBooks, RulesSource, Transaction
 
+_OPENED_BY_VISITS = frozenset({"first_service_year", "authorization", "injury"})
+
 
 class Past(Protocol):
     """The past of members."""
@@ -75,8 +77,9 @@ def _accumulators(known: KnownState, overrides: Sequence[Override]) -> Iterable[
     for units in known.ledger.units:
         by_key[units.key].append(units)
     for key, posted in by_key.items():
-        # A first-service year that nothing counts in any more was not open.
-        if posted or key.period.basis != "first_service_year":
+        # What a visit opens, its first-service year, authorization or injury, was not open when nothing
+        # counted in it any more.
+        if posted or key.period.basis not in _OPENED_BY_VISITS:
             yield _accumulator(key, posted, overrides)
 
 

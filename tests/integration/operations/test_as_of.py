@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from shared.accounting.as_of import limits_as_of
@@ -14,6 +15,8 @@ from shared.domain.hold_records import HoldRequest, NewOverride
 from shared.domain.records import MemberRef
 from tests.builders import PAYER
 from tests.desk import CLIENT, Desk
+from tests.fakes import FixedRules
+from tests.rules import SimpleRules, limit_row, plain_rules
 
 DAY = date(2026, 5, 5)
 
@@ -73,6 +76,23 @@ def test_known_now_is_what_a_search_answers(desk: Desk) -> None:
     with desk.database.transaction([PAYER]) as tx:
         for on in (DAY, date(2025, 1, 1), date(2027, 1, 1)):
             assert limits_as_of(tx, desk.rules, ann, on, _now(desk)) == search(tx, desk.rules, {}, ann, on)
+
+
+def test_authorization_is_shown_while_something_counts_under_it(desk: Desk) -> None:
+    """Once its only visit is voided, neither the present nor the ledger speaks of it any more."""
+    rules = SimpleRules(plain_rules(limit_row(basis="authorization")))
+    desk = replace(desk, rules=FixedRules(rules))
+    ann = desk.enroll("ANN")
+    desk.record(ann, "v1", authorization={"number": "A-1"})
+    shown = []
+    for _ in range(2):
+        desk.drain()
+        with desk.database.transaction([PAYER]) as tx:
+            now = search(tx, desk.rules, {}, ann, DAY)
+            assert limits_as_of(tx, desk.rules, ann, DAY, _now(desk)) == now
+        shown.append([limit.used for limit in now])
+        desk.void("v1")
+    assert shown == [[1], []]
 
 
 def test_late_visit_changes_no_earlier_moment(desk: Desk) -> None:
