@@ -12,19 +12,20 @@ import hmac
 import re
 from collections.abc import Callable
 
+KEY_MARK, TOKEN_MARK = "nck_", "nct_"
 PREFIX_BYTES = 10
 SECRET_BYTES = 32
-_CREDENTIAL = re.compile(r"nc[kt]_([a-z2-7]{16})_([a-z2-7]{52})", re.ASCII)
+_CREDENTIAL = re.compile(rf"(?:{KEY_MARK}|{TOKEN_MARK})([a-z2-7]{{16}})_([a-z2-7]{{52}})", re.ASCII)
 
 
 def new_key(random_bytes: Callable[[int], bytes]) -> tuple[str, str]:
     """A new key and its prefix, made from a source of random bytes such as `secrets.token_bytes`."""
-    return _new("nck", random_bytes)
+    return _new(KEY_MARK, random_bytes)
 
 
 def new_token(random_bytes: Callable[[int], bytes]) -> tuple[str, str]:
     """A new access token and its prefix, as `new_key`."""
-    return _new("nct", random_bytes)
+    return _new(TOKEN_MARK, random_bytes)
 
 
 def key_prefix(key: str) -> str | None:
@@ -40,7 +41,7 @@ def key_digest(hash_key: bytes, key: str) -> bytes:
 
 def _new(mark: str, random_bytes: Callable[[int], bytes]) -> tuple[str, str]:
     prefix = _encode(random_bytes(PREFIX_BYTES))
-    return f"{mark}_{prefix}_{_encode(random_bytes(SECRET_BYTES))}", prefix
+    return f"{mark}{prefix}_{_encode(random_bytes(SECRET_BYTES))}", prefix
 
 
 def _encode(raw: bytes) -> str:

@@ -20,7 +20,7 @@ from services.operator_cli.tables import print_table
 from shared.adapters.jwks import JwksRefused, register_jwks
 from shared.adapters.jwks_urls import url_is_allowed
 from shared.domain.client import ALL_PAYERS, REQUESTS_PER_SECOND, ROLES
-from shared.domain.client_key import new_key
+from shared.domain.client_key import KEY_MARK, new_key
 
 NAME_LENGTH_MAX = 100
 REQUESTS_PER_SECOND_MAX = 1_000_000
@@ -174,7 +174,7 @@ def show_command(*, settings: Settings, name: str) -> None:
     table = Table(begins, "made", "expires", "last used", "state")
     for key in keys:
         moments = map(_moment, (key.created_at, key.expires_at, key.last_used_at))
-        table.add_row(f"nck_{key.prefix}", *moments, _key_state(key))
+        table.add_row(f"{KEY_MARK}{key.prefix}", *moments, _key_state(key))
     print_table(table)
     if registered:
         click.echo(f"registrations of public keys: {len(registered)}; see `needlecap clients jwks list`")
@@ -231,7 +231,9 @@ def jwks_revoke_command(*, settings: Settings, name: str, jwks_id: str) -> None:
 
 @clients_group.command("revoke")
 @click.option("--name", required=True, help="The client whose keys are to stop working.")
-@click.option("--key", "prefix", help="Of its keys only this: what it begins with, nck_ and 16 characters.")
+@click.option(
+    "--key", "prefix", help=f"Of its keys only this: what it begins with, {KEY_MARK} and 16 characters."
+)
 @with_settings
 def revoke_command(*, settings: Settings, name: str, prefix: str | None) -> None:
     """Make a client, or one of its keys, stop working, at once and for good."""
@@ -239,8 +241,8 @@ def revoke_command(*, settings: Settings, name: str, prefix: str | None) -> None
         if prefix is None:
             revoked, what = store.revoke(name), name
         else:
-            bare = prefix.removeprefix("nck_").split("_")[0]
-            revoked, what = store.revoke_key(name, bare), f"nck_{bare} of {name}"
+            bare = prefix.removeprefix(KEY_MARK).split("_")[0]
+            revoked, what = store.revoke_key(name, bare), f"{KEY_MARK}{bare} of {name}"
     click.echo(f"revoked {what}" if revoked else f"{what} was revoked already")
 
 
