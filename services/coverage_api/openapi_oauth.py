@@ -75,7 +75,10 @@ SCHEMAS: dict[str, Json] = {
             },
             "scope": {
                 "type": "string",
-                "description": "Separated by spaces. Nothing is all that the client has.",
+                "description": (
+                    "Separated by spaces: the client's role (`ehr`) over all its payers, `ehr:PAYER_ID` over "
+                    "one, `system/*.cruds` for whatever it has. Nothing is all that the client has."
+                ),
             },
         },
     },

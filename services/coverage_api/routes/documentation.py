@@ -152,6 +152,7 @@ def _schema(name: str, schema: Json) -> Json:
                 "kind": _kind(value),
                 "ref": next(_refs(value), None),
                 "values": _values(value),
+                "text": value.get("description", ""),
             }
             for field, value in schema.get("properties", {}).items()
         ],

@@ -37,7 +37,12 @@ class PayerSchema(StrictSchema):
 
 
 class PlanSchema(StrictSchema):
-    """A plan of a payer. `plan_year_start` is MM-DD, the day on which its plan years begin."""
+    """A plan of a payer. `plan_year_start` is MM-DD, the day on which its plan years begin.
+
+    `funding`, `market` and `region` are what a rule document may be for. `contract_start` opens contract
+    years. `carry_over` says whether a member who changes into the plan brings counts along: from none, from
+    plans of the same product (funding, market and region), or from all.
+    """
 
     name = Text(200, required=True)
     funding = Word(FUNDINGS, required=True)
@@ -49,7 +54,10 @@ class PlanSchema(StrictSchema):
 
 
 class SpanSchema(StrictSchema):
-    """A span `[start, end)` over which a member is enrolled in a plan; without an end it is open."""
+    """A span `[start, end)` over which a member is enrolled in a plan; without an end it is open.
+
+    `attributes` are the payer's own labels for the member that a rule may ask for.
+    """
 
     plan_id = identifier(required=True)
     start = Day(required=True)

@@ -95,7 +95,10 @@ class AccumulatorNameSchema(AnswerSchema):
 class AccumulatorSchema(AccumulatorNameSchema):
     """How a limit stands in a benefit period; counts are whole units of its measure.
 
-    `label` is what the limit is called, `ordering` who gets the last unit, `source` who sets it.
+    `label` is what the limit is called, `pool` the codes that draw on it, `ordering` who gets the last unit
+    (the visit that was `received` first, or the one of the earlier `service_date`), `source` who sets it,
+    `assumptions` what its source leaves open. `allowed` and `remaining` are null where there is no bound.
+    `version` is the number of ledger entries behind it; `pending_events` are accepted and not yet counted.
     """
 
     label = nullable_text()

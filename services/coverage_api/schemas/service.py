@@ -36,7 +36,10 @@ def refuse_empty_span(data: Json, first: str = "start", end: str = "end") -> Non
 
 
 class LineSchema(StrictSchema):
-    """One billed line. The first diagnosis code is primary."""
+    """One billed line. `quantity` is in units of the code, `muscles` how many were needled.
+
+    `diagnosis_codes` are ICD-10-CM, the first of them primary.
+    """
 
     procedure_code = Code(
         r"[A-Za-z0-9][A-Za-z0-9.-]{0,19}", "1 to 20 letters, digits, '.' or '-'", required=True
@@ -50,7 +53,7 @@ class LineSchema(StrictSchema):
 
 
 class ProviderSchema(StrictSchema):
-    """Who renders the service, or bills for it."""
+    """Who renders the service, or bills for it; `credentials` are what a rule may ask for beside the type."""
 
     npi = Code(r"[0-9]{10}", "ten digits", allow_none=True)
     type = Word(PROVIDER_TYPES, allow_none=True)
@@ -58,7 +61,11 @@ class ProviderSchema(StrictSchema):
 
 
 class ClinicalSchema(StrictSchema):
-    """What the chart says, as far as a rule may ask."""
+    """What the chart says, as far as a rule may ask; what is left out was not said, which is not no.
+
+    `onset_on` is when the complaint began, `improving` whether treatment helps, `related_to` what the
+    complaint comes from, `documented` what the chart holds.
+    """
 
     onset_on = Day(allow_none=True)
     improving = Truth(allow_none=True)
@@ -99,7 +106,11 @@ def lines_field(**kwargs: Any) -> Items:
 
 
 class EligibilityCheckSchema(CircumstancesSchema):
-    """Is this member's service covered, and why? The units of the hold `hold_id` count as free."""
+    """Is this member's service covered, and why? The units of the hold `hold_id` count as free.
+
+    The more is said, the less is unknown: `missing_inputs` of the answer names what it turned on.
+    `injury_id` names the injury where a limit runs for each; `billing_provider` who bills, if another.
+    """
 
     payer_id = Slug(required=True)
     member_id = identifier(required=True)

@@ -73,6 +73,7 @@ def test_page_is_for_readers(steady_api: Api) -> None:
     assert "`" not in page
     assert "<code>/problems/indeterminate</code>" in page
     assert page.count("/docs/docs.css") == 1
+    assert "<code>ehr:PAYER_ID</code>" in page  # Where a refusal of `scope` sends the reader.
 
 
 def test_bare_address_leads_to_the_page(steady_api: Api) -> None:
