@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -65,18 +64,24 @@ def _drain_backlog(tools: Tools, turn_ends: float) -> list[int]:
 
     def work() -> list[int]:
         left: list[int] = []
-        with contextlib.suppress(IndexError):
-            while True:
-                part = parts.popleft()
-                while tools.monotonic() < turn_ends and drain_batch(tools, part).more:
-                    pass
-                if tools.monotonic() >= turn_ends:
-                    left += part
+        while part := _next_of(parts):
+            while tools.monotonic() < turn_ends and drain_batch(tools, part).more:
+                pass
+            if tools.monotonic() >= turn_ends:
+                left += part
         return left
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="drain") as pool:
         turns = [pool.submit(work) for _ in range(THREADS)]
     return [shard for turn in turns for shard in turn.result()]
+
+
+def _next_of(parts: deque[list[int]]) -> list[int]:
+    """The next part, for whichever thread comes first; empty when none is left."""
+    try:
+        return parts.popleft()
+    except IndexError:
+        return []
 
 
 def _woken(tools: Tools, shard: int) -> list[int]:
