@@ -80,15 +80,18 @@ class SlowSenders:
 
     def _watch(self, port: int, longest_seconds: Callable[[], float]) -> None:
         known: dict[int, Trickle] = {}
-        while not self._closed.wait(min(LOOK_SECONDS, self._seconds_max / 4)):
-            longest = longest_seconds()
-            known, slow = self._sort_out(port, known, may_cut=longest >= self._seconds_max)
-            if slow:
-                _log.warning(SENDERS_CUT_OFF, connections=slow)
-            if longest < CALM_SECONDS:
-                break
-        with self._lock:
-            self._thread = None
+        try:
+            while not self._closed.wait(min(LOOK_SECONDS, self._seconds_max / 4)):
+                longest = longest_seconds()
+                known, slow = self._sort_out(port, known, may_cut=longest >= self._seconds_max)
+                if slow:
+                    _log.warning(SENDERS_CUT_OFF, connections=slow)
+                if longest < CALM_SECONDS:
+                    break
+        finally:
+            # However this watch ended, the next suspicion begins another.
+            with self._lock:
+                self._thread = None
 
     def _sort_out(
         self, port: int, known: dict[int, Trickle], *, may_cut: bool
