@@ -5,6 +5,7 @@ Each write would let another thread take the interpreter, and the call wait for 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -42,13 +43,18 @@ class LogLines:
         """Leave it to the thread: whoever logs asks for this after each line."""
 
     def close(self) -> None:
-        """Write what waits now. Lines may still come afterwards."""
+        """Write what waits now. Lines may still come afterwards.
+
+        Where they cannot be written (a full disk, a reader that is gone) they are lost: no call fails
+        for its log line, and later ones are tried again.
+        """
         with self._writing:
             count = len(self._waiting)
             lines = b"".join([self._waiting.popleft() for _ in range(count)])
             if not self._out.closed:
-                self._out.write(lines)
-                self._out.flush()
+                with contextlib.suppress(OSError):
+                    self._out.write(lines)
+                    self._out.flush()
 
     def _wake(self) -> None:
         with self._writing:

@@ -48,3 +48,28 @@ def test_closing_writes_what_waits() -> None:
     lines.write(b"last\n")
     lines.close()
     assert out.getvalue() == b"last\n"
+
+
+class FullOnce(io.BytesIO):
+    """A file on a disk that is full at the first write, and has room again afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+
+    def write(self, lines: object) -> int:
+        """Refuse the first lines."""
+        if not self.refused:
+            self.refused += 1
+            raise OSError(28, "No space left on device")
+        return super().write(lines)  # type: ignore[arg-type]  # bytes, as LogLines gives them
+
+
+def test_log_that_cannot_be_written_fails_no_call_and_goes_on_later() -> None:
+    """A full disk costs the lines of that moment, neither the caller nor the lines that follow."""
+    out = FullOnce()
+    lines = LogLines(out, gather_seconds=0.001)
+    lines.write(b"lost\n")
+    wait_for(lambda: out.refused == 1)
+    lines.write(b"kept\n")
+    wait_for(lambda: out.getvalue() == b"kept\n")
