@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,20 +64,29 @@ class Idle:
 
 
 def measure_idle(pids: Mapping[str, int], seconds: float) -> list[Idle]:
-    """Each part's processes, memory (its share of shared pages counted, PSS) and use of a core."""
-    trees = {name: _tree(pid) for name, pid in pids.items()}
-    before = {name: _cpu_seconds(tree) for name, tree in trees.items()}
+    """Each part's processes, memory (its share of shared pages counted, PSS) and use of a core.
+
+    Of what is there at the end; a connection's server process may end meanwhile.
+    """
+    before = {name: _cpu_seconds(pid) for name, pid in pids.items()}
     time.sleep(seconds)
-    return [
-        Idle(
-            name=name,
-            processes=len(tree),
-            threads=sum(process.num_threads() for process in tree),
-            memory_mib=sum(process.memory_full_info().pss for process in tree) / 2**20,
-            core_percent=(_cpu_seconds(tree) - before[name]) * 100 / seconds,
-        )
-        for name, tree in trees.items()
-    ]
+    return [_idle(name, pid, before[name], seconds) for name, pid in pids.items()]
+
+
+def _idle(name: str, pid: int, before: Mapping[int, float], seconds: float) -> Idle:
+    after = _cpu_seconds(pid)
+    threads, memory = 0, 0
+    for process in _tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            threads += process.num_threads()
+            memory += process.memory_full_info().pss
+    return Idle(
+        name=name,
+        processes=len(after),
+        threads=threads,
+        memory_mib=memory / 2**20,
+        core_percent=sum(used - before.get(at, 0.0) for at, used in after.items()) * 100 / seconds,
+    )
 
 
 def _tree(pid: int) -> list[psutil.Process]:
@@ -84,12 +94,14 @@ def _tree(pid: int) -> list[psutil.Process]:
     return [root, *root.children(recursive=True)]
 
 
-def _cpu_seconds(tree: list[psutil.Process]) -> float:
-    total = 0.0
-    for process in tree:
-        times = process.cpu_times()
-        total += times.user + times.system
-    return total
+def _cpu_seconds(pid: int) -> dict[int, float]:
+    """Processor seconds so far, of each process of a tree by its id."""
+    found = {}
+    for process in _tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            found[process.pid] = times.user + times.system
+    return found
 
 
 def idle_row(found: list[Idle]) -> Row:
