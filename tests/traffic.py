@@ -18,6 +18,7 @@ from shared.domain.inbox import NewEvent
 from shared.messages import shard_of
 from tests.builders import NOW, PAYER
 from tests.clients import add_client
+from tests.model.contents import content, line
 from tests.model.memory import json_of
 from tests.rules import limit_row, plain_rules
 
@@ -106,27 +107,15 @@ def _member(dice: random.Random, number: int) -> Row:
 
 def _content(dice: random.Random, member: str) -> Row:
     codes = dice.choices([["20560"], ["20561"], ["97110"], ["20560", "97110"]], [60, 20, 10, 10])[0]
-    return {
-        "date": date(2026, 1, 1) + timedelta(days=dice.randrange(420)),
-        "lines": [
-            {
-                "code": code,
-                "quantity": dice.choice([1, 1, 1, 2, 3]),
-                "modifiers": dice.choice([[], ["KX"]]),
-                "diagnoses": [],
-            }
-            for code in codes
-        ],
-        "npi": dice.choice([None, *NPIS]),
-        "state": "WI",
-        "network": None,
-        "authorization": None,
-        "injury": None,
-        "member": member,
-        "self_pay": dice.random() < 0.02,
-        "status": "no_show" if dice.random() < 0.03 else "completed",
-        "hold": None,
-    }
+    on = date(2026, 1, 1) + timedelta(days=dice.randrange(420))
+    return content(
+        member,
+        on,
+        lines=[line(code, dice.choice([1, 1, 1, 2, 3]), dice.choice([[], ["KX"]])) for code in codes],
+        npi=dice.choice([None, *NPIS]),
+        self_pay=dice.random() < 0.02,
+        status="no_show" if dice.random() < 0.03 else "completed",
+    )
 
 
 def _say(traffic: Traffic, kind: str, visit_id: str, content: Row | None, number: int = 0) -> None:

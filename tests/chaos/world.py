@@ -12,6 +12,8 @@ from typing import Any
 
 import psycopg
 
+from tests.model.contents import content as content_of
+from tests.model.contents import line
 from tests.model.memory import json_of
 from tests.rules import limit_row, plain_rules
 
@@ -119,22 +121,15 @@ def model_members(members: list[str]) -> dict[str, Row]:
 def content(dice: random.Random, member: str, hold_id: str | None = None) -> Row:
     """What a visit may say, in the model's words."""
     codes = dice.choices([["20560"], ["20561"], ["97110"], ["20560", "97110"]], [60, 20, 10, 10])[0]
-    return {
-        "date": _FIRST_DAY + timedelta(days=dice.randrange(_DAYS)),
-        "lines": [
-            {"code": code, "quantity": dice.choice([1, 1, 1, 2, 3]), "modifiers": [], "diagnoses": []}
-            for code in codes
-        ],
-        "npi": dice.choice([None, *NPIS]),
-        "state": "WI",
-        "network": None,
-        "authorization": None,
-        "injury": None,
-        "member": member,
-        "self_pay": dice.random() < 0.02,
-        "status": "no_show" if dice.random() < 0.03 else "completed",
-        "hold": hold_id,
-    }
+    return content_of(
+        member,
+        _FIRST_DAY + timedelta(days=dice.randrange(_DAYS)),
+        lines=[line(code, dice.choice([1, 1, 1, 2, 3])) for code in codes],
+        npi=dice.choice([None, *NPIS]),
+        self_pay=dice.random() < 0.02,
+        status="no_show" if dice.random() < 0.03 else "completed",
+        hold=hold_id,
+    )
 
 
 def content_json(said: Row) -> Json:

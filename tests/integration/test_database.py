@@ -93,15 +93,8 @@ def test_stuck_postgres_is_given_up_in_time(own_postgres: Postgres) -> None:
         finally:
             for process in family:
                 process.resume()
-        wait_for(lambda: _answers(database))
+        wait_for(lambda: answers(database))
         database.close()
-
-
-def _answers(database: PostgresDatabase) -> bool:
-    try:
-        return version(database) == 0
-    except StoreUnavailable:
-        return False
 
 
 def test_leaving_without_commit_takes_everything_back(database_url: str) -> None:
@@ -180,13 +173,13 @@ def test_callers_do_not_queue_behind_a_stuck_postgres(own_postgres: Postgres) ->
         began = time.monotonic()
         try:
             for _ in range(20):
-                assert not _answers(database)
+                assert not answers(database)
             waited = time.monotonic() - began
         finally:
             for process in family:
                 process.resume()
         assert waited < 10, "twenty calls of a second each would take twenty"
-        wait_for(lambda: _answers(database))
+        wait_for(lambda: answers(database))
         database.close()
 
 

@@ -21,6 +21,7 @@ from tests.builders import PAYER
 from tests.crashes import processes
 from tests.crashes.processes import Servers
 from tests.crashes.site import PLAN, Request, Site, opened
+from tests.model.contents import content
 from tests.model.reference import reference
 from tests.rules import limit_row, plain_rules
 from tests.waiting import wait_for
@@ -170,17 +171,4 @@ def _world(pair: Pair, refs: list[MemberRef], events: list[Json]) -> Json:
 
 
 def _content(said: Json) -> Json:
-    line = {"code": "20560", "quantity": 1, "modifiers": [], "diagnoses": []}
-    return {
-        "member": said["member_id"],
-        "date": date.fromisoformat(said["service_date"]),
-        "lines": [line],
-        "npi": None,
-        "state": said["state"],
-        "network": None,
-        "authorization": None,
-        "injury": None,
-        "self_pay": False,
-        "status": "completed",
-        "hold": None,
-    }
+    return content(said["member_id"], date.fromisoformat(said["service_date"]), state=said["state"])

@@ -27,6 +27,7 @@ from shared.domain.records import MemberRef
 from shared.messages import SHARDS
 from tests.builders import NOW, PAYER
 from tests.fakes import FixedRules
+from tests.model.contents import content as content_of
 from tests.model.memory import json_of
 from tests.rules import SimpleRules, limit_row, plain_rules
 from tests.state_bytes import rebuilt_state, stored_state
@@ -53,7 +54,7 @@ class Counter:
 
     def event(self, kind: str, visit_id: str, on: date = DAY, member: str = MEMBER, **said: Any) -> NewEvent:
         """An event of a visit."""
-        content = None if kind == "visit.voided" else {**_CONTENT, "date": on, "member": member, **said}
+        content = None if kind == "visit.voided" else content_of(member, on, **said)
         row = {"type": kind, "visit_id": visit_id, "content": content}
         return new_event(f"e{next(self._numbers)}", row)
 
@@ -87,7 +88,7 @@ class Counter:
             client_id=CLIENT,
             idempotency_key=hold_id,
             payload_digest=b"x",
-            content=json_of({**_CONTENT, "date": on, "member": MEMBER}),
+            content=json_of(content_of(MEMBER, on)),
             quantity=quantity,
             expires_at=NOW + timedelta(days=1),
         )
@@ -137,19 +138,6 @@ class Counter:
         """The stored state is what everything accepted adds up to."""
         with self.database.transaction(EVERY_PAYER, seconds=60) as tx:
             assert stored_state(tx, [REF, OTHER_REF]) == rebuilt_state(tx, self.rules, [REF, OTHER_REF])
-
-
-_CONTENT: dict[str, Any] = {
-    "lines": [{"code": "20560", "quantity": 1, "modifiers": [], "diagnoses": []}],
-    "npi": None,
-    "state": "WI",
-    "network": None,
-    "authorization": None,
-    "injury": None,
-    "self_pay": False,
-    "status": "completed",
-    "hold": None,
-}
 
 
 @pytest.fixture

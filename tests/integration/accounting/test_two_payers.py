@@ -13,23 +13,12 @@ from services.coverage_api.usecases.record_visit_events import record_visit_even
 from tests.machine.scene import LIMITS
 from tests.machine.subject import Subject, report_of
 from tests.machine.told import Row, Told
+from tests.model.contents import content, line
 from tests.rules import plain_rules
 from tests.traffic import PLANS
 
 MEMBER = "SAMPLE-1"
-CONTENT: Row = {
-    "member": MEMBER,
-    "date": date(2026, 3, 4),
-    "lines": [{"code": "20560", "quantity": 2, "modifiers": [], "diagnoses": []}],
-    "npi": None,
-    "state": "WI",
-    "network": None,
-    "authorization": None,
-    "injury": None,
-    "self_pay": False,
-    "status": "completed",
-    "hold": None,
-}
+CONTENT = content(MEMBER, date(2026, 3, 4), lines=[line("20560", 2)])
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.bridge import Row
+from tests.model.contents import content as content_of
 from tests.model.memory import MemoryStore, pending_of
 from tests.model.running import searching
 from tests.model.worlds import worlds
@@ -58,26 +59,13 @@ def test_lane_and_books_come_to_the_same(delivery: tuple[Row, list[list[Row]]]) 
 
 
 def _recorded(number: int, on: date, **content: Any) -> Row:
-    said = {
-        "member": "SAMPLE-1",
-        "date": on,
-        "lines": [{"code": "20560", "quantity": 1, "modifiers": [], "diagnoses": []}],
-        "npi": "1234567893",
-        "state": "WI",
-        "network": None,
-        "authorization": None,
-        "injury": None,
-        "self_pay": False,
-        "status": "completed",
-        "hold": None,
-    }
     return {
         "client": "c",
         "visit_id": f"v{number}",
         "type": "visit.recorded",
         "arrival": number,
         "received_on": on,
-        "content": {**said, **content},
+        "content": content_of("SAMPLE-1", on, **{"npi": "1234567893", **content}),
     }
 
 
