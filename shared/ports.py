@@ -58,6 +58,15 @@ class Inbox(Protocol):
         """The events that wait in these shards for visits of these members, in arrival order."""
         ...
 
+    def number_anew(self, arrivals: Sequence[int]) -> dict[int, int]:
+        """Give those of these pending events that were overtaken a new arrival; each old one's new one.
+
+        Overtaken is an event that nobody could see yet when a later-numbered visit of its member, from
+        the same shard, was applied. One that failed before keeps its arrival. The events of its visit that
+        wait behind it come after it.
+        """
+        ...
+
     def applied_events(self, payer_id: str, key: VisitKey) -> list[VisitEvent]:
         """Every applied event of one visit, in arrival order."""
         ...

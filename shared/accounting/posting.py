@@ -98,14 +98,16 @@ class Posting:
         """Lock and load every member that these events belong to, and apply them, in arrival order.
 
         In the place of a member that was merged into another comes that other. `also` are loaded too.
-        A member of whom there are only plain visits is counted without loading the history.
+        A member of whom there are only plain visits is counted without loading the history. The results
+        are in arrival order, which may be another than before: see `_in_turn`.
         """
         members = self._members_of(events)
-        plain = _plain_members(events, members, self._visits.keys(), also)
         refs = {ref for named in members for ref in named}.union(also)
         if not refs:
             return [self.apply(event) for event in events]
         rules, rows = self._lock(refs)
+        events, members = self._in_turn(events, members, rows)
+        plain = _plain_members(events, members, self._visits.keys(), also)
         results = self._apply_plain(plain, rows, rules) if plain else {}
         taken = {ref for ref, folded in plain.items() if folded[0].arrival in results}
         self._load({ref: row for ref, row in rows.items() if ref not in taken}, rules)
@@ -136,12 +138,42 @@ class Posting:
                 results.update({result.arrival: result for result in folded.results})
         return results
 
-    def open_for(self, events: Sequence[PendingEvent], also: Iterable[MemberRef] = ()) -> None:
+    def open_for(self, events: Sequence[PendingEvent], also: Iterable[MemberRef] = ()) -> list[PendingEvent]:
         """Lock and load every member that these events, or the visits they speak of, belong to.
 
-        In the place of a member that was merged into another comes that other.
+        In the place of a member that was merged into another comes that other. Returns the events as they
+        are to be applied, in arrival order: see `_in_turn`.
         """
-        self._open({ref for named in self._members_of(events) for ref in named}.union(also))
+        members = self._members_of(events)
+        rules, rows = self._lock({ref for named in members for ref in named}.union(also))
+        turns, _ = self._in_turn(events, members, rows)
+        self._load(rows, rules)
+        return turns
+
+    def _in_turn(
+        self,
+        events: Sequence[PendingEvent],
+        members: Sequence[set[MemberRef]],
+        rows: Mapping[MemberRef, MemberRow],
+    ) -> tuple[list[PendingEvent], list[set[MemberRef]]]:
+        """Events, with the members of each, in arrival order, once those overtaken are numbered anew.
+
+        An event that was numbered before another but committed after it may find the other's visit
+        counted, and its sender told so. It comes after it then, or it would push it out: both came at
+        the same time, so nobody can say which was first.
+        """
+        suspects = [
+            event.arrival
+            for event, named in zip(events, members, strict=True)
+            if event.type == "visit.recorded"
+            and any(event.arrival <= rows[ref].last_arrival for ref in named)
+        ]
+        anew = self._tx.inbox.number_anew(suspects) if suspects else {}
+        if not anew:
+            return list(events), list(members)
+        numbered = [replace(event, arrival=anew.get(event.arrival, event.arrival)) for event in events]
+        turns = sorted(zip(numbered, members, strict=True), key=lambda turn: turn[0].arrival)
+        return [event for event, _ in turns], [named for _, named in turns]
 
     def _members_of(self, events: Sequence[PendingEvent]) -> list[set[MemberRef]]:
         """The members that each event, or the visit that it speaks of, belongs to."""

@@ -21,7 +21,7 @@ def open_settled(tx: Transaction, rules: RulesSource, now: datetime, refs: Itera
     tx.inbox.wait_for_shards(shards)
     events = tx.inbox.pending_of(wanted, shards, now) if shards else []
     posting = Posting(tx, rules, now)
-    posting.open_for(events, wanted)
+    events = posting.open_for(events, wanted)
     if events:
         tx.inbox.finish([posting.apply(event) for event in events], now)
     return posting

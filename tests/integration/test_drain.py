@@ -107,6 +107,40 @@ def test_void_frees_the_unit_for_the_next_in_order(database: PostgresDatabase, d
     assert sum(delta for _, delta, _ in entries) == 20
 
 
+def test_an_event_that_was_seen_late_takes_nothing_back(
+    database: PostgresDatabase, database_url: str
+) -> None:
+    """Numbered first but committed second, a visit comes after one that was counted and told so meanwhile."""
+    accept(database, *(event(n) for n in range(1, 20)))
+    with database.transaction(EVERY_PAYER) as tx:
+        tx.inbox.accept([event(20), event(20, "2026-03-05", "visit.corrected", event_id="e20c")])
+        accept(database, event(21))
+        drain(database)
+        tx.commit()
+    drain(database)
+    told = "select event_id, outcome->>'disposition' from visit_event order by arrival"
+    late = [("e20", "over_limit"), ("e20c", "over_limit")]
+    assert rows(database_url, told)[-3:] == [("e21", "counted"), *late]
+    assert rows(database_url, "select visit_id from visit where disposition = 'over_limit'") == [("v20",)]
+    assert rows(database_url, "select used, version from accumulator") == [(20, 20)]
+
+
+def test_an_event_that_failed_keeps_its_place(database: PostgresDatabase, database_url: str) -> None:
+    """A dead one that is tried again after later ones were counted takes the unit that was its own."""
+    accept(database, *(event(n) for n in range(1, 22)))
+    [(arrival,)] = rows(database_url, "select arrival from visit_event where event_id = 'e5'")
+    with database.transaction(EVERY_PAYER) as tx:
+        tx.inbox.fail(arrival, "KeyError", NOW, 1)
+        tx.commit()
+    drain(database)
+    assert rows(database_url, "select visit_id from visit where disposition = 'over_limit'") == []
+    with database.transaction(EVERY_PAYER) as tx:
+        assert tx.dead_letters.retry([arrival]) == [arrival]
+        tx.commit()
+    drain(database)
+    assert rows(database_url, "select visit_id from visit where disposition = 'over_limit'") == [("v21",)]
+
+
 def test_visits_of_two_years_count_in_their_own(database: PostgresDatabase, database_url: str) -> None:
     """December 31 and January 1 fall in two plan years."""
     accept(database, event(1, "2026-12-31"), event(2, "2027-01-01"))

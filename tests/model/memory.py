@@ -98,6 +98,10 @@ class MemoryStore:
         """Every applied event of one visit, in arrival order."""
         return sorted(self._ended.get((payer_id, key), []), key=lambda event: event.arrival)
 
+    def number_anew(self, arrivals: Sequence[int]) -> dict[int, int]:
+        """None: here events are put off, as after a failure, and keep their places."""
+        return {}
+
     def finish(self, results: Sequence[ApplyResult], now: datetime) -> None:
         """Remember the applied ones."""
         for result in results:

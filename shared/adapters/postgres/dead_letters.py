@@ -60,12 +60,12 @@ class PostgresDeadLetters:
     def retry(self, arrivals: Sequence[int]) -> list[int]:
         """Have these dead events applied again, each in the place where it arrived; those that were dead.
 
-        A discarded event stays where it is.
+        Their last failure stays with them until they are applied. A discarded event stays where it is.
         """
         rows = self._connection.execute(
             """
             update visit_event
-               set status = 'pending', attempts = 0, retry_at = null, failure = null, applied_at = null
+               set status = 'pending', attempts = 0, retry_at = null, applied_at = null
              where arrival = any (%s) and status = 'dead' and discarded_at is null
             returning arrival
             """,

@@ -177,6 +177,39 @@ class PostgresInbox:
         )
         return [_pending_from(row) for row in rows]
 
+    def number_anew(self, arrivals: Sequence[int]) -> dict[int, int]:
+        """Give those of these pending events that were overtaken a new arrival; each old one's new one.
+
+        Arrivals are drawn before they are committed, so of two that came at once the later number may be
+        seen, and applied, first. An earlier visit of the same shard that was there would have been applied
+        with it or before it; it was not there, unless it failed (`failure` then tells so, also after
+        an operator had it tried again). What waits for the same visit behind it stays behind it.
+        """
+        rows = self._connection.execute(
+            """
+            with overtaken as materialized (
+                select e.arrival, e.payer_id, e.client_id, e.visit_id from visit_event e
+                 where e.arrival = any (%(arrivals)b::bigint[]) and e.status = 'pending' and e.failure is null
+                   and exists (
+                       select from visit v join visit_event later on later.arrival = v.arrival
+                        where v.payer_id = e.payer_id and v.member_id = e.member_id
+                          and v.arrival > e.arrival and later.shard = e.shard)
+            ), numbered as materialized (
+                select moved.arrival, nextval('arrival_seq') as anew from (
+                    select e.arrival from visit_event e
+                      join overtaken o on (e.payer_id, e.client_id, e.visit_id)
+                                        = (o.payer_id, o.client_id, o.visit_id)
+                     where e.arrival >= o.arrival and e.status = 'pending'
+                     order by e.arrival
+                ) moved
+            )
+            update visit_event e set arrival = n.anew from numbered n where e.arrival = n.arrival
+            returning n.arrival, n.anew
+            """,
+            {"arrivals": list(arrivals)},
+        )
+        return dict(rows.fetchall())
+
     def applied_events(self, payer_id: str, key: VisitKey) -> list[VisitEvent]:
         """Every applied event of one visit, in arrival order."""
         rows = self._connection.execute(
