@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 from werkzeug.test import TestResponse
 
-from services.coverage_api.bootstrap import Service
+from services.coverage_api.bootstrap import Service, build
 from services.coverage_api.settings import Settings
 from shared.accounting.catalog_changes import load_packaged
 from shared.accounting.drain import drain_shards
@@ -154,6 +155,17 @@ def settings_for(database_url: str, redis_url: str, **changes: Any) -> Settings:
         log_level="error",
     )
     return Settings(environment=environment, **changes)
+
+
+@contextlib.contextmanager
+def serving(database_url: str, redis_url: str, *, behind: str | None = None) -> Iterator[Api]:
+    """The service with the packaged catalog, on a database of its own; `behind` is how it gets there."""
+    installation = Installation(database_url)
+    installation.load_catalog()
+    service = build(settings_for(behind or database_url, redis_url))
+    yield Api(service, installation)
+    service.close()
+    installation.close()
 
 
 def enrollments(**changes: Any) -> Json:

@@ -4,28 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+import redis
 
 from services.counter_worker.ports import Tools
+from services.counter_worker.totals import Totals
 from shared.accounting.catalog_changes import load_packaged
-from shared.adapters.catalog_source import packaged_parts
+from shared.adapters.catalog_source import CatalogSource, packaged_parts
 from shared.adapters.postgres.database import PostgresDatabase
+from shared.adapters.redis.counters import RedisCounters
+from shared.adapters.redis.wake_flags import RedisWakeFlags
 from shared.domain.client import EVERY_PAYER
 from shared.domain.inbox import NewEvent
 from shared.domain.records import MemberRef
 from shared.messages import shard_of
 from tests.builders import NOW, PAYER
 from tests.clients import add_client
+from tests.counter_images import HASH_KEY
 
 #: Makes a worker's tools on real servers, save for what is given by name.
 MakeTools = Callable[..., Tools]
 
 PARTS = packaged_parts()
+
+
+def worker_tools(database: PostgresDatabase, client: redis.Redis) -> Tools:
+    """A worker's tools on these servers."""
+    return Tools(
+        store=database,
+        rules=CatalogSource(database),
+        counters=RedisCounters(client, hash_key=HASH_KEY),
+        flags=RedisWakeFlags(client),
+        clock=lambda: datetime.now(UTC),
+        monotonic=time.monotonic,
+        totals=Totals(),
+        batch_max=1_000,
+    )
+
 
 _numbers = itertools.count(1)
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 #: `pass` what comes; take it and pass nothing on (`hold`), as a half-open connection does; close each
 #: connection at once (`refuse`).
@@ -40,7 +40,7 @@ class Proxy:
         self.connections = 0
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[Proxy]:
+    def running(self) -> Iterator[Self]:
         """Serve within the block."""
         threading.Thread(target=self._accept, daemon=True).start()
         try:

@@ -14,8 +14,9 @@ from shared.domain.accumulator import AccumulatorKey
 from shared.domain.benefit_period import UNBOUNDED_START, BenefitPeriod, rolling_window
 from shared.domain.evaluation import Reason, Source
 from shared.domain.history import HoldOutcome, Posting, VisitOutcome
+from shared.domain.inbox import PendingEvent
 from shared.domain.service import Authorization, Clinical, Provider, Service, ServiceLine
-from shared.domain.visit import VisitContent
+from shared.domain.visit import VisitContent, VisitEvent
 
 Json = dict[str, Any]
 
@@ -91,6 +92,20 @@ def content_from(fields: Mapping[str, Any]) -> VisitContent:
         self_pay=fields.get("self_pay", False),
         visit_status=fields.get("visit_status", "completed"),
         hold_id=fields.get("hold_id"),
+    )
+
+
+def event_from(pending: PendingEvent) -> VisitEvent:
+    """A pending event as its visit takes it."""
+    return VisitEvent(
+        arrival=pending.arrival,
+        client_id=pending.key.client_id,
+        event_id=pending.event_id,
+        type=pending.type,
+        payer_id=pending.payer_id,
+        visit_id=pending.key.visit_id,
+        received_on=pending.received_on,
+        content=content_from(pending.content) if pending.content is not None else None,
     )
 
 

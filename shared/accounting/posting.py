@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from shared.accounting.book import MemberBook
-from shared.accounting.codec import content_from
+from shared.accounting.codec import event_from
 from shared.accounting.plain_lane import PlainFolded, PlainLane
 from shared.accounting.receipt_body import Effect, receipt_outcome
 from shared.domain.errors import Conflict
@@ -219,7 +219,7 @@ class Posting:
         A second `visit.recorded` of a visit is rejected; everything else is applied, whatever its
         effect (contract section 4).
         """
-        event = _event_from(pending)
+        event = event_from(pending)
         name = (pending.payer_id, pending.key)
         known = self._visits.get(name)
         visit = known.visit if known else Visit(key=pending.key)
@@ -305,19 +305,6 @@ def _plain_members(
         else:
             others |= named
     return {ref: of_member for ref, of_member in plain.items() if ref not in others}
-
-
-def _event_from(pending: PendingEvent) -> VisitEvent:
-    return VisitEvent(
-        arrival=pending.arrival,
-        client_id=pending.key.client_id,
-        event_id=pending.event_id,
-        type=pending.type,
-        payer_id=pending.payer_id,
-        visit_id=pending.key.visit_id,
-        received_on=pending.received_on,
-        content=content_from(pending.content) if pending.content is not None else None,
-    )
 
 
 def _result(

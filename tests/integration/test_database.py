@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -24,11 +25,19 @@ def version(database: PostgresDatabase) -> int:
         return tx.catalog.version()
 
 
-def pid_of(postgres: Postgres) -> int:
-    """The server's process."""
-    pid = postgres.server.pid
-    assert pid is not None
-    return pid
+@contextlib.contextmanager
+def suspended(postgres: Postgres) -> Iterator[None]:
+    """The server with all its processes stands still, and goes on afterwards."""
+    assert postgres.server.pid is not None
+    server = psutil.Process(postgres.server.pid)
+    family = [server, *server.children(recursive=True)]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            process.resume()
 
 
 def test_restarted_postgres_costs_no_call(own_postgres: Postgres) -> None:
@@ -81,18 +90,11 @@ def test_stuck_postgres_is_given_up_in_time(own_postgres: Postgres) -> None:
     with own_postgres.database("stuck") as url:
         database = PostgresDatabase(url, connections_max=2, transaction_seconds=1.0)
         assert version(database) == 0
-        server = psutil.Process(pid_of(own_postgres))
-        family = [server, *server.children(recursive=True)]
-        for process in family:
-            process.suspend()
-        began = time.monotonic()
-        try:
+        with suspended(own_postgres):
+            began = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 version(database)
             assert time.monotonic() - began < 4.5
-        finally:
-            for process in family:
-                process.resume()
         wait_for(lambda: answers(database))
         database.close()
 
@@ -166,18 +168,11 @@ def test_callers_do_not_queue_behind_a_stuck_postgres(own_postgres: Postgres) ->
     with own_postgres.database("queue") as url:
         database = PostgresDatabase(url, connections_max=4, transaction_seconds=1.0)
         assert version(database) == 0
-        server = psutil.Process(pid_of(own_postgres))
-        family = [server, *server.children(recursive=True)]
-        for process in family:
-            process.suspend()
-        began = time.monotonic()
-        try:
+        with suspended(own_postgres):
+            began = time.monotonic()
             for _ in range(20):
                 assert not answers(database)
             waited = time.monotonic() - began
-        finally:
-            for process in family:
-                process.resume()
         assert waited < 10, "twenty calls of a second each would take twenty"
         wait_for(lambda: answers(database))
         database.close()

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -18,19 +17,15 @@ import psycopg
 import pytest
 
 from services.counter_worker.ports import Tools
-from services.counter_worker.totals import Totals
 from services.counter_worker.usecases.expire_holds import expire_holds
-from services.coverage_api.bootstrap import build
 from shared.accounting.drain import drain_shards
-from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
-from shared.adapters.redis.counters import RedisCounters
-from shared.adapters.redis.wake_flags import RedisWakeFlags
 from shared.domain.errors import StoreUnavailable
 from shared.messages import shard_of
-from tests.api_service import HASH_KEY, Api, Installation, check, enrollments, event, settings_for
+from tests.api_service import Api, check, enrollments, event, serving
 from tests.builders import MEMBER, PAYER
+from tests.offices import worker_tools
 from tests.postgres_proxy import Fault, PostgresProxy
 from tests.servers import Postgres, Server
 from tests.waiting import wait_for
@@ -128,20 +123,17 @@ class Place:
 @pytest.fixture(scope="module")
 def place(postgres: Postgres, valkey: Server) -> Iterator[Place]:
     """One service for all tests of this module; each speaks of other events."""
-    with postgres.database("lost_answers") as url, PostgresProxy(url).running() as proxy:
-        assert isinstance(proxy, PostgresProxy)
-        installation = Installation(url)
-        installation.load_catalog()
-        service = build(settings_for(proxy.url, valkey.url))
-        api = Api(service, installation)
+    with (
+        postgres.database("lost_answers") as url,
+        PostgresProxy(url).running() as proxy,
+        serving(url, valkey.url, behind=proxy.url) as api,
+    ):
         plan = {"name": "Employer plan", "funding": "fully_insured", "market": "group"}
         assert api.put(f"/v1/payers/{PAYER}/plans/employer", plan).status_code == 201
         assert api.put("/v1/enrollments", enrollments()).status_code == 200
         # The catalog is read once, in a transaction beside; here it is not what is tried.
         assert api.post("/v1/eligibility-checks", check()).status_code == 201
         yield Place(api=api, proxy=proxy, redis_url=valkey.url)
-        service.close()
-        installation.close()
 
 
 FAULTS: tuple[Fault, ...] = ("drop_reply", "lose_commit", "cut_statement")
@@ -200,16 +192,7 @@ def tools(place: Place) -> Iterator[Tools]:
     """A worker's tools, behind the proxy too."""
     database = PostgresDatabase(place.proxy.url, connections_max=2)
     client = connect(place.redis_url)
-    yield Tools(
-        store=database,
-        rules=CatalogSource(database),
-        counters=RedisCounters(client, hash_key=HASH_KEY),
-        flags=RedisWakeFlags(client),
-        clock=lambda: datetime.now(UTC),
-        monotonic=time.monotonic,
-        totals=Totals(),
-        batch_max=1_000,
-    )
+    yield worker_tools(database, client)
     database.close()
     client.close()
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, cast
 
-from shared.accounting.codec import content_from, visit_outcome_to
+from shared.accounting.codec import event_from, visit_outcome_to
 from shared.accounting.posting import Posting
 from shared.domain.enrollment import Plan
 from shared.domain.history import History, Rules
@@ -81,7 +81,7 @@ class MemoryStore:
 
     def apply(self, batch: Sequence[PendingEvent]) -> list[ApplyResult]:
         """Apply a batch of events as one transaction does; what became of each."""
-        self._unfinished = {event.arrival: _event_from(event) for event in batch}
+        self._unfinished = {event.arrival: event_from(event) for event in batch}
         posting = Posting(self._tx, FixedRules(self._rules), NOW)
         if self._lane:
             results = posting.apply_all(batch)
@@ -256,16 +256,3 @@ def json_of(content: Row) -> dict[str, Any]:
         "visit_status": content["status"],
         "hold_id": content["hold"],
     }
-
-
-def _event_from(pending: PendingEvent) -> VisitEvent:
-    return VisitEvent(
-        arrival=pending.arrival,
-        client_id=pending.key.client_id,
-        event_id=pending.event_id,
-        type=pending.type,
-        payer_id=pending.payer_id,
-        visit_id=pending.key.visit_id,
-        received_on=pending.received_on,
-        content=content_from(pending.content) if pending.content is not None else None,
-    )

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from services.counter_worker.ports import Tools
-from services.counter_worker.totals import Totals
-from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.connection import connect
-from shared.adapters.redis.counters import RedisCounters
-from shared.adapters.redis.wake_flags import RedisWakeFlags
-from tests.counter_images import HASH_KEY
-from tests.offices import MakeTools, Office, open_office
+from tests.offices import MakeTools, Office, open_office, worker_tools
 
 
 @pytest.fixture
@@ -36,17 +29,7 @@ def make_tools(office: Office, redis_url: str) -> Iterator[MakeTools]:
     client = connect(redis_url)
 
     def make(**given: Any) -> Tools:
-        tools = Tools(
-            store=database,
-            rules=CatalogSource(database),
-            counters=RedisCounters(client, hash_key=HASH_KEY),
-            flags=RedisWakeFlags(client),
-            clock=lambda: datetime.now(UTC),
-            monotonic=time.monotonic,
-            totals=Totals(),
-            batch_max=1_000,
-        )
-        return replace(tools, **given)
+        return replace(worker_tools(database, client), **given)
 
     yield make
     database.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.coverage_api.bootstrap import build
-from tests.api_service import Api, Installation, enrollments, settings_for
+from tests.api_service import Api, Installation, enrollments, serving, settings_for
 from tests.builders import PAYER
 from tests.integration.coverage_api.walled import Walled, build_walled
 from tests.servers import Postgres, Server
@@ -16,25 +16,15 @@ from tests.servers import Postgres, Server
 @pytest.fixture(scope="session")
 def steady_api(postgres: Postgres, valkey: Server) -> Iterator[Api]:
     """One service for all tests that only look at what is refused, and so leave nothing behind."""
-    with postgres.database("steady_api") as url:
-        installation = Installation(url)
-        installation.load_catalog()
-        service = build(settings_for(url, valkey.url))
-        yield Api(service, installation)
-        service.close()
-        installation.close()
+    with postgres.database("steady_api") as url, serving(url, valkey.url) as api:
+        yield api
 
 
 @pytest.fixture(scope="module")
 def walled(postgres: Postgres, valkey: Server) -> Iterator[Walled]:
     """One payer with one of everything, for all tests of a module that only look at its walls."""
-    with postgres.database("walled") as url:
-        installation = Installation(url)
-        installation.load_catalog()
-        service = build(settings_for(url, valkey.url))
-        yield build_walled(Api(service, installation))
-        service.close()
-        installation.close()
+    with postgres.database("walled") as url, serving(url, valkey.url) as api:
+        yield build_walled(api)
 
 
 @pytest.fixture

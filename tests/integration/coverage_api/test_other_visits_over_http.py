@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from services.coverage_api.bootstrap import build
 from shared.accounting.replay import replay
 from shared.adapters.catalog_source import CatalogSource
 from shared.domain.client import EVERY_PAYER
-from tests.api_service import Api, Installation, Json, check, enrollments, event, settings_for
+from tests.api_service import Api, Json, check, enrollments, event, serving
 from tests.builders import PAYER
 from tests.servers import Postgres, Server
 
@@ -57,17 +56,11 @@ POLICY: Json = {
 @pytest.fixture(scope="module")
 def course_api(postgres: Postgres, valkey: Server) -> Iterator[Api]:
     """One service with that document; each test has a member of its own."""
-    with postgres.database("other_visits") as url:
-        installation = Installation(url)
-        installation.load_catalog()
-        service = build(settings_for(url, valkey.url))
-        api = Api(service, installation)
+    with postgres.database("other_visits") as url, serving(url, valkey.url) as api:
         plan = {"name": "Employer plan", "funding": "fully_insured", "market": "group"}
         assert api.put(f"/v1/payers/{PAYER}/plans/employer", plan).status_code == 201
         assert api.put("/v1/rule-documents/sample-course/versions/1", POLICY).status_code == 201
         yield api
-        service.close()
-        installation.close()
 
 
 class Member:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.coverage_api.bootstrap import build
-from tests.api_service import Api, Installation, Json, settings_for
+from tests.api_service import Api, Json, serving
 from tests.servers import Postgres, Server
 
 MEMBER = "SAMPLE-RULES-1"
@@ -23,13 +22,8 @@ CHRONIC_LOW_BACK_PAIN: Json = {
 @pytest.fixture(scope="module")
 def rules_api(postgres: Postgres, valkey: Server) -> Iterator[Api]:
     """One service for all tests that only ask: each puts the plan it asks about."""
-    with postgres.database("rules_over_http") as url:
-        installation = Installation(url)
-        installation.load_catalog()
-        service = build(settings_for(url, valkey.url))
-        yield Api(service, installation)
-        service.close()
-        installation.close()
+    with postgres.database("rules_over_http") as url, serving(url, valkey.url) as api:
+        yield api
 
 
 def ask(api: Api, payer_id: str, on: str, *, plan: Json | None = None, **changes: Any) -> Json:

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 
 from shared.accounting.codec import visit_outcome_to
 from shared.accounting.rules import CatalogRules
-from shared.domain.adjudication import Fold, adjudicate
+from shared.domain.adjudication import adjudicate
 from shared.domain.determination import MemberStanding, determine
 from shared.domain.evaluation import COVERING
 from shared.domain.history import History, MemberState
 from shared.domain.same_day import SameDay
 from shared.domain.service import Provider
 from shared.domain.visit import Visit, VisitContent, VisitKey
-from tests.model.bridge import Row, history_of, members_of, service_of, visits_of
+from tests.model.bridge import Row, history_of, members_of, service_of
 from tests.model.memory import MemoryStore, pending_of
 from tests.model.running import searching
 from tests.model.worlds import DATES, MEMBERS, service, worlds
 from tests.unit.accounting.test_books_fold import deliveries
-from tests.unit.domain.test_append_equals_fold import canonical
+from tests.unit.domain.test_append_equals_fold import assert_appending_equals_folding
 from tests.unit.rules.builders import document, packaged
 
 #: Needling is bundled with therapy of the same day, and is covered for eight weeks of a year, at most
@@ -78,15 +78,7 @@ RULES = st.builds(
 @given(worlds(), RULES, st.integers(0, 8))
 def test_appending_equals_folding_whole(world: Row, rules: CatalogRules, known: int) -> None:
     """Wherever `append` takes a visit, the state is byte-equal to that of a full fold (I4)."""
-    for member in members_of(world):
-        visits = sorted(visits_of(world)[member], key=lambda v: (v.arrival is None, v.arrival or 0))
-        everything = history_of(world, member, visits=visits)
-        fold = Fold(replace(everything, visits=tuple(visits[:known])), rules)
-        for number, new in enumerate(visits[known:], start=known + 1):
-            so_far = replace(everything, visits=tuple(visits[:number]))
-            if not fold.append(new):
-                fold = Fold(so_far, rules)
-            assert canonical(fold.state()) == canonical(adjudicate(so_far, rules))
+    assert_appending_equals_folding(world, rules, known)
 
 
 @searching(25)
