@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from shared.accounting.check import member_standings
 from shared.domain.adjudication import adjudicate
 from shared.domain.determination import Determination, MemberStanding, determine
 from shared.domain.history import History, MemberState
 from shared.domain.hold import Hold, Override
-from shared.domain.service import ServiceLine
+from shared.domain.records import CounterImage, MemberRef
+from shared.domain.service import Service, ServiceLine
 from shared.domain.visit import Visit
 from tests.builders import history, service
 from tests.rules import SimpleRules
 
 DAY = date(2026, 3, 4)
+
+
+def decided(
+    tx: Any,
+    rules: Any,
+    images: Mapping[MemberRef, CounterImage],
+    ref: MemberRef,
+    asked: Service,
+) -> Determination:
+    """What a check of a member would be answered now, of whom these counters were read."""
+    current = rules.current(tx)
+    standing = member_standings(tx, current, images, [ref], [asked.service_date])[ref]
+    return determine(current, standing, asked)
 
 
 def fold(*visits: Visit, rules: dict[str, Any] | None = None, **about: Any) -> MemberState:

@@ -59,6 +59,7 @@ from services.coverage_api.usecases.check_eligibility import check_eligibility
 from services.coverage_api.usecases.record_visit_events import record_visit_events
 from services.coverage_api.waiting import WaitingRoom
 from shared import failpoints
+from shared.accounting.answers import Answers
 from shared.adapters.catalog_source import CatalogSource
 from shared.adapters.celery_wakeups import CeleryWakeUps
 from shared.adapters.logs import configure_logs, described
@@ -164,7 +165,9 @@ def build(settings: Settings) -> Service:
         doorkeeper=doorkeeper,
         settings=settings,
         checks=Gathering(
-            partial(check_eligibility, tools), most=CHECKS_AT_ONCE_MAX, seconds_left=store.seconds_left
+            partial(check_eligibility, tools, Answers()),
+            most=CHECKS_AT_ONCE_MAX,
+            seconds_left=store.seconds_left,
         ),
         reports=Gathering(
             partial(record_visit_events, tools), most=EVENTS_AT_ONCE_MAX, seconds_left=store.seconds_left

@@ -8,25 +8,14 @@ The answer is the same each way (I5).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 
 from shared.domain.adjudication import Fold
-from shared.domain.determination import Determination, LimitStanding, MemberStanding, determine, limits_on
+from shared.domain.determination import LimitStanding, MemberStanding, limits_on
 from shared.domain.errors import CountersUnavailable
 from shared.domain.history import History, Rules
 from shared.domain.records import CounterImage, MemberBase, MemberRef, StoredAccumulator
-from shared.domain.service import Service
 from shared.ports import Counters, RulesSource, Transaction
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckRequest:
-    """One eligibility check: whose service, which service, and a hold whose units count as free."""
-
-    ref: MemberRef
-    service: Service
-    hold_id: str | None = None
 
 
 def read_counters(counters: Counters, refs: Sequence[MemberRef]) -> Mapping[MemberRef, CounterImage]:
@@ -35,26 +24,6 @@ def read_counters(counters: Counters, refs: Sequence[MemberRef]) -> Mapping[Memb
         return counters.read(list(dict.fromkeys(refs)))
     except CountersUnavailable:
         return {}
-
-
-def decide_on_record(
-    tx: Transaction,
-    rules: RulesSource,
-    images: Mapping[MemberRef, CounterImage],
-    requests: Sequence[CheckRequest],
-) -> list[tuple[Determination, MemberStanding]]:
-    """Decide each check, in order, on one snapshot of rules and members.
-
-    Each comes with the standing that it was decided from, which is kept with it.
-    """
-    current = rules.current(tx)
-    days = {request.service.service_date for request in requests}
-    standings = member_standings(tx, current, images, [request.ref for request in requests], days)
-    return [
-        (determine(current, standing, request.service, request.hold_id), standing)
-        for request in requests
-        for standing in [standings[request.ref]]
-    ]
 
 
 def search(

@@ -23,6 +23,16 @@ Json = dict[str, Any]
 
 def standing_to(standing: MemberStanding, hold_id: str | None) -> bytes:
     """What a check was decided from, as JSON in UTF-8. `hold_id` is the hold whose units counted as free."""
+    return of_member(standing.history.member_id, standing_apart(standing, hold_id))
+
+
+def of_member(member_id: str, apart: bytes) -> bytes:
+    """A JSON object that says something of a member, from what it says besides the member's id."""
+    return b'{"member_id":%b,%b' % (orjson.dumps(member_id), apart[1:])
+
+
+def standing_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
+    """What `standing_to` says besides the member's id: the same for all members who stand the same."""
     history = standing.history
     named = {span.plan_id for span in history.spans}
     named |= {balance.plan_id for balance in history.opening_balances}
@@ -31,7 +41,6 @@ def standing_to(standing: MemberStanding, hold_id: str | None) -> bytes:
     return orjson.dumps(
         {
             "payer_id": history.payer_id,
-            "member_id": history.member_id,
             "spans": history.spans,
             "plans": [plan for plan_id, plan in history.plans.items() if plan_id in named],
             "overrides": history.overrides,

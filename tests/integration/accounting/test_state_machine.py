@@ -16,9 +16,10 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from services.counter_worker.usecases.sample_drift import sample_drift
 from services.counter_worker.usecases.sweep import sweep
-from shared.accounting.check import CheckRequest, decide_on_record, read_counters
+from shared.accounting.check import read_counters
 from shared.domain.client import EVERY_PAYER
 from shared.domain.records import CounterImage
+from tests.folding import decided
 from tests.machine.changes import ChangeSteps
 from tests.machine.scene import MEMBERS, dates, members
 from tests.machine.subject import Subject, ref_of
@@ -72,11 +73,11 @@ class Machine(ChangeSteps):
         """A check answers what the next visit would meet, and the same without Redis (I5)."""
         # Two visits of one provider may be one, and what an operator makes of that no check can know.
         asked = {**asked, "npi": None}
-        request = CheckRequest(ref=ref_of(self.payer, member), service=service_of(asked))
-        images = read_counters(self.subject.counters, [request.ref])
+        ref, wanted = ref_of(self.payer, member), service_of(asked)
+        images = read_counters(self.subject.counters, [ref])
         with self.subject.database.transaction([self.payer]) as tx:
-            [(said, _)] = decide_on_record(tx, self.subject.rules, images, [request])
-            [(told, _)] = decide_on_record(tx, self.subject.rules, {}, [request])
+            said = decided(tx, self.subject.rules, images, ref, wanted)
+            told = decided(tx, self.subject.rules, {}, ref, wanted)
         assert said == told
         if not self._opens_an_earlier_year(member, asked["date"]):
             assert agree(said, self._met_by(member, asked))

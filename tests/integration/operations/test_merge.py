@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from click.testing import Result
 
-from shared.accounting.check import CheckRequest, decide_on_record, read_counters, search
+from shared.accounting.check import read_counters, search
 from shared.accounting.holds import HoldRefused, place_hold, release_hold
 from shared.accounting.overrides import grant_override
 from shared.accounting.posting import MemberMerged, Posting
@@ -17,6 +17,7 @@ from shared.domain.hold_records import HoldRequest, NewOverride
 from shared.domain.records import MemberRef
 from tests.builders import PAYER, service
 from tests.desk import CLIENT, NPI, Desk
+from tests.folding import decided
 
 YEAR = date(2026, 1, 1)
 
@@ -114,8 +115,7 @@ def test_checks_and_searches_of_both_names_answer_the_same(desk: Desk) -> None:
     desk.record(old, "pending")
     for images in ({}, read_counters(desk.counters(), [old, new])):
         with desk.database.transaction([PAYER]) as tx:
-            requests = [CheckRequest(ref=ref, service=service()) for ref in (old, new)]
-            (by_old, _), (by_new, _) = decide_on_record(tx, desk.rules, images, requests)
+            by_old, by_new = (decided(tx, desk.rules, images, ref, service()) for ref in (old, new))
             searched = [search(tx, desk.rules, images, ref, date(2026, 5, 5)) for ref in (old, new)]
         assert by_old.decision == by_new.decision == "not_covered"
         assert by_old.limits == by_new.limits

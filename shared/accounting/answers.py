@@ -1,0 +1,94 @@
+"""Answers to eligibility checks, remembered: who asks the same of members who stand the same hears the same.
+
+An answer is a function of what is kept beside it (the request, the member's standing, the catalog), and
+nothing of it tells whose it is. So those inputs, as they are kept and without the member's id, are what an
+answer is remembered by, and `replay.py` shows that no other input was forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.accounting.codec import service_from
+from shared.accounting.determination_body import determination_body
+from shared.accounting.standing_codec import of_member, standing_apart
+from shared.domain.determination import MemberStanding, determine
+from shared.domain.evaluation import Audience
+from shared.domain.history import Rules
+
+#: Answers kept for one catalog; a large one has some 10 KB with its inputs.
+REMEMBERED_MAX = 2_000
+
+#: By whom it is for, what was asked and how the member stands: the catalog that decided, and what it said.
+_Remembered = dict[tuple[Audience, bytes, bytes], tuple[int, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A decided check: what it was decided from, and the body, but for what each answer is given anew.
+
+    `request` and `standing` are JSON texts in UTF-8.
+    """
+
+    catalog_version: int
+    request: bytes
+    standing: bytes
+    said: bytes
+
+    def body(self, check_id: str, decided_at: bytes) -> bytes:
+        """The whole body. `decided_at` is a JSON string; `check_id` is one of ours, which needs no escape."""
+        return b'{"check_id":"%b","decided_at":%b,%b' % (check_id.encode(), decided_at, self.said)
+
+
+class Answers:
+    """Decides checks. Safe to share between threads: a lost memory costs time only."""
+
+    def __init__(self) -> None:
+        """Begin with nothing remembered."""
+        # In one place, so that another thread never sees what was remembered of other rules.
+        self._memory: tuple[Rules | None, _Remembered] = (None, {})
+
+    def decide(
+        self, rules: Rules, standing: MemberStanding, request: Mapping[str, Any], audience: Audience
+    ) -> Answer:
+        """The answer to a valid check, a JSON object in the contract's field names with its defaults."""
+        remembered = self._of(rules)
+        asked = orjson.dumps({name: value for name, value in request.items() if name != "member_id"})
+        stands = standing_apart(standing, request.get("hold_id"))
+        name = (audience, asked, stands)
+        known = remembered.get(name)
+        if known is None:
+            known = remembered[name] = _decide(rules, standing, request, audience)
+        catalog_version, said = known
+        return Answer(
+            catalog_version=catalog_version,
+            request=of_member(request["member_id"], asked),
+            standing=of_member(standing.history.member_id, stands),
+            said=said,
+        )
+
+    @property
+    def remembered(self) -> int:
+        """How many answers are kept."""
+        return len(self._memory[1])
+
+    def _of(self, rules: Rules) -> _Remembered:
+        """What is remembered of these rules."""
+        known, remembered = self._memory
+        if known is not rules or len(remembered) >= REMEMBERED_MAX:
+            remembered = {}
+            self._memory = (rules, remembered)
+        return remembered
+
+
+def _decide(
+    rules: Rules, standing: MemberStanding, request: Mapping[str, Any], audience: Audience
+) -> tuple[int, bytes]:
+    """The catalog that decided, and the body without its opening brace."""
+    determination = determine(rules, standing, service_from(request), request.get("hold_id"))
+    body = orjson.dumps(determination_body(determination, audience), option=orjson.OPT_UTC_Z)
+    return determination.evaluation.catalog_version, body[1:]

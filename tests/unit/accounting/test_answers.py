@@ -1,0 +1,82 @@
+"""Remembered answers are the answers that would be given, to the byte, and nobody else's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from shared.accounting import answers
+from shared.accounting.answers import Answers
+from shared.accounting.standing_codec import standing_to
+from shared.domain.determination import MemberStanding
+from tests.builders import MEMBER, PAYER, history
+from tests.rules import SimpleRules, limit_row, plain_rules
+
+REQUEST = {
+    "payer_id": PAYER,
+    "member_id": MEMBER,
+    "service_date": "2026-03-04",
+    "lines": [{"procedure_code": "20560"}],
+}
+STANDING = MemberStanding(history=history())
+
+
+def of(member_id: str, standing: MemberStanding = STANDING) -> MemberStanding:
+    """The same standing, of another member."""
+    return replace(standing, history=replace(standing.history, member_id=member_id))
+
+
+def test_second_member_who_stands_the_same_is_answered_the_same() -> None:
+    """What is recorded of each names that member alone."""
+    both = Answers()
+    rules = SimpleRules()
+    first = both.decide(rules, STANDING, REQUEST, "provider")
+    second = both.decide(rules, of("SAMPLE-2"), {**REQUEST, "member_id": "SAMPLE-2"}, "provider")
+    assert second.said == first.said
+    assert MEMBER.encode() not in second.request + second.standing + second.said
+    assert orjson.loads(second.request) == {**REQUEST, "member_id": "SAMPLE-2"}
+    assert second.standing == standing_to(of("SAMPLE-2"), None)
+
+
+@pytest.mark.parametrize(
+    ("standing", "request_", "audience", "rules"),
+    [
+        (replace(STANDING, pending_events=1), REQUEST, "provider", None),
+        (STANDING, {**REQUEST, "service_date": "2026-03-05"}, "provider", None),
+        (STANDING, {**REQUEST, "hold_id": "hld_1"}, "provider", None),
+        (STANDING, REQUEST, "member", None),
+        (STANDING, REQUEST, "provider", plain_rules(limit_row(allowed=3))),
+    ],
+    ids=["standing", "request", "hold", "audience", "rules"],
+)
+def test_whatever_differs_is_decided_for_itself(
+    standing: MemberStanding, request_: dict[str, Any], audience: Any, rules: dict[str, Any] | None
+) -> None:
+    """After another answer was remembered the same is said as with nothing remembered."""
+    used = Answers()
+    own = SimpleRules(rules)
+    before = used.decide(own if rules is None else SimpleRules(), STANDING, REQUEST, "provider")
+    assert used.decide(own, standing, request_, audience) == Answers().decide(
+        own, standing, request_, audience
+    )
+    assert before == Answers().decide(SimpleRules(), STANDING, REQUEST, "provider")
+
+
+def test_body_is_json_with_its_id_and_time_first() -> None:
+    """As the contract shows it."""
+    answer = Answers().decide(SimpleRules(), STANDING, REQUEST, "provider")
+    body = orjson.loads(answer.body("chk_1", b'"2026-03-04T15:04:05Z"'))
+    assert list(body)[:3] == ["check_id", "decided_at", "decision"]
+    assert (body["check_id"], body["decided_at"]) == ("chk_1", "2026-03-04T15:04:05Z")
+
+
+def test_memory_is_bounded() -> None:
+    """However many different things are asked."""
+    some = Answers()
+    rules = SimpleRules()
+    for number in range(answers.REMEMBERED_MAX + 10):
+        some.decide(rules, replace(STANDING, pending_events=number), REQUEST, "provider")
+    assert some.remembered <= answers.REMEMBERED_MAX
