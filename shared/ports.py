@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
 
@@ -231,6 +232,19 @@ class CatalogStore(Protocol):
     def request_refolds(self, payer_ids: Sequence[str] | None, reason: str) -> int:
         """Have every member of these payers (None: of all) for whom something is counted folded again."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What a transaction is going to ask, so that it can be asked with its beginning.
+
+    The keys and tokens of these prefixes (`clients.find`), and for `members` the running catalog's number
+    and how they stand, on `days` too (`books.bases`).
+    """
+
+    credentials: Sequence[str] = ()
+    members: Sequence[MemberRef] = ()
+    days: Iterable[date] = ()
 
 
 class Transaction(Protocol):

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from services.coverage_api.ports import ApiTransaction, LookingStore
 from shared.domain.errors import StoreUnavailable
+from shared.ports import Ahead
 
 T = TypeVar("T")
 
@@ -42,13 +43,13 @@ class BudgetedStore:
         return CALL_SECONDS if deadline is None else deadline - self._monotonic()
 
     def transaction(
-        self, payers: Sequence[str], *, seconds: float | None = None
+        self, payers: Sequence[str], *, seconds: float | None = None, ahead: Ahead | None = None
     ) -> AbstractContextManager[ApiTransaction]:
         """A transaction of at most `seconds`, or of what is left of the call's time.
 
         Raises StoreUnavailable when nothing is left.
         """
-        return self._store.transaction(payers, seconds=self._bound(seconds))
+        return self._store.transaction(payers, seconds=self._bound(seconds), ahead=ahead)
 
     def look(self, question: Callable[[ApiTransaction], T]) -> T:
         """What one statement reads, within what is left of the call's time. See LookingStore.

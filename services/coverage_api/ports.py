@@ -22,7 +22,7 @@ from shared.domain.receipt import StoredReceipt
 from shared.domain.records import MemberRef
 from shared.domain.standing import EventCounts
 from shared.domain.visit_listing import VisitPlace, VisitRow
-from shared.ports import Clock, Counters, Holds, Inbox, Overrides, Transaction
+from shared.ports import Ahead, Clock, Counters, Holds, Inbox, Overrides, Transaction
 
 T = TypeVar("T")
 
@@ -345,9 +345,12 @@ class Store(Protocol):
     """Hands out transactions."""
 
     def transaction(
-        self, payers: Sequence[str], *, seconds: float | None = None
+        self, payers: Sequence[str], *, seconds: float | None = None, ahead: Ahead | None = None
     ) -> AbstractContextManager[ApiTransaction]:
-        """One transaction that sees `payers`. Raises StoreUnavailable when it cannot answer in time."""
+        """One transaction that sees `payers`; what it will ask may be asked `ahead`.
+
+        Raises StoreUnavailable when it cannot answer in time.
+        """
         ...
 
 

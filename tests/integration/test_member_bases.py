@@ -22,7 +22,7 @@ def test_rows_of_a_member_are_found_by_the_whole_key(database_url: str, table: s
         for setting in database._SETTINGS:
             connection.execute(setting)
         given = {"payers": Texts(["p"]), "members": Texts(["m"]), "days": Dates([])}
-        lines = connection.execute(f"explain {_BASES}", given).fetchall()
+        lines = connection.execute(f"explain {_BASES.template}", given).fetchall()
     plan = "\n".join(line for (line,) in lines)
     scans = re.findall(rf"Scan using \w+ on {table} .*\n\s+Index Cond: (.*)", plan)
     assert scans, plan

@@ -17,6 +17,7 @@ from shared.domain.client import Client
 from shared.domain.determination_record import DeterminationRecord, audience_of
 from shared.domain.records import MemberRef
 from shared.failpoints import Step, around
+from shared.ports import Ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,8 @@ def check_eligibility(
     refs = [check.ref for check in checks]
     days = {date.fromisoformat(check.request["service_date"]) for check in checks}
     images = read_counters(tools.counters, refs)
-    with tools.store.transaction(sorted({ref.payer_id for ref in refs})) as tx:
+    ahead = Ahead(members=refs, days=days)
+    with tools.store.transaction(sorted({ref.payer_id for ref in refs}), ahead=ahead) as tx:
         rules = tools.rules.current(tx)
         standings = member_standings(tx, rules, images, refs, days)
         now = tools.clock()

@@ -174,18 +174,28 @@ class _InstantsDumper(_NumbersDumper):
         return [known[value] for value in values]
 
 
+_DUMPERS: dict[type[list[Any]], type[_ArrayDumper]] = {
+    Texts: _TextsDumper,
+    Blobs: _BlobsDumper,
+    Booleans: _BooleansDumper,
+    Smallints: _SmallintsDumper,
+    Integers: _IntegersDumper,
+    Bigints: _BigintsDumper,
+    Dates: _DatesDumper,
+    Instants: _InstantsDumper,
+}
+
+_PACKERS = {kind: dumper(kind) for kind, dumper in _DUMPERS.items()}
+
+
+def packed(value: list[Any] | str) -> bytes:
+    """One of these arrays, or a text, as it goes over the wire in binary."""
+    return value.encode() if isinstance(value, str) else bytes(_PACKERS[type(value)].dump(value))
+
+
 def register_arrays() -> None:
     """Teach the driver these arrays, for every connection made from here on."""
-    for kind, dumper in (
-        (Texts, _TextsDumper),
-        (Blobs, _BlobsDumper),
-        (Booleans, _BooleansDumper),
-        (Smallints, _SmallintsDumper),
-        (Integers, _IntegersDumper),
-        (Bigints, _BigintsDumper),
-        (Dates, _DatesDumper),
-        (Instants, _InstantsDumper),
-    ):
+    for kind, dumper in _DUMPERS.items():
         psycopg.adapters.register_dumper(kind, dumper)
 
 

@@ -9,18 +9,22 @@ from typing import Any
 import psycopg
 
 from shared.adapters.postgres.arrays import Blobs, Instants, Integers, Smallints, Texts
+from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.audit import AuditEntry, TrailLine, TrailPlace
 from shared.domain.errors import StoreUnavailable
 from shared.domain.records import MemberRef
 
-_INSERT = """
+_INSERT = Statement(
+    "audit",
+    """
 insert into audit_entry (called_at, client_id, credential, call, request_id, purpose, payer_id, member_hash,
                          status, problem, items)
 select * from unnest(%(times)b::timestamptz[], %(clients)b::text[], %(credentials)b::text[],
                      %(calls)b::text[], %(requests)b::text[], %(purposes)b::text[], %(payers)b::text[],
                      %(members)b::bytea[], %(statuses)b::smallint[], %(problems)b::text[],
                      %(items)b::integer[])
-"""
+""",
+)
 
 #: Calls and visit events of a member in one list. An event is the member's if its visit is now, or moved
 #: units of the member before; a single event is also among the calls, by the member that it named itself.
@@ -60,33 +64,34 @@ select t.at, t.kind, t.number, coalesce(c.name, t.client_id), t.call, t.credenti
 class PostgresAudit:
     """The trail in one transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Work on an open transaction."""
+    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
+        """Work on an open transaction, which commits by way of `trips`."""
         self._connection = connection
+        self._trips = trips
 
     def record(self, entries: Sequence[AuditEntry]) -> None:
-        """Write entries. Raises StoreUnavailable if they cannot be, whyever: then nothing may be answered."""
+        """Write entries with the commit.
+
+        That raises StoreUnavailable if they cannot be, whyever: then nothing may be answered.
+        """
         if not entries:
             return
-        try:
-            self._connection.execute(
-                _INSERT,
-                {
-                    "times": Instants(e.called_at for e in entries),
-                    "clients": Texts(e.client_id for e in entries),
-                    "credentials": Texts(e.credential for e in entries),
-                    "calls": Texts(e.call for e in entries),
-                    "requests": Texts(e.request_id for e in entries),
-                    "purposes": Texts(e.purpose for e in entries),
-                    "payers": Texts(e.payer_id for e in entries),
-                    "members": Blobs(e.member_hash for e in entries),
-                    "statuses": Smallints(e.status for e in entries),
-                    "problems": Texts(e.problem for e in entries),
-                    "items": Integers(e.items for e in entries),
-                },
-            )
-        except psycopg.Error as error:
-            raise StoreUnavailable from error
+        errand = _INSERT.errand(
+            {
+                "times": Instants(e.called_at for e in entries),
+                "clients": Texts(e.client_id for e in entries),
+                "credentials": Texts(e.credential for e in entries),
+                "calls": Texts(e.call for e in entries),
+                "requests": Texts(e.request_id for e in entries),
+                "purposes": Texts(e.purpose for e in entries),
+                "payers": Texts(e.payer_id for e in entries),
+                "members": Blobs(e.member_hash for e in entries),
+                "statuses": Smallints(e.status for e in entries),
+                "problems": Texts(e.problem for e in entries),
+                "items": Integers(e.items for e in entries),
+            }
+        )
+        self._trips.tell(errand, failing=StoreUnavailable)
 
     def ids_of(self, ref: MemberRef) -> list[str]:
         """Every id under which the payer knows this person: the member's own, and those merged with it."""

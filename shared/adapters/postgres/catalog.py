@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.catalog_records import DocumentRow
 from shared.domain.errors import Conflict
 from shared.messages import shard_of
@@ -28,17 +29,22 @@ _COUNTED = """exists (
                         where b.payer_id = f.payer_id and b.member_id = f.member_id)))"""
 
 
+#: What `PostgresCatalog.version` asks.
+RUNNING = Statement("catalog", "select version from catalog").errand()
+
+
 class PostgresCatalog:
     """The catalog in one transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Work on an open transaction."""
+    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
+        """Work on an open transaction, whose questions go by `trips`."""
         self._connection = connection
+        self._trips = trips
 
     def version(self) -> int:
         """The number of the running catalog; 0 before anything was loaded."""
-        row = self._connection.execute("select version from catalog").fetchone()
-        return int(row[0]) if row else 0
+        rows = self._trips.ask(RUNNING)
+        return int(rows[0][0]) if rows else 0
 
     def lock_for_change(self, payer_ids: Sequence[str] | None) -> int:
         """Let nobody else change the catalog, nor fold members of these payers (None: of all) by it.

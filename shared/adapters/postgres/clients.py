@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from shared.adapters.postgres.arrays import Instants, Texts
+from shared.adapters.postgres.trips import Errand, Statement, Trips
 from shared.domain.client import (
     REQUESTS_PER_SECOND,
     USES_NOTED_EVERY,
@@ -22,28 +23,35 @@ from shared.domain.client import (
 #: Deleted in one statement, so that none takes long.
 FORGOTTEN_MAX = 10_000
 
+_FIND = Statement(
+    "credentials",
+    """
+select c.prefix, c.kind, c.digest, c.expires_at, least(c.revoked_at, k.revoked_at, j.revoked_at),
+       c.last_used_at, c.payers, k.client_id, k.name, k.role, k.payers, k.requests_per_second
+  from credential c
+  join client k on k.client_id = c.client_id
+  left join client_jwks j on j.jwks_id = c.jwks_id
+ where c.prefix = any (%(prefixes)b::text[])
+""",
+)
+
+
+def finding(prefixes: Sequence[str]) -> Errand:
+    """What `PostgresClients.find` asks."""
+    return _FIND.errand({"prefixes": Texts(prefixes)})
+
 
 class PostgresClients:
     """Calling systems, found by what they show."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Work on an open transaction."""
+    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
+        """Work on an open transaction, whose questions go by `trips`."""
         self._connection = connection
+        self._trips = trips
 
     def find(self, prefixes: Sequence[str]) -> dict[str, CredentialRecord]:
         """The keys and tokens that begin with these prefixes, by prefix; unknown ones are absent."""
-        rows = self._connection.execute(
-            """
-            select c.prefix, c.kind, c.digest, c.expires_at, least(c.revoked_at, k.revoked_at, j.revoked_at),
-                   c.last_used_at, c.payers, k.client_id, k.name, k.role, k.payers, k.requests_per_second
-              from credential c
-              join client k on k.client_id = c.client_id
-              left join client_jwks j on j.jwks_id = c.jwks_id
-             where c.prefix = any (%(prefixes)s)
-            """,
-            {"prefixes": Texts(prefixes)},
-        )
-        return {row[0]: _record(row) for row in rows}
+        return {row[0]: _record(row) for row in self._trips.ask(finding(prefixes))}
 
     def id_of(self, name: str) -> str | None:
         """The id of the client with this name, or None."""

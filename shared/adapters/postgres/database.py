@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import orjson
 import psycopg
@@ -19,10 +19,15 @@ from psycopg.rows import tuple_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from shared.adapters.postgres.catalog import RUNNING
 from shared.adapters.postgres.circuit import Circuit
+from shared.adapters.postgres.clients import finding
 from shared.adapters.postgres.deadline import Watchdog
+from shared.adapters.postgres.member_bases import asking_bases
 from shared.adapters.postgres.transaction import PostgresTransaction
+from shared.adapters.postgres.trips import Connection, Errand, Trips
 from shared.domain.errors import StoreUnavailable
+from shared.ports import Ahead
 
 T = TypeVar("T")
 
@@ -83,8 +88,9 @@ class PostgresDatabase:
         self._watchdog = Watchdog()
         self._circuit = Circuit(_PROBE_SECONDS, time.monotonic)
         self._transaction_seconds = transaction_seconds
-        self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
             url,
+            connection_class=Connection,
             min_size=min(connections_max, _CONNECTIONS_KEPT),
             max_size=connections_max,
             timeout=wait_seconds,
@@ -102,19 +108,19 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def transaction(
-        self, payers: Sequence[str], *, seconds: float | None = None
+        self, payers: Sequence[str], *, seconds: float | None = None, ahead: Ahead | None = None
     ) -> Iterator[PostgresTransaction]:
         """One transaction that sees `payers`; rolled back unless it was committed before the block ends.
 
-        Raises StoreUnavailable when Postgres cannot answer within `seconds` (default: the pool's
-        bound). After a failed commit it is not known whether it took effect: whoever repeats must
-        find what is already there.
+        What will be asked in it may be asked `ahead`, with its beginning. Raises StoreUnavailable when
+        Postgres cannot answer within `seconds` (default: the pool's bound). After a failed commit it is
+        not known whether it took effect: whoever repeats must find what is already there.
         """
         bound = self._transaction_seconds if seconds is None else seconds
         with contextlib.ExitStack() as stack:
-            connection, _ = self._begin(stack, bound, partial(_open_transaction, payers))
+            connection, trips = self._begin(stack, bound, partial(_open_transaction, payers, ahead))
             try:
-                yield PostgresTransaction(connection, payers=tuple(payers))
+                yield PostgresTransaction(connection, trips, payers=tuple(payers))
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 raise StoreUnavailable from error
             except _OUTDATED as error:
@@ -130,12 +136,14 @@ class PostgresDatabase:
         """
         bound = self._transaction_seconds if seconds is None else seconds
         with contextlib.ExitStack() as stack:
-            _, found = self._begin(stack, bound, lambda c: question(PostgresTransaction(c, payers=())))
+            _, found = self._begin(
+                stack, bound, lambda c: question(PostgresTransaction(c, Trips(c), payers=()))
+            )
             return found
 
     def _begin(
-        self, stack: contextlib.ExitStack, bound: float, begin: Callable[[psycopg.Connection[Any]], T]
-    ) -> tuple[psycopg.Connection[Any], T]:
+        self, stack: contextlib.ExitStack, bound: float, begin: Callable[[Connection], T]
+    ) -> tuple[Connection, T]:
         """A connection on which `begin` was done, with what came of it, given back when `stack` closes.
 
         After a restart of Postgres the pool still holds connections to the one that went: each of them
@@ -169,7 +177,7 @@ class PostgresDatabase:
                 return connection, found
         raise StoreUnavailable
 
-    def _take(self) -> psycopg.Connection[Any]:
+    def _take(self) -> Connection:
         try:
             return self._pool.getconn()
         except (PoolTimeout, PoolClosed, TooManyRequests, psycopg.OperationalError) as error:
@@ -180,17 +188,30 @@ class PostgresDatabase:
         self._pool.close(timeout=2)
 
 
-def _open_transaction(payers: Sequence[str], connection: psycopg.Connection[Any]) -> None:
+def _open_transaction(payers: Sequence[str], ahead: Ahead | None, connection: Connection) -> Trips:
     """Begin a transaction and let it see `payers`, in one question. Raises OperationalError."""
+    trips = Trips(connection)
+    if ahead is not None:
+        trips.begin(payers, _errands(ahead))
+        return trips
     visible = Escaping(connection.pgconn).escape_literal(",".join(payers).encode())
     result = connection.pgconn.exec_(
         b"begin; select set_config('needlecap.payers', " + bytes(visible) + b", true)"
     )
     if result.status != ExecStatus.TUPLES_OK:
         raise psycopg.OperationalError("no transaction could be begun")
+    return trips
 
 
-def _roll_back(connection: psycopg.Connection[Any]) -> None:
+def _errands(ahead: Ahead) -> list[Errand]:
+    """What the repositories will ask, as they will ask it."""
+    errands = [finding(ahead.credentials)] if ahead.credentials else []
+    if ahead.members:
+        errands += [RUNNING, asking_bases(ahead.members, ahead.days)]
+    return errands
+
+
+def _roll_back(connection: Connection) -> None:
     """Take back what was not committed, if anything is open.
 
     The driver's own `rollback` also has the server forget every prepared statement of the connection,
@@ -201,7 +222,7 @@ def _roll_back(connection: psycopg.Connection[Any]) -> None:
         connection.pgconn.exec_(b"rollback")
 
 
-def _configure(connection: psycopg.Connection[Any]) -> None:
+def _configure(connection: Connection) -> None:
     """Work under the application's role, whoever we connected as."""
     for statement in _SETTINGS:
         connection.execute(statement)

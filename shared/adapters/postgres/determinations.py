@@ -8,30 +8,34 @@ from typing import Any
 import psycopg
 
 from shared.adapters.postgres.arrays import Bigints, Instants, Texts
+from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
 from shared.domain.records import MemberRef
 
-_INSERT = """
+_INSERT = Statement(
+    "determinations",
+    """
 insert into determination
        (check_id, payer_id, client_id, decided_at, catalog_version, request, body, standing)
 select check_id, payer_id, client_id, decided_at, catalog_version, request::json, body::json, standing::json
   from unnest(%(check_ids)b::text[], %(payers)b::text[], %(clients)b::text[], %(decided)b::timestamptz[],
               %(catalogs)b::bigint[], %(requests)b::text[], %(bodies)b::text[], %(standings)b::text[])
        as given (check_id, payer_id, client_id, decided_at, catalog_version, request, body, standing)
-"""
+""",
+)
 
 
 class PostgresDeterminations:
     """Answers in one transaction. They are written once and never changed."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Work on an open transaction."""
+    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
+        """Work on an open transaction, which commits by way of `trips`."""
         self._connection = connection
+        self._trips = trips
 
     def record(self, records: Sequence[DeterminationRecord]) -> None:
-        """Write answers, before they are given."""
-        self._connection.execute(
-            _INSERT,
+        """Write answers with the commit, before they are given."""
+        errand = _INSERT.errand(
             {
                 "check_ids": Texts([r.check_id for r in records]),
                 "payers": Texts([r.payer_id for r in records]),
@@ -43,8 +47,9 @@ class PostgresDeterminations:
                 "standings": Texts(
                     [r.standing.decode() if r.standing is not None else None for r in records]
                 ),
-            },
+            }
         )
+        self._trips.tell(errand)
 
     def body(self, check_id: str) -> tuple[MemberRef, bytes] | None:
         """Whom an answer is about, and the answer as it was given, byte for byte.

@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-import psycopg
-
 from shared.accounting.codec import content_from, posting_from
 from shared.adapters.postgres.arrays import Dates
 from shared.adapters.postgres.grant_rows import (
@@ -24,6 +22,7 @@ from shared.adapters.postgres.grant_rows import (
 )
 from shared.adapters.postgres.member_rows import OF_MEMBERS, member_arrays
 from shared.adapters.postgres.plans import PLAN_COLUMNS, plan_from
+from shared.adapters.postgres.trips import Errand, Statement, Trips
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.history import History
 from shared.domain.hold import OpeningBalance, Override
@@ -50,7 +49,9 @@ _NEEDLED = "'counted', 'partially_counted', 'over_limit', 'not_covered'"
 #: Visits that are known and not voided, of the days that are asked about.
 _ON_DAYS = "v.service_date = any (%(days)b::date[]) and v.arrival is not null and v.voided_by is null"
 
-_BASES = f"""
+_BASES = Statement(
+    "bases",
+    f"""
 select k.payer_id, k.member_id, k.version, k.merged_into,
        (select sum(e.waiting)
           from {_of_family("visit_event e", "count(*) as waiting", "e.status = 'pending'")}),
@@ -80,12 +81,16 @@ select k.payer_id, k.member_id, k.version, k.merged_into,
        select coalesce(array_agg(a.member_id), '{{}}') || k.member_id as names from member a
         where a.payer_id = k.payer_id and a.merged_into = k.member_id
  ) f
-"""
+""",
+)
 
 
-def read_bases(
-    connection: psycopg.Connection[Any], refs: Iterable[MemberRef], days: Iterable[date]
-) -> dict[MemberRef, MemberBase]:
+def asking_bases(refs: Iterable[MemberRef], days: Iterable[date]) -> Errand:
+    """What `read_bases` asks first."""
+    return _BASES.errand({**member_arrays(in_order(refs)), "days": Dates(sorted(set(days)))})
+
+
+def read_bases(trips: Trips, refs: Iterable[MemberRef], days: Iterable[date]) -> dict[MemberRef, MemberBase]:
     """Members without visits and accumulators; those never heard of are absent.
 
     Answers by the refs that were asked for: for a member that was merged into another, that other. Of
@@ -94,14 +99,14 @@ def read_bases(
     """
     bases, merged = {}, {}
     asked = sorted(set(days))
-    for row in connection.execute(_BASES, {**member_arrays(in_order(refs)), "days": Dates(asked)}):
+    for row in trips.ask(asking_bases(refs, asked)):
         ref = MemberRef(payer_id=row[0], member_id=row[1])
         if row[3] is None:
             bases[ref] = _base(ref, row)
         else:
             merged[ref] = MemberRef(payer_id=row[0], member_id=row[3])
     if merged:
-        homes = read_bases(connection, merged.values(), asked)
+        homes = read_bases(trips, merged.values(), asked)
         bases |= {ref: homes[home] for ref, home in merged.items()}
     return bases
 

@@ -22,6 +22,7 @@ from shared.adapters.postgres.member_rows import (
     special_members,
 )
 from shared.adapters.postgres.member_saving import save_members, save_visits
+from shared.adapters.postgres.trips import Trips
 from shared.domain.enrollment import Plan
 from shared.domain.history import History
 from shared.domain.member_rows import MemberRow
@@ -42,9 +43,10 @@ from shared.domain.visit import VisitKey
 class PostgresMemberBooks:
     """Members' books in one transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Work on an open transaction."""
+    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
+        """Work on an open transaction, whose questions go by `trips` where they may be asked ahead."""
         self._connection = connection
+        self._trips = trips
 
     # Loading
 
@@ -131,7 +133,7 @@ class PostgresMemberBooks:
         Answers by the refs that were asked for: for a member that was merged into another, that other.
         What was done on the service dates `days` is told by its codes.
         """
-        return read_bases(self._connection, refs, days)
+        return read_bases(self._trips, refs, days)
 
     def accumulators(self, refs: Iterable[MemberRef]) -> dict[MemberRef, list[StoredAccumulator]]:
         """The stored accumulators of members, by member."""

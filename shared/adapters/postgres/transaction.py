@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
-
-import psycopg
 
 from shared.adapters.postgres.audit import PostgresAudit
 from shared.adapters.postgres.bulk_inbox import PostgresBulkInbox
@@ -30,6 +27,7 @@ from shared.adapters.postgres.rebuilding import PostgresRebuilding
 from shared.adapters.postgres.receipts import PostgresReceipts
 from shared.adapters.postgres.rule_effects import PostgresRuleEffects
 from shared.adapters.postgres.standing import PostgresStanding
+from shared.adapters.postgres.trips import Connection, Trips
 from shared.adapters.postgres.visit_listing import PostgresVisitListing
 from shared.adapters.postgres.worker_jobs import PostgresWorkerJobs
 
@@ -37,19 +35,20 @@ from shared.adapters.postgres.worker_jobs import PostgresWorkerJobs
 class PostgresTransaction:
     """The repositories of one open transaction, each made when first asked for."""
 
-    def __init__(self, connection: psycopg.Connection[Any], *, payers: tuple[str, ...]) -> None:
-        """Work on `connection`, on behalf of a caller who sees `payers`."""
+    def __init__(self, connection: Connection, trips: Trips, *, payers: tuple[str, ...]) -> None:
+        """Work on `connection`, on behalf of a caller who sees `payers`; `trips` go on it too."""
         self._connection = connection
+        self._trips = trips
         self.payers = payers
 
     def commit(self) -> None:
         """Make everything done so far durable. Without it, leaving the block takes it all back."""
-        self._connection.commit()
+        self._trips.commit()
 
     @cached_property
     def audit(self) -> PostgresAudit:
         """The audit trail."""
-        return PostgresAudit(self._connection)
+        return PostgresAudit(self._connection, self._trips)
 
     @cached_property
     def inbox(self) -> PostgresInbox:
@@ -59,7 +58,7 @@ class PostgresTransaction:
     @cached_property
     def books(self) -> PostgresMemberBooks:
         """Members' histories and states."""
-        return PostgresMemberBooks(self._connection)
+        return PostgresMemberBooks(self._connection, self._trips)
 
     @cached_property
     def holds(self) -> PostgresHolds:
@@ -69,7 +68,7 @@ class PostgresTransaction:
     @cached_property
     def catalog(self) -> PostgresCatalog:
         """The rule catalog."""
-        return PostgresCatalog(self._connection)
+        return PostgresCatalog(self._connection, self._trips)
 
     @cached_property
     def overrides(self) -> PostgresOverrides:
@@ -79,7 +78,7 @@ class PostgresTransaction:
     @cached_property
     def clients(self) -> PostgresClients:
         """The systems that may call."""
-        return PostgresClients(self._connection)
+        return PostgresClients(self._connection, self._trips)
 
     @cached_property
     def known_payers(self) -> PostgresPayers:
@@ -104,7 +103,7 @@ class PostgresTransaction:
     @cached_property
     def determinations(self) -> PostgresDeterminations:
         """Recorded answers."""
-        return PostgresDeterminations(self._connection)
+        return PostgresDeterminations(self._connection, self._trips)
 
     @cached_property
     def standing(self) -> PostgresStanding:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import redis
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as NoAnswerInTime
 
 from shared.adapters.redis.counter_format import FORMAT, decode, encode
@@ -122,11 +122,12 @@ class RedisCounters:
 
     def _values(self, refs: Sequence[MemberRef]) -> list[bytes | None]:
         """What is stored at each member's key; None where there is nothing, or nothing of ours."""
-        # One command per key, not one for all: in a cluster the keys lie on different servers.
-        pipe = self._client.pipeline(transaction=False)
-        for ref in refs:
-            pipe.get(counter_key(self._hash_key, ref))
-        return [_text_or_nothing(answer) for answer in pipe.execute(raise_on_error=False)]
+        # One command for all keys: the client spends on each command what Redis spends on a hundred keys.
+        # In a cluster, where they lie on different servers, its `mget_nonatomic` does the same.
+        if not refs:
+            return []
+        values: Any = self._client.mget([counter_key(self._hash_key, ref) for ref in refs])
+        return list(values)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -146,15 +147,6 @@ def _life_seconds(image: CounterImage, today: date) -> int:
     last = max((stored.state.key.period.end for stored in image.accumulators), default=UNBOUNDED_END)
     left = max((last - today).days, 0) * _DAY_SECONDS
     return min(left + AFTER_END_SECONDS, LIFE_SECONDS)
-
-
-def _text_or_nothing(answer: Any) -> bytes | None:
-    if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
-        return None
-    if isinstance(answer, Exception):
-        raise answer
-    assert answer is None or isinstance(answer, bytes), "the client does not decode"
-    return answer
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

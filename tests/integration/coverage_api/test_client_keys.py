@@ -92,7 +92,7 @@ class BrokenStore:
         self.asked = 0
         self.noted: list[dict[str, datetime]] = []
 
-    def transaction(self, _payers: object, *, seconds: float | None = None) -> Any:
+    def transaction(self, _payers: object, *, seconds: float | None = None, ahead: object = None) -> Any:
         """A transaction, or StoreUnavailable."""
         self.asked += 1
         if self.asked <= self.failures:

@@ -1,0 +1,170 @@
+"""Several statements in one trip to the server, each prepared once for a connection (libpq's pipeline mode).
+
+A trip costs this side more than a statement does, and waiting for it lets go of the interpreter. So what a
+transaction is known to need is asked with its beginning, and what nobody needs an answer of is told with its
+commit. The driver's own pipeline sends as much at once, but spends on each statement what a trip costs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus, Format
+from psycopg.pq.abc import PGconn, PGresult
+from psycopg.waiting import Ready, Wait
+
+from shared.adapters.postgres.arrays import packed
+
+Row = tuple[Any, ...]
+
+_PARAMETER = re.compile(r"%\((\w+)\)b")
+
+_ANSWERED = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
+
+
+class Connection(psycopg.Connection[Row]):
+    """A connection that knows which statements were prepared on it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Begin with none."""
+        super().__init__(*args, **kwargs)
+        self.prepared: set[bytes] = set()
+
+
+class Statement:
+    """A statement with parameters `%(name)b`, each an array of `arrays.py` or text."""
+
+    def __init__(self, name: str, text: str) -> None:
+        """`name` is no other statement's."""
+        self.name = name.encode()
+        self.template = text
+        self._order = list(dict.fromkeys(_PARAMETER.findall(text)))
+        self.text = _PARAMETER.sub(lambda found: f"${self._order.index(found[1]) + 1}", text).encode()
+
+    def errand(self, given: Mapping[str, Any] | None = None) -> Errand:
+        """This statement with its parameters."""
+        return Errand(self, tuple([packed((given or {})[name]) for name in self._order]))
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A statement to be run with these parameters, in binary."""
+
+    statement: Statement
+    parameters: tuple[bytes, ...]
+
+
+BEGIN = Statement("begin", "begin").errand()
+COMMIT = Statement("commit", "commit").errand()
+#: Lets a transaction see payers (row-level security).
+SEEING = Statement("seeing", "select set_config('needlecap.payers', %(payers)b::text, true)")
+
+
+class Trips:
+    """The errands of one transaction. Its repositories ask and tell through it."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Go on `connection`."""
+        self._connection = connection
+        self._ahead: dict[Errand, list[Row]] = {}
+        self._told: list[tuple[Errand, type[Exception] | None]] = []
+
+    def begin(self, payers: Sequence[str], ahead: Sequence[Errand]) -> None:
+        """Begin a transaction that sees `payers`, and ask what it will ask for."""
+        seeing = SEEING.errand({"payers": ",".join(payers)})
+        _, _, *answers = self._answered([BEGIN, seeing, *ahead])
+        self._ahead = dict(zip(ahead, map(self._rows, answers), strict=True))
+
+    def ask(self, errand: Errand) -> list[Row]:
+        """The rows that a statement reads: those that were asked for ahead, if it was among them."""
+        if errand in self._ahead:
+            return self._ahead[errand]
+        [answer] = self._answered([errand])
+        return self._rows(answer)
+
+    def tell(self, errand: Errand, *, failing: type[Exception] | None = None) -> None:
+        """Have a statement run right before the commit. A fault of it is raised there, as `failing`."""
+        self._told.append((errand, failing))
+
+    def commit(self) -> None:
+        """Run what was told, and commit."""
+        if not self._told:
+            self._connection.commit()
+            return
+        told, self._told = self._told, []
+        results = in_one_trip(self._connection, [*(errand for errand, _ in told), COMMIT])
+        for (_, failing), result in zip(told, results, strict=False):
+            fault = fault_of(result)
+            if fault is not None:
+                raise (fault if failing is None else failing()) from fault
+        _require(results[-1:])
+
+    def _answered(self, errands: Sequence[Errand]) -> list[PGresult]:
+        return _require(in_one_trip(self._connection, errands))
+
+    def _rows(self, result: PGresult) -> list[Row]:
+        reader = Transformer(self._connection)
+        reader.set_pgresult(result)
+        rows: list[Row] = reader.load_rows(0, result.ntuples, tuple)
+        return rows
+
+
+def in_one_trip(connection: Connection, errands: Sequence[Errand]) -> list[PGresult]:
+    """What each of these errands came to; after one that failed, none was run.
+
+    Raises OperationalError when the connection is lost.
+    """
+    pgconn = connection.pgconn
+    unknown = {errand.statement.name: errand.statement for errand in errands}
+    for name in connection.prepared & unknown.keys():
+        del unknown[name]
+    pgconn.enter_pipeline_mode()
+    for statement in unknown.values():
+        pgconn.send_prepare(statement.name, statement.text)
+    for errand in errands:
+        formats = [Format.BINARY] * len(errand.parameters)
+        pgconn.send_query_prepared(errand.statement.name, errand.parameters, formats)
+    pgconn.pipeline_sync()
+    results = connection.wait(_to_sync(pgconn))
+    pgconn.exit_pipeline_mode()
+    _require(results[: len(unknown)])
+    connection.prepared |= unknown.keys()
+    return results[len(unknown) :]
+
+
+def _to_sync(pgconn: PGconn) -> Generator[Wait, Ready | int, list[PGresult]]:
+    """Send what was queued, and take the results of everything up to the sync."""
+    while pgconn.flush():
+        # The server may be waiting too, for us to take what it has answered.
+        if (yield Wait.RW) & Ready.R:
+            pgconn.consume_input()
+    results: list[PGresult] = []
+    while True:
+        while pgconn.is_busy():
+            yield Wait.R
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            continue
+        if result.status == ExecStatus.PIPELINE_SYNC:
+            return results
+        results.append(result)
+
+
+def fault_of(result: PGresult) -> psycopg.Error | None:
+    """Why an errand failed; None if it did not, also when it was not run because another failed."""
+    return error_from_result(result) if result.status == ExecStatus.FATAL_ERROR else None
+
+
+def _require(results: list[PGresult]) -> list[PGresult]:
+    """These results, if all were answered. Raises the first fault."""
+    for result in results:
+        if result.status not in _ANSWERED:
+            raise fault_of(result) or psycopg.OperationalError("not run, since another statement failed")
+    return results
