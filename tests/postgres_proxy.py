@@ -1,7 +1,7 @@
 """A proxy before PostgreSQL that loses a COMMIT, or the answer to it, or cuts a statement in half.
 
-It reads as much of the protocol as that takes: what psycopg sends to begin and to commit are simple
-queries of their own, in plain text.
+It reads as much of the protocol as that takes: to begin and to commit are simple queries of their own, or
+prepared statements of these names, in plain text either way.
 """
 
 from __future__ import annotations

@@ -12,6 +12,9 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from services.coverage_api.errors import BodyTooLarge, MalformedBody, TooBusy, UnsupportedMediaType
 
+#: Where a body that was read is kept: what is read is gone from its stream.
+BODY_VARIABLE = "needlecap.body"
+
 READ_BYTES = 64 * 1024
 DISCARD_BYTES_MAX = 64 * 1024 * 1024
 DISCARD_SECONDS_MAX = 10.0
@@ -27,7 +30,13 @@ def require_type(request: Request, media_type: str) -> None:
 
 
 def read_body(request: Request, bytes_max: int) -> bytes:
-    """The whole body. Raises BodyTooLarge without reading more than `bytes_max` of it."""
+    """The whole body, also when it is asked for again.
+
+    Raises BodyTooLarge without reading more than `bytes_max` of it.
+    """
+    known: bytes | None = request.environ.get(BODY_VARIABLE)
+    if known is not None:
+        return known
     if request.content_length is not None and request.content_length > bytes_max:
         raise BodyTooLarge(f"The body may have at most {bytes_max} bytes.")
     try:
@@ -38,6 +47,7 @@ def read_body(request: Request, bytes_max: int) -> bytes:
         raise MalformedBody("The body ended before it was whole.") from error
     if len(body) > bytes_max:
         raise BodyTooLarge(f"The body may have at most {bytes_max} bytes.")
+    request.environ[BODY_VARIABLE] = body
     return body
 
 

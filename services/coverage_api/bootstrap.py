@@ -29,6 +29,7 @@ from services.coverage_api.http import Endpoint
 from services.coverage_api.jwks_fetch import JwksFetcher
 from services.coverage_api.jwks_source import JwksSource
 from services.coverage_api.key_uses import KeyUses
+from services.coverage_api.known_keys import KnownKeys
 from services.coverage_api.log_lines import LogLines
 from services.coverage_api.logs import WAKE_UP_FAILED
 from services.coverage_api.metrics import Metrics, StandingCollector
@@ -146,8 +147,11 @@ def build(settings: Settings) -> Service:
     wakeups = CeleryWakeUps(
         client, environment.broker_url, monotonic=time.monotonic, failed=_wake_up_failed(metrics)
     )
+    key_uses = KeyUses(store)
+    known_keys = KnownKeys(key_uses)
     tools = Tools(
         store=store,
+        keys=known_keys,
         rules=CatalogSource(store),
         counters=CountedCounters(RedisCounters(client, hash_key=environment.hash_key), metrics),
         wakeups=wakeups,
@@ -156,9 +160,8 @@ def build(settings: Settings) -> Service:
         monotonic=time.monotonic,
         pause=time.sleep,
     )
-    key_uses = KeyUses(store)
     limiter = RateLimiter(RedisRateWindows(client), time.monotonic)
-    doorkeeper = Doorkeeper(store, utc_now, environment.hash_key, key_uses)
+    doorkeeper = Doorkeeper(store, utc_now, environment.hash_key, known_keys)
     parts = Parts(
         tools=tools,
         store=store,

@@ -18,10 +18,11 @@ from services.coverage_api.bodies import parse_json, read_body, require_type
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.errors import HTTP_ERRORS, INTERNAL, MissingHeader, RateLimited, problem_type
 from services.coverage_api.http import JSON_TYPE, Answer, Call, Endpoint, JsonBody, respond
+from services.coverage_api.known_keys import KeyChanged
 from services.coverage_api.rate_limits import WINDOW_SECONDS, RateLimiter
 from services.coverage_api.security import Doorkeeper
 from shared.domain.audit import PURPOSES
-from shared.domain.client import Client
+from shared.domain.client import Client, CredentialRecord
 from shared.domain.errors import NeedlecapError, StoreUnavailable
 
 View = Callable[..., Response]
@@ -39,14 +40,30 @@ def view_of(
     """The Flask view of an endpoint. What it refuses it raises; the app turns that into a problem."""
 
     def view(**path: str) -> Response:
-        client = doorkeeper.identify(request.headers.get("Authorization"))
-        admit(limiter, client)
-        audit = auditor.begin(client, endpoint.name, g.request_id)
+        authorization = request.headers.get("Authorization")
+        caller = doorkeeper.recall(authorization) if endpoint.confirms else None
+        if caller is not None:
+            try:
+                return answered(caller.client, caller, path)
+            except KeyChanged:
+                _forget_caller()
+        return answered(doorkeeper.identify(authorization), None, path)
+
+    def answered(client: Client, caller: CredentialRecord | None, path: Mapping[str, str]) -> Response:
+        """The answer to a known client. A key that was recalled is confirmed before any refusal."""
+        audit = None
         try:
-            answer = _answer(endpoint, doorkeeper, client, audit, path)
+            admit(limiter, client)
+            audit = auditor.begin(client, endpoint.name, g.request_id)
+            answer = _answer(endpoint, doorkeeper, client, caller, audit, path)
+        except KeyChanged:
+            raise
         except Exception as error:
             _begin_anew(endpoint, store)
-            _record_refusal(auditor, audit, error)
+            if caller is not None and not isinstance(error, StoreUnavailable):
+                doorkeeper.require_same(caller)
+            if audit is not None:
+                _record_refusal(auditor, audit, error)
             raise
         _begin_anew(endpoint, store)
         auditor.answered(audit, answer.status)
@@ -65,8 +82,19 @@ def admit(limiter: RateLimiter, client: Client) -> None:
         raise RateLimited(WINDOW_SECONDS)
 
 
+def _forget_caller() -> None:
+    """Nobody is known to have made this call any more."""
+    g.client_name = g.rate = None
+    request.environ.pop(CLIENT_VARIABLE, None)
+
+
 def _answer(
-    endpoint: Endpoint, doorkeeper: Doorkeeper, client: Client, audit: CallAudit, path: Mapping[str, str]
+    endpoint: Endpoint,
+    doorkeeper: Doorkeeper,
+    client: Client,
+    caller: CredentialRecord | None,
+    audit: CallAudit,
+    path: Mapping[str, str],
 ) -> Answer:
     """What the endpoint answers a known client. Whatever refuses the call is raised."""
     purpose = request.headers.get(PURPOSE_HEADER, audit.purpose)
@@ -79,7 +107,15 @@ def _answer(
     if purpose not in PURPOSES:
         raise MissingHeader(f"{PURPOSE_HEADER} must be one of {', '.join(PURPOSES)}.")
     return endpoint.handler(
-        Call(client=client, request_id=g.request_id, audit=audit, body=body, path=path, request=request)
+        Call(
+            client=client,
+            request_id=g.request_id,
+            audit=audit,
+            body=body,
+            path=path,
+            request=request,
+            caller=caller,
+        )
     )
 
 

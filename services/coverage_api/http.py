@@ -11,7 +11,7 @@ from flask import Request, Response
 from marshmallow import Schema
 
 from services.coverage_api.auditing import CallAudit
-from shared.domain.client import Client, Role
+from shared.domain.client import Client, CredentialRecord, Role
 
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
@@ -30,7 +30,8 @@ class Call:
     """One request that passed the checks its endpoint asks for.
 
     `body` is what the endpoint's reader made of the JSON body. `path` holds the address's parameters.
-    `audit` is what the audit trail is told of it.
+    `audit` is what the audit trail is told of it. `caller` is the client's key if it has still to be
+    confirmed, by an endpoint that does.
     """
 
     client: Client
@@ -39,6 +40,7 @@ class Call:
     body: Any
     path: Mapping[str, str]
     request: Request
+    caller: CredentialRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +101,9 @@ class Endpoint:
     """One call of the API. Every one needs a key; `roles` may make it.
 
     `path` is in OpenAPI's form; a parameter written `{name:text}` may hold any character. `streams`
-    is the media type of a body that the handler reads by itself. `problems` are the statuses, beyond
-    those that follow from the rest, with which it may refuse.
+    is the media type of a body that the handler reads by itself. One that `confirms` looks the caller's
+    key up in its own transaction, and raises KeyChanged (`known_keys.py`). `problems` are the statuses,
+    beyond those that follow from the rest, with which it may refuse.
     """
 
     name: str
@@ -115,6 +118,7 @@ class Endpoint:
     body: JsonBody | None = None
     streams: str | None = None
     payer: PayerPlace | None = None
+    confirms: bool = False
     parameters: tuple[Parameter, ...] = ()
     problems: Mapping[int, str] = field(default_factory=dict)
 

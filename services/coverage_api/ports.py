@@ -370,6 +370,23 @@ class WakeUps(Protocol):
         ...
 
 
+class Unconfirmed(Protocol):
+    """A request that began on what was known of its key."""
+
+    @property
+    def caller(self) -> CredentialRecord | None:
+        """The key as it was known; None where it has been looked up since the request came."""
+        ...
+
+
+class Keys(Protocol):
+    """What is known of keys and access tokens."""
+
+    def confirm(self, tx: ApiTransaction, requests: Sequence[Unconfirmed], now: datetime) -> list[bool]:
+        """For each request, in order, whether its key is still what it was known to be."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """What every use case is handed.
@@ -378,6 +395,7 @@ class Tools:
     """
 
     store: Store
+    keys: Keys
     rules: CatalogRulesSource
     counters: Counters
     wakeups: WakeUps

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.errors import Forbidden, PayerNotFound, Unauthenticated
 from services.coverage_api.gathering import Gathering
-from services.coverage_api.key_uses import KeyUses
+from services.coverage_api.known_keys import KeyChanged, KnownKeys
 from services.coverage_api.schemas.fields import is_slug
 from shared.domain.client import Client, CredentialRecord, Role
 from shared.domain.client_key import key_digest, key_prefix
@@ -27,15 +27,16 @@ _NOBODY = bytes(32)
 class Doorkeeper:
     """Checks keys and tokens, roles and payers.
 
-    Keys and tokens are looked up in Postgres for each call, so revoking is at once on every process.
+    Keys and tokens are looked up in Postgres for each call, by itself or in the transaction that stores
+    what the call brings (`known_keys.py`), so revoking is at once on every process.
     """
 
-    def __init__(self, store: BudgetedStore, clock: Clock, hash_key: bytes, uses: KeyUses) -> None:
-        """`hash_key` is the installation's secret under which digests are made; `uses` hears of uses."""
+    def __init__(self, store: BudgetedStore, clock: Clock, hash_key: bytes, known: KnownKeys) -> None:
+        """`hash_key` is the installation's secret under which digests are made."""
         self._store = store
         self._clock = clock
         self._hash_key = hash_key
-        self._uses = uses
+        self._known = known
         self._payers: set[str] = set()
         self._lock = threading.Lock()
         # A look-up begins after whoever asks for it came, so a revoked key is found to be revoked. One at a
@@ -50,20 +51,35 @@ class Doorkeeper:
         Raises Unauthenticated, alike for a key or token that is malformed, unknown, expired or revoked,
         and StoreUnavailable when that cannot be found out.
         """
-        scheme, _, key = (authorization or "").partition(" ")
-        key = key.strip()
-        prefix = key_prefix(key) if scheme.lower() == "bearer" else None
+        prefix, key = _shown(authorization)
         if prefix is None:
             raise Unauthenticated
         (record,) = self._records.ask([prefix])
-        known = record.digest if record else _NOBODY
-        genuine = hmac.compare_digest(known, key_digest(self._hash_key, key))
+        genuine = self._is_genuine(record, key)
         now = self._clock()
         if record is None or not genuine or not record.is_open(now):
             raise Unauthenticated
-        if record.kind == "key":
-            self._uses.note(record, now)
+        self._known.used(record, now)
         return record.client
+
+    def recall(self, authorization: str | None) -> CredentialRecord | None:
+        """The key or token of an Authorization header as it is known, to be confirmed before the answer.
+
+        None where nothing is known of it, or where it opened nothing then: it has to be looked up.
+        """
+        prefix, key = _shown(authorization)
+        record = self._known.recall(prefix) if prefix is not None else None
+        return record if record is not None and self._is_genuine(record, key) else None
+
+    def require_same(self, caller: CredentialRecord) -> None:
+        """Raises KeyChanged unless a key that was recalled is found as it was, and StoreUnavailable."""
+        (record,) = self._records.ask([caller.prefix])
+        if not caller.stands(record, self._clock()):
+            raise KeyChanged
+
+    def _is_genuine(self, record: CredentialRecord | None, key: str) -> bool:
+        known = record.digest if record else _NOBODY
+        return hmac.compare_digest(known, key_digest(self._hash_key, key))
 
     def _find_records(self, prefixes: Sequence[str]) -> list[CredentialRecord | None]:
         wanted = sorted(set(prefixes))
@@ -95,3 +111,10 @@ class Doorkeeper:
         with self._lock:
             if len(self._payers) + len(payer_ids) <= REMEMBERED_PAYERS_MAX:
                 self._payers = self._payers | payer_ids
+
+
+def _shown(authorization: str | None) -> tuple[str | None, str]:
+    """The key or token in an Authorization header, after the prefix that it is found by, or None."""
+    scheme, _, key = (authorization or "").partition(" ")
+    key = key.strip()
+    return (key_prefix(key) if scheme.lower() == "bearer" else None), key

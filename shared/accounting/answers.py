@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -39,9 +40,10 @@ class Answer:
     standing: bytes
     said: bytes
 
-    def body(self, check_id: str, decided_at: bytes) -> bytes:
-        """The whole body. `decided_at` is a JSON string; `check_id` is one of ours, which needs no escape."""
-        return b'{"check_id":"%b","decided_at":%b,%b' % (check_id.encode(), decided_at, self.said)
+    def body(self, check_id: str, decided_at: datetime) -> bytes:
+        """The whole body."""
+        given = orjson.dumps({"check_id": check_id, "decided_at": decided_at}, option=orjson.OPT_UTC_Z)
+        return b"%b,%b" % (given[:-1], self.said)
 
 
 class Answers:

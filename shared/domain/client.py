@@ -69,6 +69,14 @@ class CredentialRecord:
         """Whether it is neither revoked nor expired at `now`; it is expired from `expires_at` on."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
+    def stands(self, found: CredentialRecord | None, now: datetime) -> bool:
+        """Whether it was `found` again, open, and opening the same to the same client."""
+        return (
+            found is not None
+            and found.is_open(now)
+            and (found.digest, found.client, found.kind) == (self.digest, self.client, self.kind)
+        )
+
 
 def narrowed(granted: tuple[str, ...], asked: tuple[str, ...] | None) -> tuple[str, ...]:
     """The payers of a token: those asked for that are granted (still); all that are, if none was named."""

@@ -38,9 +38,11 @@ class CrashingStore:
         self._calls_left = None
 
     @contextlib.contextmanager
-    def transaction(self, payers: Sequence[str], *, seconds: float | None = None) -> Iterator[Any]:
+    def transaction(
+        self, payers: Sequence[str], *, seconds: float | None = None, ahead: Any = None
+    ) -> Iterator[Any]:
         """A transaction of the database, watched."""
-        with self._database.transaction(payers, seconds=seconds) as tx:
+        with self._database.transaction(payers, seconds=seconds, ahead=ahead) as tx:
             yield _Watched(tx, self._step, self._clock)
 
     def _step(self) -> None:

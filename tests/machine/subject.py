@@ -16,6 +16,8 @@ import redis
 from services.counter_worker.ports import Tools as WorkerTools
 from services.counter_worker.totals import Totals
 from services.coverage_api.auditing import CallAudit
+from services.coverage_api.key_uses import KeyUses
+from services.coverage_api.known_keys import KnownKeys
 from services.coverage_api.ports import Tools as ApiTools
 from services.coverage_api.usecases.incoming import VisitReport
 from shared.adapters.postgres.database import PostgresDatabase
@@ -75,6 +77,7 @@ class Subject:
         store: Any = self.store
         self.api = ApiTools(
             store=store,
+            keys=KnownKeys(KeyUses(store)),
             rules=self.rules,
             counters=self.counters,
             wakeups=Unheard(),

@@ -10,6 +10,7 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from services.counter_worker.usecases.drain_shard import drain_batch
 from services.coverage_api.errors import EventConflict
+from services.coverage_api.known_keys import KeyChanged
 from services.coverage_api.usecases.record_visit_events import Acceptance, record_visit_events
 from shared.accounting.drain import ATTEMPTS_MAX
 from shared.domain.client import EVERY_PAYER
@@ -82,7 +83,7 @@ class VisitSteps(Scene):
         }
         return name
 
-    def send(self, names: list[EventName]) -> list[Acceptance | EventConflict]:
+    def send(self, names: list[EventName]) -> list[Acceptance | EventConflict | KeyChanged]:
         """Have these events accepted; those that are there already are answered as they stand."""
         reports = [report_of(self.subject, self.payer, name, self.told.events[name]) for name in names]
         return record_visit_events(self.subject.api, reports)

@@ -15,6 +15,7 @@ from services.coverage_api.http import (
     Reply,
     Roles,
 )
+from services.coverage_api.known_keys import KeyChanged
 from services.coverage_api.routes.parts import Json, Parts, judge_items, refused
 from services.coverage_api.schemas.answers import CheckBatchResultsSchema
 from services.coverage_api.schemas.determination_answers import DeterminationSchema
@@ -44,9 +45,10 @@ def read_check(value: object) -> Json:
 
 def _check(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
-        (record,) = parts.checks.ask(
-            [EligibilityCheck(client=call.client, audit=call.audit, request=call.body)]
-        )
+        check = EligibilityCheck(client=call.client, audit=call.audit, request=call.body, caller=call.caller)
+        (record,) = parts.checks.ask([check])
+        if isinstance(record, KeyChanged):
+            raise record
         return Answer(status=201, body=record.body)
 
     return Endpoint(
@@ -67,6 +69,7 @@ def _check(parts: Parts) -> Endpoint:
             shown=(EligibilityCheckSchema,),
         ),
         payer="body",
+        confirms=True,
         replies={201: Reply(description="The recorded answer.", schema=DeterminationSchema)},
     )
 
@@ -144,5 +147,6 @@ def _find(parts: Parts) -> Endpoint:
     )
 
 
-def _result(record: DeterminationRecord) -> Json:
+def _result(record: DeterminationRecord | KeyChanged) -> Json:
+    assert isinstance(record, DeterminationRecord), "the key of a batch was looked up before"
     return {"status": 201, "determination": orjson.Fragment(record.body)}

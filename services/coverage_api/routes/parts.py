@@ -11,6 +11,7 @@ from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.errors import EventConflict, PayerNotFound, problem, problem_type
 from services.coverage_api.gathering import Gathering
 from services.coverage_api.http import Call
+from services.coverage_api.known_keys import KeyChanged
 from services.coverage_api.ports import Tools
 from services.coverage_api.security import Doorkeeper
 from services.coverage_api.settings import Settings
@@ -39,8 +40,8 @@ class Parts:
     store: BudgetedStore
     doorkeeper: Doorkeeper
     settings: Settings
-    checks: Gathering[EligibilityCheck, DeterminationRecord]
-    reports: Gathering[VisitReport, Acceptance | EventConflict]
+    checks: Gathering[EligibilityCheck, DeterminationRecord | KeyChanged]
+    reports: Gathering[VisitReport, Acceptance | EventConflict | KeyChanged]
     backlog: Backlog
     waiting_room: WaitingRoom
     loading_room: WaitingRoom

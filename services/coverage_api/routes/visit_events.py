@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.coverage_api.errors import EventConflict
 from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Parameter, Reply, Roles
+from services.coverage_api.known_keys import KeyChanged
 from services.coverage_api.routes.parts import REPLAY_HEADER, Json, Parts, judge_items, refused
 from services.coverage_api.schemas.answers import EventBatchResultsSchema, ReceiptSchema
 from services.coverage_api.schemas.reading import Reader
@@ -37,9 +38,9 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 def _record(parts: Parts) -> Endpoint:
     def handle(call: Call) -> Answer:
         parts.backlog.require_room()
-        report = report_of(call.audit, call.body)
+        report = report_of(call.audit, call.body, call.caller)
         (accepted,) = parts.reports.ask([report])
-        if isinstance(accepted, EventConflict):
+        if isinstance(accepted, EventConflict | KeyChanged):
             raise accepted
         receipt = accepted.receipt
         headers = [(REPLAY_HEADER, "true")] if accepted.replayed else []
@@ -73,6 +74,7 @@ def _record(parts: Parts) -> Endpoint:
             shown=(VisitReportSchema, VisitVoidSchema),
         ),
         payer="body",
+        confirms=True,
         parameters=(
             Parameter(
                 name="Prefer",
@@ -148,7 +150,8 @@ def _find(parts: Parts) -> Endpoint:
     )
 
 
-def _result(accepted: Acceptance | NeedlecapError, call: Call) -> Json:
+def _result(accepted: Acceptance | KeyChanged | NeedlecapError, call: Call) -> Json:
+    assert not isinstance(accepted, KeyChanged), "the key of a batch was looked up before"
     if isinstance(accepted, NeedlecapError):
         return refused(accepted, call)
     result: Json = {"status": 202, "receipt": receipt_json(accepted.receipt)}

@@ -18,6 +18,7 @@ from services.coverage_api.schemas.visit_event import (
     VisitVoidSchema,
 )
 from services.coverage_api.usecases.incoming import VisitReport
+from shared.domain.client import CredentialRecord
 
 Json = dict[str, Any]
 
@@ -36,10 +37,11 @@ def read_visit_event(value: object) -> Json:
     return said(reader.read(value))
 
 
-def report_of(audit: CallAudit, event: Json) -> VisitReport:
+def report_of(audit: CallAudit, event: Json, caller: CredentialRecord | None = None) -> VisitReport:
     """A normalized event that came with this call, as the use case takes it.
 
-    The digest is over all fields, their names in order, so that a repeat is known by it (I2).
+    `caller` is the client's key if it has still to be confirmed. The digest is over all fields, their
+    names in order, so that a repeat is known by it (I2).
     """
     content = None
     if event["type"] != VOIDED:
@@ -53,4 +55,5 @@ def report_of(audit: CallAudit, event: Json) -> VisitReport:
         content=content,
         payload_digest=hashlib.sha256(orjson.dumps(event, option=orjson.OPT_SORT_KEYS)).digest(),
         audit=audit,
+        caller=caller,
     )

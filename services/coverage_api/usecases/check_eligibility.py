@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-import orjson
-
 from services.coverage_api.auditing import CallAudit
+from services.coverage_api.known_keys import KeyChanged, prefixes_of
 from services.coverage_api.ports import Tools
-from shared.accounting.answers import Answers
+from shared.accounting.answers import Answer, Answers
 from shared.accounting.check import member_standings, read_counters
-from shared.domain.client import Client
+from shared.domain.client import Client, CredentialRecord
 from shared.domain.determination_record import DeterminationRecord, audience_of
+from shared.domain.evaluation import Audience
 from shared.domain.records import MemberRef
 from shared.failpoints import Step, around
 from shared.ports import Ahead
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class EligibilityCheck:
-    """A valid check by a client, as a JSON object in the contract's field names with its defaults."""
+    """A valid check by a client, as a JSON object in the contract's field names with its defaults.
+
+    `caller` is the client's key if it has still to be confirmed.
+    """
 
     client: Client
     audit: CallAudit
     request: Mapping[str, Any]
+    caller: CredentialRecord | None = None
 
     @property
+    def audience(self) -> Audience:
+        """Whom the answer is for."""
+        return audience_of(self.client.role)
+
+    @functools.cached_property
     def ref(self) -> MemberRef:
         """The member asked about."""
         return MemberRef(payer_id=self.request["payer_id"], member_id=self.request["member_id"])
@@ -36,41 +47,45 @@ class EligibilityCheck:
 
 def check_eligibility(
     tools: Tools, answers: Answers, checks: Sequence[EligibilityCheck]
-) -> list[DeterminationRecord]:
-    """Decide checks, in order, and record the answers in one commit.
+) -> list[DeterminationRecord | KeyChanged]:
+    """Decide checks, in order, and record the answers in one commit; one for each, in order.
 
-    The rules and the members are those of one snapshot. Raises StoreUnavailable; then nothing was
-    answered, whatever was recorded.
+    The rules and the members are those of one snapshot. A check whose key does not stand any more is not
+    decided. Raises StoreUnavailable; then nothing was answered, whatever was recorded.
     """
     if not checks:
         return []
-    refs = [check.ref for check in checks]
+    refs = list(dict.fromkeys(check.ref for check in checks))
     days = {date.fromisoformat(check.request["service_date"]) for check in checks}
     images = read_counters(tools.counters, refs)
-    ahead = Ahead(members=refs, days=days)
+    ahead = Ahead(credentials=prefixes_of(checks), members=refs, days=days)
     with tools.store.transaction(sorted({ref.payer_id for ref in refs}), ahead=ahead) as tx:
+        now = tools.clock()
+        confirmed = tools.keys.confirm(tx, checks, now)
         rules = tools.rules.current(tx)
         standings = member_standings(tx, rules, images, refs, days)
-        now = tools.clock()
-        decided_at = orjson.dumps(now, option=orjson.OPT_UTC_Z)
-        records = []
-        for check, ref in zip(checks, refs, strict=True):
-            answer = answers.decide(rules, standings[ref], check.request, audience_of(check.client.role))
-            check_id = tools.new_id("chk")
-            records.append(
-                DeterminationRecord(
-                    check_id=check_id,
-                    payer_id=ref.payer_id,
-                    client_id=check.client.client_id,
-                    decided_at=now,
-                    catalog_version=answer.catalog_version,
-                    request=answer.request,
-                    body=answer.body(check_id, decided_at),
-                    standing=answer.standing,
-                )
-            )
-        tx.determinations.record(records)
-        tx.audit.record([check.audit.entry(201, ref=ref) for check, ref in zip(checks, refs, strict=True)])
+        to_decide = list(itertools.compress(checks, confirmed))
+        decided = [
+            answers.decide(rules, standings[check.ref], check.request, check.audience) for check in to_decide
+        ]
+        said = [_record(tools, check, answer, now) for check, answer in zip(to_decide, decided, strict=True)]
+        tx.determinations.record(said)
+        tx.audit.record([check.audit.entry(201, ref=check.ref) for check in to_decide])
         with around(Step.CHECK_COMMIT):
             tx.commit()
-    return records
+    records = iter(said)
+    return [next(records) if stands else KeyChanged() for stands in confirmed]
+
+
+def _record(tools: Tools, check: EligibilityCheck, answer: Answer, now: datetime) -> DeterminationRecord:
+    check_id = tools.new_id("chk")
+    return DeterminationRecord(
+        check_id=check_id,
+        payer_id=check.ref.payer_id,
+        client_id=check.client.client_id,
+        decided_at=now,
+        catalog_version=answer.catalog_version,
+        request=answer.request,
+        body=answer.body(check_id, now),
+        standing=answer.standing,
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.coverage_api.auditing import CallAudit
 from shared.domain.audit import AuditEntry
+from shared.domain.client import CredentialRecord
 from shared.domain.inbox import NewEvent
 from shared.domain.records import MemberRef
 from shared.messages import shard_of
@@ -23,7 +24,7 @@ class VisitReport:
 
     `content` is what it says of the visit as a JSON object in the contract's field names, with its
     defaults; None for a void. `payload_digest` is the SHA-256 of the whole event in that form. `audit`
-    is of the call that it came with.
+    is of the call that it came with, `caller` the client's key if it has still to be confirmed.
     """
 
     client_id: str
@@ -34,6 +35,7 @@ class VisitReport:
     content: dict[str, Any] | None
     payload_digest: bytes
     audit: CallAudit = field(repr=False, compare=False)
+    caller: CredentialRecord | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> EventName:

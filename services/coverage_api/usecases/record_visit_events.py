@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.coverage_api.errors import EventConflict
-from services.coverage_api.ports import Tools
+from services.coverage_api.known_keys import KeyChanged, prefixes_of
+from services.coverage_api.ports import ApiTransaction, Tools
 from services.coverage_api.usecases.incoming import EventName, VisitReport, audit_of, new_events
 from shared.domain.inbox import NewEvent
 from shared.domain.receipt import Receipt, StoredReceipt
 from shared.failpoints import Step, around
+from shared.ports import Ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,37 +25,52 @@ class Acceptance:
     replayed: bool
 
 
-def record_visit_events(tools: Tools, reports: Sequence[VisitReport]) -> list[Acceptance | EventConflict]:
+def record_visit_events(
+    tools: Tools, reports: Sequence[VisitReport]
+) -> list[Acceptance | EventConflict | KeyChanged]:
     """Accept events, in order, in one commit; one answer for each, in order.
 
-    An event that is there already with the same payload is a replay; with another, a conflict. The
-    same holds for one that stands twice in `reports`. Raises StoreUnavailable, after which it is not
-    known whether they were accepted: sending them again is safe.
+    One whose key does not stand any more is not accepted. An event that is there already with the same
+    payload is a replay; with another, a conflict. The same holds for one that stands twice in `reports`.
+    Raises StoreUnavailable, after which it is not known whether they were accepted: sending them again
+    is safe.
     """
     if not reports:
         return []
-    firsts: dict[EventName, VisitReport] = {}
-    for report in reports:
-        firsts.setdefault(report.name, report)
-    new = new_events(firsts.values(), tools.clock())
-    with tools.store.transaction(sorted({event.payer_id for event in new})) as tx:
-        stored = tx.inbox.accept(new)
-        there = [name for name in firsts if name not in stored]
-        known = {_name_of(event): _first_receipt(event) for event in new if _name_of(event) in stored}
-        known.update(tx.receipts.find(there) if there else {})
-        answers = _answers(reports, known, set(stored))
+    ahead = Ahead(credentials=prefixes_of(reports))
+    with tools.store.transaction(sorted({report.payer_id for report in reports}), ahead=ahead) as tx:
+        now = tools.clock()
+        confirmed = tools.keys.confirm(tx, reports, now)
+        standing = list(itertools.compress(reports, confirmed))
+        shards, answers = _accept(tx, standing, now)
         tx.audit.record(
             audit_of(
                 report
-                for report, answer in zip(reports, answers, strict=True)
+                for report, answer in zip(standing, answers, strict=True)
                 if isinstance(answer, Acceptance)
             )
         )
         with around(Step.INBOX_COMMIT):
             tx.commit()
-    if stored:
-        tools.wakeups.wake(set(stored.values()))
-    return answers
+    if shards:
+        tools.wakeups.wake(shards)
+    accepted = iter(answers)
+    return [next(accepted) if stands else KeyChanged() for stands in confirmed]
+
+
+def _accept(
+    tx: ApiTransaction, reports: Sequence[VisitReport], now: datetime
+) -> tuple[set[int], list[Acceptance | EventConflict]]:
+    """Store what is new; the shards that have work then, and an answer for each."""
+    firsts: dict[EventName, VisitReport] = {}
+    for report in reports:
+        firsts.setdefault(report.name, report)
+    new = new_events(firsts.values(), now)
+    stored = tx.inbox.accept(new) if new else {}
+    there = [name for name in firsts if name not in stored]
+    known = {_name_of(event): _first_receipt(event) for event in new if _name_of(event) in stored}
+    known.update(tx.receipts.find(there) if there else {})
+    return set(stored.values()), _answers(reports, known, set(stored))
 
 
 def _answers(

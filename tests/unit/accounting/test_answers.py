@@ -12,7 +12,7 @@ from shared.accounting import answers
 from shared.accounting.answers import Answers
 from shared.accounting.standing_codec import standing_to
 from shared.domain.determination import MemberStanding
-from tests.builders import MEMBER, PAYER, history
+from tests.builders import MEMBER, NOW, PAYER, history
 from tests.rules import SimpleRules, limit_row, plain_rules
 
 REQUEST = {
@@ -68,7 +68,7 @@ def test_whatever_differs_is_decided_for_itself(
 def test_body_is_json_with_its_id_and_time_first() -> None:
     """As the contract shows it."""
     answer = Answers().decide(SimpleRules(), STANDING, REQUEST, "provider")
-    body = orjson.loads(answer.body("chk_1", b'"2026-03-04T15:04:05Z"'))
+    body = orjson.loads(answer.body("chk_1", NOW))
     assert list(body)[:3] == ["check_id", "decided_at", "decision"]
     assert (body["check_id"], body["decided_at"]) == ("chk_1", "2026-03-04T15:04:05Z")
 
