@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
@@ -29,8 +29,9 @@ from services.coverage_api.http import PROBLEM_TYPE, Answer, Endpoint, respond
 from services.coverage_api.logs import CALL_ANSWERED, CALL_FAILED, STORE_UNAVAILABLE
 from services.coverage_api.metrics import Metrics
 from services.coverage_api.openapi import public_path
-from services.coverage_api.rate_limits import RateLimiter
+from services.coverage_api.rate_limits import RateLimiter, RateStanding
 from services.coverage_api.security import Doorkeeper
+from services.coverage_api.this_call import notes, this_request
 from shared.adapters.logs import described
 from shared.domain.errors import NeedlecapError, StoreUnavailable
 
@@ -40,6 +41,17 @@ UNKNOWN_METHOD = "OTHER"
 #: Whatever else a caller makes up is not written down, nor a label of a metric.
 HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 REQUEST_ID_HEADER = "X-Request-ID"
+
+#: Each after its name in small letters.
+_HEADERS = tuple(
+    (name.lower(), name, value)
+    for name, value in (
+        ("X-Content-Type-Options", "nosniff"),
+        ("Cache-Control", "no-store"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("Referrer-Policy", "no-referrer"),
+    )
+)
 
 _is_request_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}", re.ASCII).fullmatch
 
@@ -122,11 +134,12 @@ def _add(app: Flask, name: str, method: str, rule: str, view: Callable[..., Resp
 
 def _begin(store: BudgetedStore) -> Callable[[], None]:
     def begin() -> None:
-        given = request.headers.get(REQUEST_ID_HEADER, "")
-        g.request_id = given if _is_request_id(given) else uuid.uuid4().hex
-        g.started = time.perf_counter()
-        g.client_name = None
-        g.rate = None
+        call = notes()
+        given = this_request().headers.get(REQUEST_ID_HEADER, "")
+        call.request_id = given if _is_request_id(given) else _new_request_id()
+        call.started = time.perf_counter()
+        call.client_name = None
+        call.rate = None
         store.begin_call()
 
     return begin
@@ -136,32 +149,43 @@ def _finish(metrics: Metrics, templates: Mapping[str, str]) -> Callable[[Respons
     """Stamp every answer, count it, and write its line of the access log."""
 
     def finish(response: Response) -> Response:
-        headers = response.headers
-        headers[REQUEST_ID_HEADER] = g.request_id
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers.setdefault("Cache-Control", "no-store")
-        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-        headers.setdefault("Referrer-Policy", "no-referrer")
-        if g.rate is not None:
-            for name, value in g.rate.headers():
-                headers[name] = value
-        seconds = time.perf_counter() - g.started
-        route = templates[request.url_rule.rule] if request.url_rule is not None else UNKNOWN_ROUTE
-        method = request.method if request.method in HTTP_METHODS else UNKNOWN_METHOD
-        metrics.calls.labels(method, route, response.status_code).inc()
-        metrics.seconds.labels(route).observe(seconds)
+        call, asked = notes(), this_request()
+        _stamp(response, call.request_id, call.rate)
+        seconds = time.perf_counter() - call.started
+        route = templates[asked.url_rule.rule] if asked.url_rule is not None else UNKNOWN_ROUTE
+        method = asked.method if asked.method in HTTP_METHODS else UNKNOWN_METHOD
+        status = response.status_code
+        metrics.answered(method, route, status, seconds)
         _log.info(
             CALL_ANSWERED,
             method=method,
             route=route,
-            status=response.status_code,
+            status=status,
             milliseconds=round(seconds * 1000, 2),
-            request_id=g.request_id,
-            client=g.client_name,
+            request_id=call.request_id,
+            client=call.client_name,
         )
         return response
 
     return finish
+
+
+def _stamp(response: Response, request_id: str, rate: RateStanding | None) -> None:
+    """Give an answer the headers that every answer has, unless it has its own."""
+    headers = response.headers
+    given = {name.lower() for name, _ in headers}
+    headers.add(REQUEST_ID_HEADER, request_id)
+    for lowered, name, value in _HEADERS:
+        if lowered not in given:
+            headers.add(name, value)
+    if rate is not None:
+        for name, value in rate.headers():
+            headers.add(name, value)
+
+
+def _new_request_id() -> str:
+    """Nothing secret: it only has to be no other's, so the system's generator is not asked each time."""
+    return f"{random.getrandbits(128):032x}"
 
 
 def _problem_response(document: dict[str, Any], headers: Sequence[tuple[str, str]] = ()) -> Response:
@@ -173,8 +197,8 @@ def _refuse(error: NeedlecapError) -> Response:
     """The problem of an error that the table knows; any other is a bug."""
     if problem_type(error) is INTERNAL:
         return _fail(error)
-    if g.client_name is not None:
-        discard_rest(request)
+    if notes().client_name is not None:
+        discard_rest(this_request())
     headers = []
     if isinstance(error, Unauthenticated):
         headers.append(("WWW-Authenticate", 'Bearer realm="needlecap"'))
@@ -182,9 +206,9 @@ def _refuse(error: NeedlecapError) -> Response:
     if seconds is not None:
         headers.append(("Retry-After", str(seconds)))
     if isinstance(error, StoreUnavailable):
-        cause = error.__cause__
-        _log.warning(STORE_UNAVAILABLE, request_id=g.request_id, kind=type(cause).__name__ if cause else None)
-    return _problem_response(problem(error, g.request_id), headers)
+        cause = type(error.__cause__).__name__ if error.__cause__ else None
+        _log.warning(STORE_UNAVAILABLE, request_id=notes().request_id, kind=cause)
+    return _problem_response(problem(error, notes().request_id), headers)
 
 
 def _refuse_http(error: HTTPException) -> Response:
@@ -193,11 +217,11 @@ def _refuse_http(error: HTTPException) -> Response:
     if known is None:
         return _fail(error)
     headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
-    return _problem_response(problem(known(), g.request_id), headers)
+    return _problem_response(problem(known(), notes().request_id), headers)
 
 
 def _fail(error: Exception) -> Response:
     """A bug: the caller learns the request's id, the log where it happened, neither the data."""
-    _log.error(CALL_FAILED, request_id=g.request_id, **described(error))
+    _log.error(CALL_FAILED, request_id=notes().request_id, **described(error))
     detail = "The failure is in the log under this request_id."
-    return _problem_response(INTERNAL.render(detail, g.request_id))
+    return _problem_response(INTERNAL.render(detail, notes().request_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import orjson
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.http import parse_options_header
 
 from services.coverage_api.errors import BodyTooLarge, MalformedBody, TooBusy, UnsupportedMediaType
 
@@ -22,11 +24,17 @@ DISCARD_SECONDS_MAX = 10.0
 
 def require_type(request: Request, media_type: str) -> None:
     """Raises UnsupportedMediaType unless the body is plain UTF-8 of `media_type`."""
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != media_type or charset not in {"utf-8", "utf8"}:
+    if not _is_of_type(request.environ.get("CONTENT_TYPE", ""), media_type):
         raise UnsupportedMediaType(f"The body must be {media_type} in UTF-8.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("The body must not be compressed.")
+
+
+@functools.lru_cache(maxsize=100)
+def _is_of_type(content_type: str, media_type: str) -> bool:
+    """Whether a Content-Type header says so (RFC 9110 section 8.3.1)."""
+    given, parameters = parse_options_header(content_type)
+    return given.lower() == media_type and parameters.get("charset", "utf-8").lower() in {"utf-8", "utf8"}
 
 
 def read_body(request: Request, bytes_max: int) -> bytes:

@@ -162,25 +162,7 @@ def build(settings: Settings) -> Service:
     )
     limiter = RateLimiter(RedisRateWindows(client), time.monotonic)
     doorkeeper = Doorkeeper(store, utc_now, environment.hash_key, known_keys)
-    parts = Parts(
-        tools=tools,
-        store=store,
-        doorkeeper=doorkeeper,
-        settings=settings,
-        checks=Gathering(
-            partial(check_eligibility, tools, Answers()),
-            most=CHECKS_AT_ONCE_MAX,
-            seconds_left=store.seconds_left,
-        ),
-        reports=Gathering(
-            partial(record_visit_events, tools), most=EVENTS_AT_ONCE_MAX, seconds_left=store.seconds_left
-        ),
-        backlog=Backlog(
-            partial(oldest_due, store), utc_now, time.monotonic, seconds_max=settings.backlog_seconds_max
-        ),
-        waiting_room=WaitingRoom(settings.waiters_max),
-        loading_room=WaitingRoom(settings.loaders_max, of_one_client=settings.loaders_of_a_client_max),
-    )
+    parts = _parts(settings, tools, store, doorkeeper)
     endpoints = endpoints_of(parts)
     metrics.add(StandingCollector(store, time.monotonic))
     readiness = health.Readiness(store, lambda: _answers(client), utc_now, settings.worker_behind_seconds)
@@ -201,6 +183,29 @@ def build(settings: Settings) -> Service:
         database.close()
 
     return Service(app=app, parts=parts, endpoints=endpoints, close=close)
+
+
+def _parts(settings: Settings, tools: Tools, store: BudgetedStore, doorkeeper: Doorkeeper) -> Parts:
+    """What the routes are made from."""
+    return Parts(
+        tools=tools,
+        store=store,
+        doorkeeper=doorkeeper,
+        settings=settings,
+        checks=Gathering(
+            partial(check_eligibility, tools, Answers()),
+            most=CHECKS_AT_ONCE_MAX,
+            seconds_left=store.seconds_left,
+        ),
+        reports=Gathering(
+            partial(record_visit_events, tools), most=EVENTS_AT_ONCE_MAX, seconds_left=store.seconds_left
+        ),
+        backlog=Backlog(
+            partial(oldest_due, store), utc_now, time.monotonic, seconds_max=settings.backlog_seconds_max
+        ),
+        waiting_room=WaitingRoom(settings.waiters_max),
+        loading_room=WaitingRoom(settings.loaders_max, of_one_client=settings.loaders_of_a_client_max),
+    )
 
 
 def _wait_for_senders(app: Flask, settings: Settings, store: BudgetedStore) -> SlowSenders:

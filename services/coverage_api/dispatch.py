@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Response, g, request
+from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
 from services.coverage_api.arrivals import CLIENT_VARIABLE
@@ -21,6 +21,7 @@ from services.coverage_api.http import JSON_TYPE, Answer, Call, Endpoint, JsonBo
 from services.coverage_api.known_keys import KeyChanged
 from services.coverage_api.rate_limits import WINDOW_SECONDS, RateLimiter
 from services.coverage_api.security import Doorkeeper
+from services.coverage_api.this_call import notes, this_request
 from shared.domain.audit import PURPOSES
 from shared.domain.client import Client, CredentialRecord
 from shared.domain.errors import NeedlecapError, StoreUnavailable
@@ -40,7 +41,7 @@ def view_of(
     """The Flask view of an endpoint. What it refuses it raises; the app turns that into a problem."""
 
     def view(**path: str) -> Response:
-        authorization = request.headers.get("Authorization")
+        authorization = this_request().headers.get("Authorization")
         caller = doorkeeper.recall(authorization) if endpoint.confirms else None
         if caller is not None:
             try:
@@ -54,7 +55,7 @@ def view_of(
         audit = None
         try:
             admit(limiter, client)
-            audit = auditor.begin(client, endpoint.name, g.request_id)
+            audit = auditor.begin(client, endpoint.name, notes().request_id)
             answer = _answer(endpoint, doorkeeper, client, caller, audit, path)
         except KeyChanged:
             raise
@@ -75,17 +76,19 @@ def view_of(
 
 def admit(limiter: RateLimiter, client: Client) -> None:
     """Note whose call this is, and count it. Raises RateLimited when the client calls too often."""
-    g.client_name = client.name
-    request.environ[CLIENT_VARIABLE] = client.client_id
-    g.rate = standing = limiter.admit(client)
+    call = notes()
+    call.client_name = client.name
+    this_request().environ[CLIENT_VARIABLE] = client.client_id
+    call.rate = standing = limiter.admit(client)
     if not standing.is_admitted:
         raise RateLimited(WINDOW_SECONDS)
 
 
 def _forget_caller() -> None:
     """Nobody is known to have made this call any more."""
-    g.client_name = g.rate = None
-    request.environ.pop(CLIENT_VARIABLE, None)
+    call = notes()
+    call.client_name = call.rate = None
+    this_request().environ.pop(CLIENT_VARIABLE, None)
 
 
 def _answer(
@@ -97,19 +100,20 @@ def _answer(
     path: Mapping[str, str],
 ) -> Answer:
     """What the endpoint answers a known client. Whatever refuses the call is raised."""
+    request = this_request()
     purpose = request.headers.get(PURPOSE_HEADER, audit.purpose)
     audit.purpose = purpose if purpose in PURPOSES else audit.purpose
     doorkeeper.require_role(client, endpoint.roles)
     _check_path_payer(endpoint, doorkeeper, client, audit, path)
     if endpoint.streams is not None:
         require_type(request, endpoint.streams)
-    body = _body(endpoint, endpoint.body, doorkeeper, client, audit) if endpoint.body else None
+    body = _body(request, endpoint, endpoint.body, doorkeeper, client, audit) if endpoint.body else None
     if purpose not in PURPOSES:
         raise MissingHeader(f"{PURPOSE_HEADER} must be one of {', '.join(PURPOSES)}.")
     return endpoint.handler(
         Call(
             client=client,
-            request_id=g.request_id,
+            request_id=notes().request_id,
             audit=audit,
             body=body,
             path=path,
@@ -152,7 +156,12 @@ def _check_path_payer(
 
 
 def _body(
-    endpoint: Endpoint, spec: JsonBody, doorkeeper: Doorkeeper, client: Client, audit: CallAudit
+    request: Request,
+    endpoint: Endpoint,
+    spec: JsonBody,
+    doorkeeper: Doorkeeper,
+    client: Client,
+    audit: CallAudit,
 ) -> Any:
     """The body as the endpoint reads it; its payer is checked before its other fields."""
     require_type(request, JSON_TYPE)

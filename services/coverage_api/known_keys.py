@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from services.coverage_api.client_ports import Reading, Unconfirmed
 from services.coverage_api.key_uses import KeyUses
-from services.coverage_api.ports import ApiTransaction, Unconfirmed
 from shared.domain.client import CredentialRecord
 
 #: Of more keys than these some are looked up anew.
@@ -42,7 +42,7 @@ class KnownKeys:
         if record.kind == "key":
             self._uses.note(record, now)
 
-    def confirm(self, tx: ApiTransaction, requests: Sequence[Unconfirmed], now: datetime) -> list[bool]:
+    def confirm(self, tx: Reading, requests: Sequence[Unconfirmed], now: datetime) -> list[bool]:
         """For each request, in order, whether its key is still what it was known to be.
 
         One question for all of them, or none if `tx` asked it ahead.

@@ -61,6 +61,19 @@ class Metrics:
             registry=self.registry,
         )
         self._extra: list[Collector] = []
+        # The library looks a label's counter up by a tuple of texts that it makes each time. There are as
+        # many as routes, methods and statuses, none of which a caller makes up.
+        self._of_calls: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a call that was answered so many seconds after it began."""
+        known = self._of_calls.get((method, route, status))
+        if known is None:
+            known = (self.calls.labels(method, route, status), self.seconds.labels(route))
+            self._of_calls[method, route, status] = known
+        calls, times = known
+        calls.inc()
+        times.observe(seconds)
 
     def add(self, collector: Collector) -> None:
         """Show what `collector` reads at the time of a scrape."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol, TypeVar
 
+from services.coverage_api.client_ports import Clients, Keys
 from shared.accounting.as_of import Past
 from shared.accounting.rules import CatalogRules
 from shared.domain.audit import AuditEntry, TrailLine, TrailPlace
-from shared.domain.client import Client, CredentialRecord, NewToken, RegisteredKeys
 from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.hold import OpeningBalance
@@ -28,34 +28,6 @@ T = TypeVar("T")
 
 #: Makes a new id that begins with the given word, as in `chk_`.
 NewId = Callable[[str], str]
-
-
-class Clients(Protocol):
-    """The systems that may call."""
-
-    def find(self, prefixes: Sequence[str]) -> Mapping[str, CredentialRecord]:
-        """The keys and tokens that begin with these prefixes, by prefix; unknown ones are absent."""
-        ...
-
-    def id_of(self, name: str) -> str | None:
-        """The id of the client with this name, or None."""
-        ...
-
-    def signing(self, client_id: str) -> tuple[Client, list[RegisteredKeys]] | None:
-        """A client that was not revoked, and the public keys it registered; None if there is none."""
-        ...
-
-    def use_assertion(self, client_id: str, jti_digest: bytes, expires_at: datetime) -> bool:
-        """Remember that a client showed this assertion; False if it did before."""
-        ...
-
-    def issue(self, token: NewToken) -> None:
-        """Store a token, and that what it was issued on was used."""
-        ...
-
-    def note_uses(self, uses: Mapping[str, datetime]) -> None:
-        """Note when the keys of these prefixes were used, unless that was noted a moment before."""
-        ...
 
 
 class Payers(Protocol):
@@ -367,23 +339,6 @@ class WakeUps(Protocol):
 
     def wake(self, shards: Iterable[int]) -> None:
         """Send wake-ups for these shards; never raises and never takes long."""
-        ...
-
-
-class Unconfirmed(Protocol):
-    """A request that began on what was known of its key."""
-
-    @property
-    def caller(self) -> CredentialRecord | None:
-        """The key as it was known; None where it has been looked up since the request came."""
-        ...
-
-
-class Keys(Protocol):
-    """What is known of keys and access tokens."""
-
-    def confirm(self, tx: ApiTransaction, requests: Sequence[Unconfirmed], now: datetime) -> list[bool]:
-        """For each request, in order, whether its key is still what it was known to be."""
         ...
 
 
