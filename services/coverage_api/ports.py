@@ -17,7 +17,7 @@ from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.hold import OpeningBalance
 from shared.domain.hold_records import HoldRow, OverrideRow
 from shared.domain.inbox import NewEvent
-from shared.domain.intake import Intake
+from shared.domain.intake import Intake, StreamedEvent
 from shared.domain.receipt import StoredReceipt
 from shared.domain.records import MemberRef
 from shared.domain.standing import EventCounts
@@ -85,8 +85,14 @@ class AcceptingInbox(Inbox, Protocol):
 class BulkInbox(Protocol):
     """The inbox for streams of events."""
 
-    def take_in(self, events: Sequence[NewEvent]) -> Intake:
-        """Store events that are not there yet, in order; an event may be among them more than once."""
+    def take_in(
+        self, client_id: str, events: Sequence[StreamedEvent], shards: Sequence[int], received_at: datetime
+    ) -> Intake:
+        """Store a client's events that are not there yet, in order.
+
+        An event may be among them more than once. `shards` are where they go, one for each, unless an
+        earlier event of the same visit lies in another.
+        """
         ...
 
 

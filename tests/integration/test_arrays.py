@@ -41,6 +41,15 @@ def test_values_come_back_as_they_were(postgres: Postgres) -> None:
                 assert row == (True, {"timestamptz": "timestamp with time zone"}.get(name, name) + "[]")
 
 
+def test_texts_that_are_encoded_are_the_texts(postgres: Postgres) -> None:
+    """Bytes in UTF-8 arrive as the characters that they stand for."""
+    texts = ["", "a", "ü\t{}\"'", None]
+    encoded = arrays.Utf8Texts(None if text is None else text.encode() for text in texts)
+    with psycopg.connect(postgres.embedded.url("postgres")) as connection:
+        row = connection.execute("select %(given)b::text[]", {"given": encoded}).fetchone()
+    assert row == (texts,)
+
+
 def test_a_number_that_does_not_fit_is_refused() -> None:
     """Nothing is cut off."""
     dumper = psycopg.adapters.get_dumper(arrays.Smallints, PyFormat.BINARY)(arrays.Smallints)

@@ -9,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
 from shared.accounting.drain import drain_shards
 from shared.adapters.catalog_source import CatalogSource
 from shared.domain.client import EVERY_PAYER
 from shared.domain.inbox import NewEvent
+from shared.domain.intake import StreamedEvent
 from shared.domain.standing import EventCounts
 from shared.messages import SHARDS
 from tests.builders import NOW, PAYER
@@ -62,8 +64,21 @@ def accept(office: Office, given: Sequence[NewEvent], *, keep: bool = True) -> N
 
 def take_in(office: Office, given: Sequence[NewEvent]) -> None:
     """Take events in as a stream does."""
+    streamed = [
+        StreamedEvent(
+            payer_id=event.payer_id,
+            event_id=event.event_id,
+            type=event.type,
+            visit_id=event.visit_id,
+            member_id=event.member_id,
+            hold_id=None,
+            content=orjson.dumps(event.content),
+            payload_digest=event.payload_digest,
+        )
+        for event in given
+    ]
     with office.database.transaction(EVERY_PAYER) as tx:
-        tx.bulk_inbox.take_in(given)
+        tx.bulk_inbox.take_in("c", streamed, [event.shard for event in given], NOW)
         tx.commit()
 
 

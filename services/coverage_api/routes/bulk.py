@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
@@ -13,6 +13,7 @@ from services.coverage_api.errors import (
     BodyTooLarge,
     EventConflict,
     MalformedBody,
+    PayerNotFound,
     TooBusy,
     problem,
     problem_type,
@@ -21,12 +22,16 @@ from services.coverage_api.http import NDJSON_TYPE, Answer, Call, Endpoint, Repl
 from services.coverage_api.ndjson import Line, parts_of, read_lines
 from services.coverage_api.routes.parts import Json, Parts, judge_items
 from services.coverage_api.schemas.answers import BulkAnswerSchema
-from services.coverage_api.schemas.visit_event_reading import read_visit_event, report_of
-from services.coverage_api.usecases.incoming import VisitReport
-from services.coverage_api.usecases.load_visit_events import Fate, load_visit_events
+from services.coverage_api.schemas.visit_event_reading import (
+    read_plain_events,
+    read_visit_event,
+    streamed,
+)
+from services.coverage_api.usecases.load_visit_events import load_visit_events
 from shared.domain.errors import Invalid, NeedlecapError, StoreUnavailable
+from shared.domain.intake import Intake, StreamedEvent
 
-PART_LINES_MAX = 1_000
+PART_LINES_MAX = 4000
 PART_BYTES_MAX = 2 * 1024 * 1024
 
 #: Rejected lines that are shown with their problem; of the others only the count and the numbers.
@@ -109,7 +114,7 @@ def _load(parts: Parts, call: Call) -> Answer:
     tally = _Tally(call)
     lines = read_lines(call.request.stream, parts.settings.single_body_bytes_max)
     try:
-        with _Storing(parts, tally) as storing:
+        with _Storing(parts, call, tally) as storing:
             for part in parts_of(lines, PART_LINES_MAX, PART_BYTES_MAX):
                 # A stream may take as long as it likes; each part of it has the time of one call.
                 parts.store.begin_call()
@@ -124,7 +129,8 @@ def _load(parts: Parts, call: Call) -> Answer:
     return Answer(status=200, body=tally.answer())
 
 
-_Good = list[tuple[Line, VisitReport]]
+#: The good lines of a part, each with its event.
+_Good = list[tuple[Line, StreamedEvent]]
 
 
 class _Storing:
@@ -134,34 +140,36 @@ class _Storing:
     being read.
     """
 
-    def __init__(self, parts: Parts, tally: _Tally) -> None:
+    def __init__(self, parts: Parts, call: Call, tally: _Tally) -> None:
         self._parts = parts
+        self._call = call
         self._tally = tally
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bulk")
-        self._stored: tuple[Sequence[Line], _Good, Future[list[Fate]]] | None = None
+        self._stored: tuple[Sequence[Line], _Good, Future[Intake]] | None = None
 
     def follow(self, part: Sequence[Line], good: _Good) -> None:
         """Store the good lines of a part, once the part before it is settled."""
         self.settle()
-        reports = [report for _, report in good]
-        self._stored = part, good, self._thread.submit(self._store, reports)
+        events = [event for _, event in good]
+        self._stored = part, good, self._thread.submit(self._store, events)
 
     def settle(self) -> None:
         """Wait until what is being stored is durable, and count it. Raises StoreUnavailable."""
         if self._stored is None:
             return
-        part, good, fates = self._stored
+        part, good, stored = self._stored
         self._stored = None
-        for (line, _), fate in zip(good, fates.result(), strict=True):
-            if fate == "conflict":
-                self._tally.reject(line, EventConflict())
-            else:
-                self._tally.counts[fate] += 1
+        intake = stored.result()
+        self._tally.counts["accepted"] += intake.accepted
+        self._tally.counts["replayed"] += intake.replayed
+        for place in sorted(intake.conflicts):
+            line, _ = good[place]
+            self._tally.reject(line, EventConflict())
         self._tally.lines += len(part)
 
-    def _store(self, reports: list[VisitReport]) -> list[Fate]:
+    def _store(self, events: list[StreamedEvent]) -> Intake:
         self._parts.store.begin_call()
-        return load_visit_events(self._parts.tools, reports)
+        return load_visit_events(self._parts.tools, self._call.audit, events)
 
     def __enter__(self) -> Self:
         return self
@@ -175,20 +183,42 @@ class _Storing:
 
 
 def _judge_part(parts: Parts, call: Call, part: Sequence[Line], tally: _Tally) -> _Good:
-    """Judge each line of a part; the good ones."""
+    """Judge each line of a part; the good ones, in order."""
+    found = read_plain_events([line.text or b"" for line in part])
+    visible = parts.doorkeeper.visible_payers(
+        call.client, {event.payer_id for event in found if event is not None}
+    )
+    closely = {line.number: line for line, event in zip(part, found, strict=True) if event is None}
+    judged = _judge_closely(parts, call, closely.values(), tally) if closely else {}
+    good = []
+    for line, plain in zip(part, found, strict=True):
+        event = plain or judged.get(line.number)
+        if event is None:
+            continue
+        if plain is not None and plain.payer_id not in visible:
+            tally.reject(line, PayerNotFound())
+        else:
+            good.append((line, event))
+    return good
+
+
+def _judge_closely(
+    parts: Parts, call: Call, lines: Iterable[Line], tally: _Tally
+) -> dict[int, StreamedEvent]:
+    """Judge lines that are not plainly valid; the good ones by number."""
     parsed: list[tuple[Line, object]] = []
-    for line in part:
+    for line in lines:
         try:
             parsed.append((line, _value_of(line, parts.settings.single_body_bytes_max)))
         except NeedlecapError as error:
             tally.reject(line, error)
-    good = []
+    good = {}
     judged = judge_items(parts, call, [value for _, value in parsed], read_visit_event)
     for (line, _), event in zip(parsed, judged, strict=True):
         if isinstance(event, NeedlecapError):
             tally.reject(line, event)
         else:
-            good.append((line, report_of(call.audit, event)))
+            good[line.number] = streamed(event)
     return good
 
 

@@ -39,10 +39,11 @@ class NotPlain(Exception):
 
 def plain_reader(schema: Schema) -> Take:
     """A function that loads plainly valid objects as `schema.load` does; for others it raises NotPlain."""
-    if schema.unknown != RAISE or any(schema._hooks.values()):  # noqa: SLF001 - marshmallow shows them nowhere else
+    if has_rules_of_its_own(schema):
         return _by_marshmallow(schema)
     plan = [
-        (name, _field_reader(field), field.required, field.load_default) for name, field in _named(schema)
+        (name, _field_reader(field), field.required, field.load_default)
+        for name, field in named_fields(schema)
     ]
 
     def read(data: Any) -> dict[str, Any]:
@@ -66,7 +67,12 @@ def plain_reader(schema: Schema) -> Take:
     return read
 
 
-def _named(schema: Schema) -> list[tuple[str, fields.Field[Any]]]:
+def has_rules_of_its_own(schema: Schema) -> bool:
+    """Whether more is asked of the schema's objects than of each of their fields by itself."""
+    return schema.unknown != RAISE or any(schema._hooks.values())  # noqa: SLF001 - marshmallow shows them nowhere else
+
+
+def named_fields(schema: Schema) -> list[tuple[str, fields.Field[Any]]]:
     """The schema's fields by their names, which are the names in JSON too."""
     named = list(schema.load_fields.items())
     assert all(field.data_key is None and field.attribute is None for _, field in named), "one name for each"
@@ -87,7 +93,7 @@ def _by_marshmallow(schema: Schema) -> Take:
 
 def _field_reader(field: fields.Field[Any]) -> Take:
     """What a value becomes that is there; null only where the field allows it."""
-    accepts = _acceptance(field)
+    accepts = acceptance(field)
     make = _MAKERS.get(type(field))
     if accepts is None or make is None:
         return _never
@@ -101,7 +107,7 @@ def _never(_value: Any) -> Any:
     raise NotPlain
 
 
-def _acceptance(field: Any) -> Accepts | None:
+def acceptance(field: Any) -> Accepts | None:
     """Whether a value of the right type passes the field's own rules; None if one is unknown here."""
     rules = [_rule(validator) for validator in field.validators]
     if isinstance(field, Day):

@@ -118,10 +118,14 @@ class EligibilityCheckSchema(CircumstancesSchema):
     lines = lines_field(least=1, required=True)
 
 
+#: Parts in which an empty list says nothing; one that says nothing at all is left out.
+TIDIED = ("provider", "billing_provider", "clinical")
+
+
 def said(loaded: Json) -> Json:
     """A loaded object in its one normal form: what was not said, in whatever way, is left out."""
     kept = {name: value for name, value in loaded.items() if value is not None}
-    for name in ("provider", "billing_provider", "clinical"):
+    for name in TIDIED:
         if name in kept:
             part = {key: value for key, value in kept[name].items() if value not in (None, [])}
             if part:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
+from msgspec import UNSET
 
 from services.coverage_api.auditing import CallAudit
+from services.coverage_api.schemas.line_reading import PlainTexts, normal_form
 from services.coverage_api.schemas.reading import Reader
-from services.coverage_api.schemas.service import said
+from services.coverage_api.schemas.service import TIDIED, said
 from services.coverage_api.schemas.visit_event import (
     REPORTED,
     VOIDED,
@@ -19,12 +22,14 @@ from services.coverage_api.schemas.visit_event import (
 )
 from services.coverage_api.usecases.incoming import VisitReport
 from shared.domain.client import CredentialRecord
+from shared.domain.intake import StreamedEvent
 
 Json = dict[str, Any]
 
 _REPORT = Reader(VisitReportSchema)
 _VOID = Reader(VisitVoidSchema)
 _UNKNOWN = Reader(UnknownEventSchema)
+_PLAIN_REPORTS = PlainTexts(VisitReportSchema(), TIDIED)
 
 #: The fields that name an event; the others are what it says of the visit.
 _ENVELOPE = frozenset({"event_id", "type", "visit_id", "payer_id"})
@@ -40,20 +45,62 @@ def read_visit_event(value: object) -> Json:
 def report_of(audit: CallAudit, event: Json, caller: CredentialRecord | None = None) -> VisitReport:
     """A normalized event that came with this call, as the use case takes it.
 
-    `caller` is the client's key if it has still to be confirmed. The digest is over all fields, their
-    names in order, so that a repeat is known by it (I2).
+    `caller` is the client's key if it has still to be confirmed.
     """
-    content = None
-    if event["type"] != VOIDED:
-        content = {name: value for name, value in event.items() if name not in _ENVELOPE}
     return VisitReport(
         client_id=audit.client.client_id,
         payer_id=event["payer_id"],
         event_id=event["event_id"],
         type=event["type"],
         visit_id=event["visit_id"],
-        content=content,
-        payload_digest=hashlib.sha256(orjson.dumps(event, option=orjson.OPT_SORT_KEYS)).digest(),
+        content=_content_of(event),
+        payload_digest=_digest_of(event),
         audit=audit,
         caller=caller,
+    )
+
+
+def _content_of(event: Json) -> Json | None:
+    if event["type"] == VOIDED:
+        return None
+    return {name: value for name, value in event.items() if name not in _ENVELOPE}
+
+
+def _digest_of(event: Json) -> bytes:
+    """The digest of all fields, their names in order: a repeat is known by it (I2)."""
+    return hashlib.sha256(orjson.dumps(event, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def streamed(event: Json) -> StreamedEvent:
+    """A normalized event as a stream's are taken in."""
+    content = _content_of(event)
+    told = content or {}
+    return StreamedEvent(
+        payer_id=event["payer_id"],
+        event_id=event["event_id"],
+        type=event["type"],
+        visit_id=event["visit_id"],
+        member_id=told.get("member_id"),
+        hold_id=told.get("hold_id"),
+        content=None if content is None else orjson.dumps(content),
+        payload_digest=_digest_of(event),
+    )
+
+
+def read_plain_events(texts: Iterable[bytes]) -> list[StreamedEvent | None]:
+    """What `streamed` makes of what `read_visit_event` reads, for each JSON text.
+
+    None for one that is not plainly valid, or is a void: that takes a closer look.
+    """
+    return [item if item is None else _streamed_plain(item) for item in _PLAIN_REPORTS.read(texts)]
+
+
+def _streamed_plain(item: Any) -> StreamedEvent:
+    digest = hashlib.sha256(normal_form(item)).digest()
+    payer_id, event_id, kind, visit_id = item.payer_id, item.event_id, item.type, item.visit_id
+    # What is left without these is what it says of the visit.
+    item.payer_id = item.event_id = item.type = item.visit_id = UNSET
+    hold_id = None if item.hold_id is UNSET else item.hold_id
+    return StreamedEvent(
+        payer_id, event_id, kind, visit_id, item.member_id, hold_id, normal_form(item), digest
     )

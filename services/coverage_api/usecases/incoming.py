@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +12,7 @@ from services.coverage_api.auditing import CallAudit
 from shared.domain.audit import AuditEntry
 from shared.domain.client import CredentialRecord
 from shared.domain.inbox import NewEvent
+from shared.domain.intake import StreamedEvent
 from shared.domain.records import MemberRef
 from shared.messages import shard_of
 
@@ -56,14 +58,37 @@ def audit_of(accepted: Iterable[VisitReport]) -> list[AuditEntry]:
     groups: dict[tuple[int, str], list[VisitReport]] = {}
     for report in accepted:
         groups.setdefault((id(report.audit), report.payer_id), []).append(report)
-    return [_entry(reports) for reports in groups.values()]
+    return [
+        _entry(first.audit, first.payer_id, first.member_id, len(group))
+        for first, group in ((group[0], group) for group in groups.values())
+    ]
 
 
-def _entry(reports: list[VisitReport]) -> AuditEntry:
-    first = reports[0]
-    if len(reports) == 1 and first.member_id is not None:
-        return first.audit.entry(202, ref=MemberRef(payer_id=first.payer_id, member_id=first.member_id))
-    return first.audit.entry_of_payer(202, first.payer_id, len(reports))
+def audit_of_stream(audit: CallAudit, accepted: Iterable[StreamedEvent]) -> list[AuditEntry]:
+    """What the audit trail is told of the accepted events of a part of a stream; see `audit_of`."""
+    accepted = list(accepted)
+    members = {event.payer_id: event.member_id for event in accepted}
+    counts = Counter(event.payer_id for event in accepted)
+    return [_entry(audit, payer_id, members[payer_id], count) for payer_id, count in counts.items()]
+
+
+def _entry(audit: CallAudit, payer_id: str, member_id: str | None, events: int) -> AuditEntry:
+    if events == 1 and member_id is not None:
+        return audit.entry(202, ref=MemberRef(payer_id=payer_id, member_id=member_id))
+    return audit.entry_of_payer(202, payer_id, events)
+
+
+def shards_of(events: Iterable[StreamedEvent]) -> list[int]:
+    """The shard of each of the events of one client. Those of one visit share that of the first."""
+    shards: dict[tuple[str, str], int] = {}
+    found = []
+    for event in events:
+        visit = (event.payer_id, event.visit_id)
+        shard = shards.get(visit)
+        if shard is None:
+            shard = shards[visit] = shard_of(event.payer_id, event.member_id or event.visit_id)
+        found.append(shard)
+    return found
 
 
 def new_events(reports: Iterable[VisitReport], received_at: datetime) -> list[NewEvent]:

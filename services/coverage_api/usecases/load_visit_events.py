@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
+from services.coverage_api.auditing import CallAudit
 from services.coverage_api.ports import Tools
-from services.coverage_api.usecases.incoming import VisitReport, audit_of, new_events
+from services.coverage_api.usecases.incoming import audit_of_stream, shards_of
+from shared.domain.intake import Intake, StreamedEvent
 from shared.failpoints import Step, around
 
-Fate = Literal["accepted", "replayed", "conflict"]
+_NOTHING = Intake(accepted=0, replayed=0, conflicts=frozenset(), shards=frozenset())
 
 
-def load_visit_events(tools: Tools, reports: Sequence[VisitReport]) -> list[Fate]:
-    """Accept one part of a stream, in order, in one commit; what became of each report, in order.
+def load_visit_events(tools: Tools, audit: CallAudit, events: Sequence[StreamedEvent]) -> Intake:
+    """Accept one part of the stream of a call, in order, in one commit.
 
     Raises StoreUnavailable, after which it is not known whether the part was accepted: sending it
     again is safe.
     """
-    if not reports:
-        return []
-    new = new_events(reports, tools.clock())
-    with tools.store.transaction(sorted({event.payer_id for event in new})) as tx:
-        intake = tx.bulk_inbox.take_in(new)
-        fates: list[Fate] = [
-            "accepted" if place in intake.accepted else "replayed" if place in intake.replayed else "conflict"
-            for place in range(len(reports))
-        ]
+    if not events:
+        return _NOTHING
+    with tools.store.transaction(sorted({event.payer_id for event in events})) as tx:
+        intake = tx.bulk_inbox.take_in(audit.client.client_id, events, shards_of(events), tools.clock())
         tx.audit.record(
-            audit_of(report for report, fate in zip(reports, fates, strict=True) if fate != "conflict")
+            audit_of_stream(
+                audit, (event for place, event in enumerate(events) if place not in intake.conflicts)
+            )
         )
         with around(Step.BULK_COMMIT):
             tx.commit()
     if intake.shards:
         tools.wakeups.wake(intake.shards)
-    return fates
+    return intake

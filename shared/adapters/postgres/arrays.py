@@ -33,6 +33,10 @@ class Texts(list[str | None]):
     """`text[]`."""
 
 
+class Utf8Texts(list[bytes | None]):
+    """`text[]`, of texts that are encoded already."""
+
+
 class Blobs(list[bytes | None]):
     """`bytea[]`."""
 
@@ -108,6 +112,10 @@ class _BytesDumper(_ArrayDumper):
         return b"".join(parts)
 
 
+class _Utf8TextsDumper(_BytesDumper):
+    oid, element_oid = 1009, 25
+
+
 class _TextsDumper(_BytesDumper):
     oid, element_oid = 1009, 25
 
@@ -176,6 +184,7 @@ class _InstantsDumper(_NumbersDumper):
 
 _DUMPERS: dict[type[list[Any]], type[_ArrayDumper]] = {
     Texts: _TextsDumper,
+    Utf8Texts: _Utf8TextsDumper,
     Blobs: _BlobsDumper,
     Booleans: _BooleansDumper,
     Smallints: _SmallintsDumper,

@@ -1,53 +1,35 @@
-"""The inbox for streams: events come in by COPY, through a table of the connection's own."""
+"""The inbox for streams: a client's events come in column by column, a part of a stream at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-import orjson
 import psycopg
 
-from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
+from shared.adapters.postgres.arrays import Blobs, Smallints, Texts, Utf8Texts
+from shared.adapters.postgres.hold_locks import name_holds
 from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED
-from shared.domain.inbox import NewEvent
-from shared.domain.intake import Intake
-
-_ARRIVING = """
-create temporary table if not exists arriving_event (
-    place integer not null,
-    payer_id text not null,
-    client_id text not null,
-    event_id text not null,
-    type text not null,
-    visit_id text not null,
-    member_id text,
-    shard smallint not null,
-    content jsonb,
-    payload_digest bytea not null,
-    received_at timestamptz not null
-) on commit delete rows
-"""
-
-_COPY = """
-copy arriving_event (place, payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
-                     payload_digest, received_at) from stdin
-"""
+from shared.domain.intake import Intake, StreamedEvent
 
 _ACCEPT = f"""
 with given as materialized (
-    select placed.*, nextval('arrival_seq') as arrival
-      from (select * from arriving_event order by place) placed
+    select placed.*, %(client)s::text as client_id, %(received)s::timestamptz as received_at,
+           nextval('arrival_seq') as arrival
+      from (select * from unnest(
+                %(payers)b::text[], %(events)b::text[], %(types)b::text[], %(visits)b::text[],
+                %(members)b::text[], %(shards)b::smallint[], %(contents)b::text[], %(digests)b::bytea[]
+            ) with ordinality as t (payer_id, event_id, type, visit_id, member_id, shard, content,
+                                    payload_digest, place)
+            order by place) placed
 ), {STORED_AND_COUNTED}
-select min(a.place), s.shard
-  from stored s join arriving_event a on a.client_id = s.client_id and a.event_id = s.event_id
- group by s.client_id, s.event_id, s.shard
+select count(*), array_agg(distinct shard) from stored
 """
 
-_REPLAYED = """
-select a.place from arriving_event a
-  join visit_event e on e.client_id = a.client_id and e.event_id = a.event_id
- where e.payload_digest = a.payload_digest and a.place <> all (%(accepted)s)
+_THERE = """
+select event_id, payload_digest from visit_event
+ where client_id = %(client)s and event_id = any (%(events)b::text[])
 """
 
 
@@ -58,31 +40,51 @@ class PostgresBulkInbox:
         """Work on an open transaction."""
         self._connection = connection
 
-    def take_in(self, events: Sequence[NewEvent]) -> Intake:
-        """Store events that are not there yet, in order; an event may be among them more than once."""
-        name_holds(self._connection, holds_named_by(events))
-        self._connection.execute(_ARRIVING)
-        with self._connection.cursor().copy(_COPY) as copy:
-            for place, event in enumerate(events):
-                copy.write_row(
-                    (
-                        place,
-                        event.payer_id,
-                        event.client_id,
-                        event.event_id,
-                        event.type,
-                        event.visit_id,
-                        event.member_id,
-                        event.shard,
-                        None if event.content is None else orjson.dumps(event.content).decode(),
-                        event.payload_digest,
-                        event.received_at,
-                    )
-                )
-        stored = self._connection.execute(_ACCEPT).fetchall()
-        accepted = frozenset(place for place, _ in stored)
-        replayed: frozenset[int] = frozenset()
-        if len(accepted) < len(events):
-            rows = self._connection.execute(_REPLAYED, {"accepted": list(accepted)})
-            replayed = frozenset(place for (place,) in rows)
-        return Intake(accepted=accepted, replayed=replayed, shards=frozenset(shard for _, shard in stored))
+    def take_in(
+        self, client_id: str, events: Sequence[StreamedEvent], shards: Sequence[int], received_at: datetime
+    ) -> Intake:
+        """Store a client's events that are not there yet, in order.
+
+        An event may be among them more than once. `shards` are where they go, one for each, unless an
+        earlier event of the same visit lies in another.
+        """
+        payers, names, types, visits, members, holds, contents, digests = zip(*events, strict=True)
+        name_holds(self._connection, (hold_id for hold_id in holds if hold_id is not None))
+        found = self._connection.execute(
+            _ACCEPT,
+            {
+                "client": client_id,
+                "received": received_at,
+                "payers": Texts(payers),
+                "events": Texts(names),
+                "types": Texts(types),
+                "visits": Texts(visits),
+                "members": Texts(members),
+                "shards": Smallints(shards),
+                "contents": Utf8Texts(contents),
+                "digests": Blobs(digests),
+            },
+        ).fetchone()
+        assert found is not None, "an aggregate has a row"
+        accepted, with_work = found
+        conflicts = self._conflicts(client_id, events) if accepted < len(events) else frozenset()
+        return Intake(
+            accepted=accepted,
+            replayed=len(events) - accepted - len(conflicts),
+            conflicts=conflicts,
+            shards=frozenset(with_work or ()),
+        )
+
+    def _conflicts(self, client_id: str, events: Sequence[StreamedEvent]) -> frozenset[int]:
+        """The places of the events whose payload is not that of the event of their name.
+
+        Asked anew, to see what others committed meanwhile. One that may not be seen is another's payer's.
+        """
+        there = dict(
+            self._connection.execute(
+                _THERE, {"client": client_id, "events": Texts({event.event_id for event in events})}
+            ).fetchall()
+        )
+        return frozenset(
+            place for place, event in enumerate(events) if there.get(event.event_id) != event.payload_digest
+        )
