@@ -8,7 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import psycopg.sql
 import pytest
+from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from services.operator_cli.errors import ServerError
 from services.operator_cli.migrations import SCRIPTS_PATH, migrate
@@ -42,6 +46,34 @@ def test_empty_database_gets_every_version_once(empty_database_url: str) -> None
     """The first call applies all versions in order, the second finds nothing to do."""
     assert migrate(empty_database_url) == _versions()
     assert migrate(empty_database_url) == []
+
+
+def test_whose_events_there_are_is_noted_for_those_that_were_there_before(empty_database_url: str) -> None:
+    """A database with events from before they were noted has a note of each payer and client, once."""
+    _migrate_to(empty_database_url, "0010")
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(
+            "insert into payer (payer_id, name) values ('p', 'P'), ('q', 'Q');"
+            "insert into client (client_id, name, role, payers) values ('c', 'C', 'ehr', '{*}');"
+            "insert into visit_event (payer_id, client_id, event_id, type, visit_id, shard, payload_digest,"
+            " received_at) select 'p', 'c', n::text, 'visit.voided', n::text, 1, '', now()"
+            " from generate_series(1, 3) n"
+        )
+    assert migrate(empty_database_url)[0].startswith("0011")
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute("select * from visit_event_source").fetchall() == [("p", "c")]
+
+
+def _migrate_to(database_url: str, version: str) -> None:
+    """Bring an empty database to an older version."""
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(database_url), poolclass=NullPool
+    )
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS_PATH))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
 
 
 def test_callers_at_the_same_time_do_not_collide(empty_database_url: str) -> None:
