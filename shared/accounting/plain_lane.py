@@ -7,21 +7,21 @@ byte, what a `MemberBook` makes of them; a member of whom anything else comes in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
 
 from shared.accounting.book import chained, empty
 from shared.accounting.codec import Json, content_from
-from shared.accounting.receipt_body import effect_of, receipt_outcome
+from shared.accounting.receipt_body import Effect, receipt_outcome
 from shared.domain.accumulator import AccumulatorKey, KeyName
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.history import Rules, VisitOutcome
 from shared.domain.inbox import ApplyResult, PendingEvent
 from shared.domain.member_rows import MemberRow
 from shared.domain.plain_visits import PlainClaim, PlainTurn, can_take_plain, plain_turn
+from shared.domain.record import record
 from shared.domain.records import (
     Cause,
     CounterImage,
@@ -34,21 +34,13 @@ from shared.domain.records import (
 from shared.domain.visit import Visit, VisitContent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PlainFolded:
     """What one member's plain visits came to: to be saved, to be answered, to be shown."""
 
     changes: MemberChanges
     results: tuple[ApplyResult, ...]
     image: CounterImage
-
-
-@dataclass(slots=True, kw_only=True)
-class _Shown:
-    """An outcome as receipts tell it, but for the counts around the event."""
-
-    body: Json
-    effects: tuple[Json, ...]
 
 
 class PlainLane:
@@ -60,9 +52,9 @@ class PlainLane:
         self._plans = plans
         self._now = now
         self._turns: dict[
-            int, tuple[tuple[EnrollmentSpan, ...], dict[tuple[Any, ...], PlainTurn | None]]
+            int, tuple[tuple[EnrollmentSpan, ...], dict[tuple[str, date, bytes | str], PlainTurn | None]]
         ] = {}
-        self._shown: dict[int, tuple[VisitOutcome, _Shown]] = {}
+        self._receipts: dict[tuple[int, ...], tuple[VisitOutcome, Json]] = {}
 
     def fold(self, row: MemberRow, member: PlainMember, events: Sequence[PendingEvent]) -> PlainFolded | None:
         """Count a locked member's plain events, in arrival order; None where they need a book."""
@@ -84,7 +76,7 @@ class PlainLane:
         content = event.content
         if content is None:
             return None
-        said = orjson.dumps({name: value for name, value in content.items() if name != "member_id"})
+        said = event.said or _without_member(content)
         # The spans are kept with their turns, so that their id stays their own.
         _, turns = self._turns.setdefault(id(spans), (spans, {}))
         name = (payer_id, event.received_on, said)
@@ -121,7 +113,9 @@ class PlainLane:
         if outcome is None:
             return False
         work.keep(event, turn, outcome)
-        self._answer(work, event, turn, outcome, before)
+        work.results.append(
+            ApplyResult(arrival=event.arrival, status="applied", outcome=self._receipt(turn, outcome, before))
+        )
         return True
 
     def _count(self, work: _Work, event: PendingEvent, turn: PlainTurn, slots: Sequence[_Slot]) -> None:
@@ -148,39 +142,28 @@ class PlainLane:
                 )
             )
 
-    def _answer(
-        self,
-        work: _Work,
-        event: PendingEvent,
-        turn: PlainTurn,
-        outcome: VisitOutcome,
-        before: Sequence[int],
-    ) -> None:
-        """Tell the receipt what the event did."""
-        shown = self._shown_of(outcome, turn)
-        counted = outcome is turn.outcome
-        accumulators = [
-            {
-                **fixed,
-                "used_before": used,
-                "used_after": used + claim.quantity if counted else used,
-                "allowed": claim.allowed,
-            }
-            for fixed, used, claim in zip(shown.effects, before, turn.claims, strict=True)
-        ]
-        body = {**shown.body, "accumulators": accumulators}
-        work.results.append(ApplyResult(arrival=event.arrival, status="applied", outcome=body))
-
-    def _shown_of(self, outcome: VisitOutcome, turn: PlainTurn) -> _Shown:
-        known = self._shown.get(id(outcome))
+    def _receipt(self, turn: PlainTurn, outcome: VisitOutcome, before: Sequence[int]) -> Json:
+        """What the event's receipt tells, found once for all that met the same counts."""
+        name = (id(outcome), *before)
+        known = self._receipts.get(name)
         if known is None:
-            shown = _Shown(
-                body=receipt_outcome(outcome, ()),
-                effects=tuple(effect_of(claim.key) for claim in turn.claims),
-            )
+            counted = outcome is turn.outcome
+            effects = [
+                Effect(
+                    key=claim.key,
+                    used_before=used,
+                    used_after=used + claim.quantity if counted else used,
+                    allowed=claim.allowed,
+                )
+                for used, claim in zip(before, turn.claims, strict=True)
+            ]
             # The outcome is kept with it, so that its id stays its own.
-            known = self._shown[id(outcome)] = (outcome, shown)
+            known = self._receipts[name] = (outcome, receipt_outcome(outcome, effects))
         return known[1]
+
+
+def _without_member(content: Mapping[str, Any]) -> bytes:
+    return orjson.dumps({name: value for name, value in content.items() if name != "member_id"})
 
 
 class _Slot:

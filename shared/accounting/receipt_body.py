@@ -22,17 +22,15 @@ class Effect:
 
 def effect_to(effect: Effect) -> Json:
     """One accumulator around the event."""
+    key = effect.key
     return {
-        **effect_of(effect.key),
+        "limit_id": key.limit_id,
+        "plan_id": key.plan_id,
+        "period": shown_period(key.period),
         "used_before": effect.used_before,
         "used_after": effect.used_after,
         "allowed": effect.allowed,
     }
-
-
-def effect_of(key: AccumulatorKey) -> Json:
-    """The accumulator that an effect speaks of."""
-    return {"limit_id": key.limit_id, "plan_id": key.plan_id, "period": shown_period(key.period)}
 
 
 def receipt_outcome(outcome: VisitOutcome, effects: Iterable[Effect]) -> Json:

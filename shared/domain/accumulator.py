@@ -11,6 +11,7 @@ from datetime import date
 
 from shared.domain.benefit_period import BenefitPeriod, rolling_window
 from shared.domain.limit import Limit
+from shared.domain.record import record
 
 #: Plan id, limit id, and the period's basis, start, end and subject.
 KeyName = tuple[str, str, str, date, date, str]
@@ -46,7 +47,7 @@ class DayUse:
     ahead: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Accumulator:
     """The state of one accumulator, a pure function of the member's history (I4).
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
+from shared.domain.record import record
 from shared.domain.visit import EventType, VisitKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class NewEvent:
     """A valid visit event to be accepted. `content` is the normalized JSON object, None for a void.
 
@@ -29,9 +29,13 @@ class NewEvent:
     received_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PendingEvent:
-    """A pending event as stored. `content` is the contract's JSON object, None for a void."""
+    """A pending event as stored. `content` is the contract's JSON object, None for a void.
+
+    `said` is its text without the member: events that differ in the member alone have it in common. It is
+    None where that was not looked at.
+    """
 
     arrival: int
     shard: int
@@ -42,9 +46,10 @@ class PendingEvent:
     received_on: date
     content: Mapping[str, Any] | None
     attempts: int
+    said: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
     """What became of an event when it was applied: the receipt's status and outcome."""
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from shared.domain.accumulator import AccumulatorKey
+from shared.domain.record import record
 from shared.domain.records import MemberRef
 from shared.domain.visit import VisitKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class MemberRow:
     """A locked member's row; `merged_into` is the id of the member it was merged into, if it was.
 

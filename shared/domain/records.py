@@ -11,6 +11,7 @@ from shared.domain.accumulator import Accumulator, AccumulatorKey, KeyName
 from shared.domain.enrollment import EnrollmentSpan
 from shared.domain.history import History, Posting, VisitOutcome
 from shared.domain.hold import HoldState
+from shared.domain.record import record
 from shared.domain.visit import EVENT_TYPES, Disposition, Visit, VisitKey
 
 
@@ -29,7 +30,7 @@ def in_order(refs: Iterable[MemberRef]) -> list[MemberRef]:
     return sorted(set(refs))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class StoredAccumulator:
     """An accumulator's state as stored. `version` counts its ledger entries."""
 
@@ -38,7 +39,7 @@ class StoredAccumulator:
     in_use: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class StoredVisit:
     """A visit as stored; `last_event` is the highest arrival among its applied events.
 
@@ -75,7 +76,7 @@ class StoredMember:
     holds: Mapping[str, StoredHold] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PlainMember:
     """A locked member as far as plain new visits need it: enrollment and counts, no history.
 
@@ -105,7 +106,7 @@ class MemberBase:
     day_codes: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Cause:
     """Why a posting was made: the kind of thing and its id, as the ledger shows it."""
 
@@ -118,7 +119,7 @@ class Cause:
         return self.kind in EVENT_TYPES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
     """An immutable posting to an accumulator. `version` counts the accumulator's entries, without gaps.
 
@@ -142,7 +143,7 @@ class LedgerEntry:
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SavedVisit:
     """A visit to be saved with what became of it; `revision` is that of the row read, 0 if it is new.
 
@@ -156,7 +157,7 @@ class SavedVisit:
     cause: Cause | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class MemberChanges:
     """Everything one batch changed for one member, saved in one transaction."""
 
@@ -170,7 +171,7 @@ class MemberChanges:
     holds: Mapping[str, StoredHold]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class CounterImage:
     """What Redis shows of one member: every accumulator in use, as of one version of the member."""
 

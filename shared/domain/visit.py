@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from shared.domain.record import record
 from shared.domain.service import Service
 
 EventType = Literal["visit.recorded", "visit.corrected", "visit.voided"]
@@ -26,7 +27,7 @@ EVENT_TYPES: tuple[str, ...] = ("visit.recorded", "visit.corrected", "visit.void
 VISIT_STATUSES: tuple[str, ...] = ("completed", "no_show", "cancelled")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class VisitContent:
     """What a `visit.recorded` or `visit.corrected` says about a visit."""
 
@@ -37,7 +38,7 @@ class VisitContent:
     hold_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class VisitEvent:
     """One accepted visit event. `arrival` is its place in the inbox, unique and rising.
 
@@ -54,15 +55,17 @@ class VisitEvent:
     content: VisitContent | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class VisitKey:
-    """A visit of one payer is the client's: two clients may use the same `visit_id`."""
+class VisitKey(NamedTuple):
+    """A visit of one payer is the client's: two clients may use the same `visit_id`.
+
+    A tuple, as a member's name is: whatever is known of a visit is looked up by it.
+    """
 
     client_id: str
     visit_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Visit:
     """What one client's events about one `visit_id` add up to.
 

@@ -29,11 +29,11 @@ CASES: list[tuple[type[list[Any]], str, list[Any]]] = [
 
 
 def test_values_come_back_as_they_were(postgres: Postgres) -> None:
-    """With nulls, without, none at all, and nothing but nulls; and the array is of its own type."""
+    """With nulls, without, none at all, nothing but nulls, all alike; and the array is of its own type."""
     with psycopg.connect(postgres.embedded.url("postgres")) as connection:
         connection.execute("set timezone = 'UTC'")
         for kind, name, values in CASES:
-            for given in (values, [None, *values, None], [], [None, None], values[:1]):
+            for given in (values, [None, *values, None], [], [None, None], values[:1], values[:1] * 3):
                 row = connection.execute(
                     f"select %(given)b::{name}[] = %(plain)s::{name}[], pg_typeof(%(given)b)::text",
                     {"given": kind(given), "plain": given},

@@ -90,6 +90,9 @@ class _ArrayDumper(Dumper):
             return _HEAD.pack(0, 0, self.element_oid, 0, 0)[:12]
         nulls = None in obj
         head = _HEAD.pack(1, int(nulls), self.element_oid, len(obj), 1)
+        if obj[0] == obj[-1] and obj.count(obj[0]) == len(obj):
+            # Many a column says the same in each row of a batch.
+            return head + self.pack_with_nulls(obj[:1]) * len(obj)
         return head + (self.pack_with_nulls(obj) if nulls else self.pack(obj))
 
     @abstractmethod

@@ -10,6 +10,7 @@ import orjson
 import psycopg
 
 from shared.accounting.codec import content_from
+from shared.adapters.postgres.alike import written_once
 from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Smallints, Texts
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED
@@ -58,7 +59,7 @@ _FAMILY = """
 
 _PENDING_COLUMNS = """
 select e.arrival, e.shard, e.payer_id, e.client_id, e.visit_id, e.event_id, e.type,
-       (e.received_at at time zone 'UTC')::date, e.content, e.attempts
+       (e.received_at at time zone 'UTC')::date, e.content::text, e.attempts, e.member_id
 """
 
 _DUE = "e.status = 'pending' and (e.retry_at is null or e.retry_at <= %(now)s)"
@@ -150,7 +151,7 @@ class PostgresInbox:
             """,
             {**member_arrays(refs), "shards": list(shards), "now": now},
         )
-        return [_pending_from(row) for row in rows]
+        return _pending_from(rows.fetchall())
 
     def pending(self, shards: Sequence[int], of_each: int, now: datetime) -> list[PendingEvent]:
         """The oldest pending events that are due, at most `of_each` of each shard, in arrival order."""
@@ -166,7 +167,7 @@ class PostgresInbox:
             """,
             {"shards": list(shards), "of_each": of_each, "now": now},
         )
-        return [_pending_from(row) for row in rows]
+        return _pending_from(rows.fetchall())
 
     def pending_among(self, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:
         """Those of the given events that are still pending and due."""
@@ -175,7 +176,7 @@ class PostgresInbox:
                  where e.arrival = any (%(arrivals)b::bigint[]) and {_DUE} order by e.arrival""",
             {"arrivals": list(arrivals), "now": now},
         )
-        return [_pending_from(row) for row in rows]
+        return _pending_from(rows.fetchall())
 
     def number_anew(self, arrivals: Sequence[int]) -> dict[int, int]:
         """Give those of these pending events that were overtaken a new arrival; each old one's new one.
@@ -237,15 +238,20 @@ class PostgresInbox:
 
     def finish(self, results: Sequence[ApplyResult], now: datetime) -> None:
         """Record what became of each event."""
+        places, outcomes = written_once((result.outcome for result in results), orjson.dumps)
         self._connection.execute(
             """
-            with finished as (
+            with told as materialized (
+                select place, outcome::json as outcome
+                  from unnest(%(outcomes)b::text[]) with ordinality as o (outcome, place)
+            ), finished as (
                 update visit_event e
-                   set status = r.status, outcome = r.outcome::json, applied_at = %(now)s, failure = null,
+                   set status = g.status, outcome = told.outcome, applied_at = %(now)s, failure = null,
                        retry_at = null
-                  from unnest(%(arrivals)b::bigint[], %(statuses)b::text[], %(outcomes)b::text[])
-                       as r (arrival, status, outcome)
-                 where e.arrival = r.arrival and e.status = 'pending'
+                  from unnest(%(arrivals)b::bigint[], %(statuses)b::text[], %(places)b::integer[])
+                       as g (arrival, status, place)
+                  join told using (place)
+                 where e.arrival = g.arrival and e.status = 'pending'
                 returning e.payer_id, e.status
             )
             insert into visit_event_count (payer_id, applied, rejected)
@@ -257,7 +263,8 @@ class PostgresInbox:
                 "now": now,
                 "arrivals": Bigints([r.arrival for r in results]),
                 "statuses": Texts([r.status for r in results]),
-                "outcomes": Texts([orjson.dumps(r.outcome).decode() for r in results]),
+                "places": places,
+                "outcomes": outcomes,
             },
         )
 
@@ -288,15 +295,40 @@ def _json_or_null(content: Mapping[str, Any] | None) -> str | None:
     return None if content is None else orjson.dumps(content).decode()
 
 
-def _pending_from(row: Sequence[Any]) -> PendingEvent:
-    return PendingEvent(
-        arrival=row[0],
-        shard=row[1],
-        payer_id=row[2],
-        key=VisitKey(client_id=row[3], visit_id=row[4]),
-        event_id=row[5],
-        type=row[6],
-        received_on=row[7],
-        content=row[8],
-        attempts=row[9],
-    )
+def _pending_from(rows: Sequence[Sequence[Any]]) -> list[PendingEvent]:
+    """The events of rows with `_PENDING_COLUMNS`. Contents that differ in the member alone are read once."""
+    read: dict[str, Mapping[str, Any]] = {}
+    events = []
+    for arrival, shard, payer, client, visit_id, event_id, kind, received_on, text, attempts, member in rows:
+        content, said = (None, None) if text is None else _content_from(text, member, read)
+        events.append(
+            PendingEvent(
+                arrival=arrival,
+                shard=shard,
+                payer_id=payer,
+                key=VisitKey(client_id=client, visit_id=visit_id),
+                event_id=event_id,
+                type=kind,
+                received_on=received_on,
+                content=content,
+                attempts=attempts,
+                said=said,
+            )
+        )
+    return events
+
+
+def _content_from(
+    text: str, member_id: str | None, read: dict[str, Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], str | None]:
+    """A content, and its text without the member; `read` keeps the contents read so far by that text."""
+    # Within a string a quotation mark has a backslash before it, so this is the field and nothing else.
+    named = f'"member_id": {orjson.dumps(member_id).decode()}'
+    said = text.replace(named, "", 1)
+    if said == text:
+        content: Mapping[str, Any] = orjson.loads(text)
+        return content, None
+    like = read.get(said)
+    if like is None:
+        like = read[said] = orjson.loads(text)
+    return {**like, "member_id": member_id}, said

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from shared.accounting.codec import content_from, visit_outcome_to
+from shared.adapters.postgres.alike import written_once
 from shared.adapters.postgres.arrays import Bigints, Dates, Texts
 from shared.domain.records import MemberRef, SavedVisit, StoredVisit
 from shared.domain.visit import Visit, VisitKey
@@ -19,18 +20,23 @@ COLUMNS = """v.payer_id, v.client_id, v.visit_id, v.member_id, v.arrival, v.rece
 #: Writes visits whose row is as it was read (`revision`), and counts only those. The content is that of
 #: the event that gave it.
 SAVE = """
+with became as materialized (
+    select place, outcome::jsonb as outcome
+      from unnest(%(outcomes)b::text[]) with ordinality as o (outcome, place)
+)
 insert into visit as v (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date, content,
                         corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id,
                         outcome, revision)
 select n.payer_id, n.client_id, n.visit_id, n.member_id, n.arrival, n.received_on, n.service_date, e.content,
        n.corrected_by, n.voided_by, n.last_event, n.duplicate_decision, n.disposition, n.plan_id,
-       n.outcome::jsonb, n.revision + 1
+       o.outcome, n.revision + 1
   from unnest(%(payers)b::text[], %(clients)b::text[], %(visits)b::text[], %(members)b::text[],
               %(arrivals)b::bigint[], %(received)b::date[], %(dates)b::date[], %(content_of)b::bigint[],
               %(corrected)b::bigint[], %(voided)b::bigint[], %(last)b::bigint[], %(decisions)b::text[],
-              %(dispositions)b::text[], %(plans)b::text[], %(outcomes)b::text[], %(revisions)b::bigint[])
+              %(dispositions)b::text[], %(plans)b::text[], %(places)b::integer[], %(revisions)b::bigint[])
        as n (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date, content_of,
-             corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id, outcome, revision)
+             corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id, place, revision)
+  join became o using (place)
   left join visit_event e on e.arrival = n.content_of
 on conflict (payer_id, client_id, visit_id) do update
    set member_id = excluded.member_id, arrival = excluded.arrival, received_on = excluded.received_on,
@@ -72,9 +78,9 @@ def visit_from(row: Sequence[Any]) -> tuple[str, str | None, StoredVisit]:
 def values(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> dict[str, list[Any]]:
     """The arrays that `SAVE` takes."""
     visits = [saved.visit for _, saved in rows]
-    # Plain visits share what became of them: it is written down once.
-    written = {id(saved.outcome): saved.outcome for _, saved in rows}
-    outcomes = {name: orjson.dumps(visit_outcome_to(outcome)).decode() for name, outcome in written.items()}
+    places, outcomes = written_once(
+        (saved.outcome for _, saved in rows), lambda outcome: orjson.dumps(visit_outcome_to(outcome))
+    )
     dates = [visit.content.service.service_date if visit.content else None for visit in visits]
     return {
         "payers": Texts([ref.payer_id for ref, _ in rows]),
@@ -92,5 +98,6 @@ def values(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> dict[str, list[Any]]
         "decisions": Texts([visit.duplicate_decision for visit in visits]),
         "dispositions": Texts([saved.outcome.disposition for _, saved in rows]),
         "plans": Texts([saved.outcome.plan_id for _, saved in rows]),
-        "outcomes": Texts([outcomes[id(saved.outcome)] for _, saved in rows]),
+        "places": places,
+        "outcomes": outcomes,
     }
