@@ -106,7 +106,9 @@ def _fold_visits(
 
 def _bytes(members: Iterable[_Member]) -> bytes:
     ordered = sorted(members, key=lambda member: member.ref)
-    return orjson.dumps([_member_to(member) for member in ordered], option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(
+        [_member_to(member) for member in ordered], default=tuple, option=orjson.OPT_SORT_KEYS
+    )
 
 
 def _member_to(member: _Member) -> Json:

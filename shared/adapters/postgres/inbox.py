@@ -15,6 +15,7 @@ from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Smallints,
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED
 from shared.adapters.postgres.member_rows import member_arrays
+from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.inbox import ApplyResult, NewEvent, PendingEvent
 from shared.domain.records import MemberRef
 from shared.domain.visit import VisitEvent, VisitKey
@@ -65,12 +66,36 @@ select e.arrival, e.shard, e.payer_id, e.client_id, e.visit_id, e.event_id, e.ty
 _DUE = "e.status = 'pending' and (e.retry_at is null or e.retry_at <= %(now)s)"
 
 
+_FINISH = Statement(
+    "finish_events",
+    """
+with told as materialized (
+    select place, outcome::json as outcome
+      from unnest(%(outcomes)b::text[]) with ordinality as o (outcome, place)
+), finished as (
+    update visit_event e
+       set status = g.status, outcome = told.outcome, applied_at = (%(now)b::timestamptz[])[1],
+           failure = null, retry_at = null
+      from unnest(%(arrivals)b::bigint[], %(statuses)b::text[], %(places)b::integer[])
+           as g (arrival, status, place)
+      join told using (place)
+     where e.arrival = g.arrival and e.status = 'pending'
+    returning e.payer_id, e.status
+)
+insert into visit_event_count (payer_id, applied, rejected)
+select payer_id, count(*) filter (where status = 'applied'), count(*) filter (where status = 'rejected')
+  from finished group by payer_id
+""",
+)
+
+
 class PostgresInbox:
     """Visit events in one transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Work on an open transaction."""
+    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
+        """Work on an open transaction, part of whose statements go by `trips`."""
         self._connection = connection
+        self._trips = trips
 
     def accept(self, events: Sequence[NewEvent]) -> dict[tuple[str, str], int]:
         """Store events that are not there yet; the shard of each stored one, by (client, event id).
@@ -239,33 +264,16 @@ class PostgresInbox:
     def finish(self, results: Sequence[ApplyResult], now: datetime) -> None:
         """Record what became of each event."""
         places, outcomes = written_once((result.outcome for result in results), orjson.dumps)
-        self._connection.execute(
-            """
-            with told as materialized (
-                select place, outcome::json as outcome
-                  from unnest(%(outcomes)b::text[]) with ordinality as o (outcome, place)
-            ), finished as (
-                update visit_event e
-                   set status = g.status, outcome = told.outcome, applied_at = %(now)s, failure = null,
-                       retry_at = null
-                  from unnest(%(arrivals)b::bigint[], %(statuses)b::text[], %(places)b::integer[])
-                       as g (arrival, status, place)
-                  join told using (place)
-                 where e.arrival = g.arrival and e.status = 'pending'
-                returning e.payer_id, e.status
+        self._trips.do(
+            _FINISH.errand(
+                {
+                    "now": Instants([now]),
+                    "arrivals": Bigints([result.arrival for result in results]),
+                    "statuses": Texts([result.status for result in results]),
+                    "places": places,
+                    "outcomes": outcomes,
+                }
             )
-            insert into visit_event_count (payer_id, applied, rejected)
-            select payer_id, count(*) filter (where status = 'applied'),
-                   count(*) filter (where status = 'rejected')
-              from finished group by payer_id
-            """,
-            {
-                "now": now,
-                "arrivals": Bigints([r.arrival for r in results]),
-                "statuses": Texts([r.status for r in results]),
-                "places": places,
-                "outcomes": outcomes,
-            },
         )
 
     def fail(self, arrival: int, failure: str, now: datetime, attempts_max: int) -> None:

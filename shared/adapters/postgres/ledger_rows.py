@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from shared.adapters.postgres.arrays import ARRAYS, Texts
+from shared.adapters.postgres.trips import Errand, Statement
 from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse, KeyName
 from shared.domain.benefit_period import BenefitPeriod
 from shared.domain.records import LedgerEntry, MemberRef, StoredAccumulator
@@ -43,16 +44,23 @@ class RowSet(Generic[T]):
             ["%(payers)b::text[]", "%(members)b::text[]", *(f"%({c.name})b::{c.sent_as}[]" for c in columns)]
         )
         values = ", ".join(("payer_id", "member_id", *(f"{c.name}::{c.type}" for c in columns)))
-        self.insert = (
-            f"insert into {table} ({names}) select {values} from unnest({arrays}) as given ({names})"
-        )
+        insert = f"insert into {table} ({names}) select {values} from unnest({arrays}) as given ({names})"
         updates = ", ".join(f"{name} = excluded.{name}" for name in self.names if name not in key)
-        self.upsert = (
-            f"{self.insert} on conflict (payer_id, member_id, {', '.join(key)}) do update set {updates}"
+        self._insert = Statement(f"insert_{table}", insert)
+        self._upsert = Statement(
+            f"upsert_{table}",
+            f"{insert} on conflict (payer_id, member_id, {', '.join(key)}) do update set {updates}",
         )
 
-    def values(self, rows: Sequence[tuple[MemberRef, T]]) -> dict[str, list[Any]]:
-        """The arrays for `insert` or `upsert`."""
+    def inserting(self, rows: Sequence[tuple[MemberRef, T]]) -> Errand:
+        """Writes rows that are not there yet."""
+        return self._insert.errand(self._values(rows))
+
+    def upserting(self, rows: Sequence[tuple[MemberRef, T]]) -> Errand:
+        """Writes rows, over those that are there."""
+        return self._upsert.errand(self._values(rows))
+
+    def _values(self, rows: Sequence[tuple[MemberRef, T]]) -> dict[str, list[Any]]:
         arrays: dict[str, list[Any]] = {
             column.name: ARRAYS[column.sent_as]([column.value(row) for _, row in rows])
             for column in self._columns

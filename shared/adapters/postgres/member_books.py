@@ -18,10 +18,11 @@ from shared.adapters.postgres.member_rows import (
     make_members,
     member_arrays,
     merged_into,
+    names_and_strangers,
     read_members,
-    special_members,
 )
 from shared.adapters.postgres.member_saving import save_members, save_visits
+from shared.adapters.postgres.plain_members import read_plain
 from shared.adapters.postgres.trips import Trips
 from shared.domain.enrollment import Plan
 from shared.domain.history import History
@@ -77,11 +78,12 @@ class PostgresMemberBooks:
         ordered = in_order(refs)
         if not ordered:
             return {}
-        make_members(self._connection, ordered)
-        names = self.current_names(ordered)
+        names, strangers = names_and_strangers(self._trips, ordered)
+        if strangers:
+            make_members(self._connection, strangers)
         rows: dict[MemberRef, MemberRow] = {}
         while missing := {names.get(ref, ref) for ref in ordered} - rows.keys():
-            rows |= lock_members(self._connection, missing)
+            rows |= lock_members(self._trips, missing)
             if any(row.merged_into is not None for row in rows.values()):
                 # A merge was committed while we waited for its lock: it leads further.
                 names = self.current_names(ordered)
@@ -101,16 +103,7 @@ class PostgresMemberBooks:
         Not one with an override, an opening balance, a merge or a request to be folded again, nor one
         with a visit on one of the dates asked for.
         """
-        if not asks:
-            return {}, {}
-        special = special_members(self._connection, asks)
-        refs = [ref for ref in asks if ref not in special]
-        parts = HistoryReader(self._connection, Family(members=refs))
-        spans, accumulators = parts.shared_spans(), parts.named_accumulators()
-        members = {
-            ref: PlainMember(spans=spans.get(ref, ()), accumulators=accumulators.get(ref, {})) for ref in refs
-        }
-        return members, parts.plans()
+        return read_plain(self._trips, asks) if asks else ({}, {})
 
     def read(self, refs: Iterable[MemberRef]) -> dict[MemberRef, StoredMember]:
         """Load members whole without locking them; those never heard of are absent.
@@ -180,12 +173,12 @@ class PostgresMemberBooks:
 
         Raises ConcurrentChange when a visit is no longer as it was read.
         """
-        save_members(self._connection, changes)
+        save_members(self._connection, self._trips, changes)
 
     def save_unattributed(self, payer_id: str, visits: Sequence[SavedVisit]) -> None:
         """Write visits of which no member is known yet. Raises ConcurrentChange, as `save` does."""
         nobody = MemberRef(payer_id=payer_id, member_id="")
-        save_visits(self._connection, [(nobody, visit) for visit in visits])
+        save_visits(self._connection, self._trips, [(nobody, visit) for visit in visits])
 
     # Members to fold again
 

@@ -22,7 +22,6 @@ from shared.adapters.postgres.grant_rows import (
 from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from
 from shared.adapters.postgres.member_rows import OF_MEMBERS, member_arrays
 from shared.adapters.postgres.plans import PLAN_COLUMNS, plan_from
-from shared.domain.accumulator import AccumulatorKey, KeyName
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.hold import Hold, OpeningBalance, Override
 from shared.domain.records import MemberRef, StoredAccumulator, StoredHold, StoredVisit
@@ -71,31 +70,6 @@ class HistoryReader:
                 columns, "enrollment e", "e.starts_on", alone
             )
         )
-
-    def shared_spans(self) -> dict[MemberRef, tuple[EnrollmentSpan, ...]]:
-        """As `spans`, of members of whom none was merged; those with equal ones share them."""
-        rows: dict[MemberRef, tuple[Any, ...]] = {}
-        columns = "e.plan_id, e.starts_on, e.ends_on, e.attributes"
-        for ref, plan_id, start, end, attributes in self._rows(columns, "enrollment e", "e.starts_on"):
-            rows[ref] = (*rows.get(ref, ()), (plan_id, start, end, tuple(attributes)))
-        made = {
-            row: tuple(
-                EnrollmentSpan(plan_id=plan_id, start=start, end=end, attributes=attributes)
-                for plan_id, start, end, attributes in row
-            )
-            for row in set(rows.values())
-        }
-        return {ref: made[row] for ref, row in rows.items()}
-
-    def named_accumulators(self) -> dict[MemberRef, dict[KeyName, StoredAccumulator]]:
-        """As `accumulators`, of members of whom none was merged, by the names of their keys."""
-        columns = ", ".join(f"a.{name}" for name in accumulator_columns.names)
-        keys: dict[KeyName, AccumulatorKey] = {}
-        found: dict[MemberRef, dict[KeyName, StoredAccumulator]] = {}
-        for ref, *values in self._rows(columns, "accumulator a", None):
-            stored = accumulator_from(values, keys)
-            found.setdefault(ref, {})[stored.state.key.name] = stored
-        return found
 
     def visits(self) -> dict[MemberRef, list[StoredVisit]]:
         """Visits with what became of them, in order of arrival."""

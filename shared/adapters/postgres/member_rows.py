@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from shared.adapters.postgres.arrays import Dates, Texts
+from shared.adapters.postgres.trips import Errand, Statement, Trips
 from shared.domain.member_rows import MemberRow
 from shared.domain.records import MemberRef, in_order
 
@@ -21,7 +22,9 @@ _COLUMNS = """k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_hea
 
 
 # Each part is a join that an index serves: one condition of them all would be tried row by row.
-_SPECIAL = """
+_SPECIAL = Statement(
+    "special_members",
+    """
 with asked as materialized (
     select * from unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
 )
@@ -39,7 +42,31 @@ select v.payer_id, v.member_id
   from unnest(%(day_payers)b::text[], %(day_members)b::text[], %(days)b::date[])
        as d (payer_id, member_id, service_date)
   join visit v using (payer_id, member_id, service_date)
-"""
+""",
+)
+
+_EXCEPTIONS = Statement(
+    "names_of_members",
+    """
+select m.place, k.merged_into
+  from unnest(%(payers)b::text[], %(members)b::text[]) with ordinality as m (payer_id, member_id, place)
+  left join member k on k.payer_id = m.payer_id and k.member_id = m.member_id
+ where k.member_id is null or k.merged_into is not null
+ order by m.place
+""",
+)
+
+_LOCK = Statement(
+    "lock_members",
+    """
+select m.place, k.version, k.ledger_entries, k.ledger_head, k.merged_into, k.last_arrival
+  from member k
+  join unnest(%(payers)b::text[], %(members)b::text[]) with ordinality as m (payer_id, member_id, place)
+    on k.payer_id = m.payer_id and k.member_id = m.member_id
+ order by k.payer_id, k.member_id
+   for no key update of k
+""",
+)
 
 
 def member_arrays(refs: Iterable[MemberRef]) -> dict[str, Texts]:
@@ -68,20 +95,35 @@ def make_members(connection: psycopg.Connection[Any], refs: Iterable[MemberRef])
     )
 
 
-def lock_members(
-    connection: psycopg.Connection[Any], refs: Iterable[MemberRef]
-) -> dict[MemberRef, MemberRow]:
+def names_and_strangers(
+    trips: Trips, refs: Sequence[MemberRef]
+) -> tuple[dict[MemberRef, MemberRef], list[MemberRef]]:
+    """Into whom those of these members that were merged were merged; and those never heard of."""
+    rows = trips.ask(_EXCEPTIONS.errand(member_arrays(refs)))
+    names = {
+        refs[place - 1]: MemberRef(payer_id=refs[place - 1].payer_id, member_id=into)
+        for place, into in rows
+        if into is not None
+    }
+    return names, [refs[place - 1] for place, into in rows if into is None]
+
+
+def lock_members(trips: Trips, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRow]:
     """Lock exactly these members' rows, in order; those never heard of are absent."""
-    rows = connection.execute(
-        f"""
-        select {_COLUMNS} from member k
-          {OF_MEMBERS.format("k")}
-         order by k.payer_id, k.member_id
-           for no key update of k
-        """,
-        member_arrays(in_order(refs)),
-    )
-    return _by_ref(rows)
+    wanted = in_order(refs)
+    [rows] = trips.ask_all(_LOCK.errand(member_arrays(wanted)))
+    found = {}
+    for place, version, entries, head, into, last in rows:
+        ref = wanted[place - 1]
+        found[ref] = MemberRow(
+            ref=ref,
+            version=version,
+            ledger_entries=entries,
+            ledger_head=head,
+            merged_into=into,
+            last_arrival=last,
+        )
+    return found
 
 
 def read_members(
@@ -120,25 +162,21 @@ def merged_into(connection: psycopg.Connection[Any], refs: Iterable[MemberRef]) 
     return _merges(rows)
 
 
-def special_members(
-    connection: psycopg.Connection[Any], asks: Mapping[MemberRef, Sequence[date]]
-) -> set[MemberRef]:
-    """Those of these members of whom more than enrollment and counts is to be looked at.
+def asking_special(asks: Mapping[MemberRef, Sequence[date]]) -> Errand:
+    """Names those of these members of whom more than enrollment and counts is to be looked at.
 
     They have an override, an opening balance, a merged member or a request to be folded again, or a
     visit on one of the dates asked for.
     """
     days = [(ref, day) for ref, dates in asks.items() for day in dates]
-    rows = connection.execute(
-        _SPECIAL,
+    return _SPECIAL.errand(
         {
             **member_arrays(asks),
             "day_payers": Texts([ref.payer_id for ref, _ in days]),
             "day_members": Texts([ref.member_id for ref, _ in days]),
             "days": Dates([day for _, day in days]),
-        },
+        }
     )
-    return {MemberRef(payer_id=payer, member_id=member) for payer, member in rows}
 
 
 def _by_ref(rows: Iterable[tuple[Any, ...]]) -> dict[MemberRef, MemberRow]:

@@ -12,41 +12,77 @@ from shared.adapters.postgres import visit_changes, visit_rows
 from shared.adapters.postgres.arrays import Bigints, Blobs
 from shared.adapters.postgres.ledger_rows import accumulator_columns, ledger_columns
 from shared.adapters.postgres.member_rows import member_arrays
+from shared.adapters.postgres.trips import Errand, Statement, Trips
 from shared.domain.errors import ConcurrentChange
 from shared.domain.records import MemberChanges, MemberRef, SavedVisit
 
+_RAISE_VERSIONS = Statement(
+    "raise_versions",
+    """
+update member k
+   set version = c.version, ledger_entries = c.entries, ledger_head = c.head,
+       last_arrival = greatest(k.last_arrival, c.last_arrival)
+  from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[],
+              %(entries)b::bigint[], %(heads)b::bytea[], %(arrivals)b::bigint[])
+       as c (payer_id, member_id, version, entries, head, last_arrival)
+ where (k.payer_id, k.member_id) = (c.payer_id, c.member_id)
+""",
+)
 
-def save_members(connection: psycopg.Connection[Any], changes: Sequence[MemberChanges]) -> None:
+_QUEUE = Statement(
+    "queue_counters",
+    """
+insert into counter_outbox (payer_id, member_id, version)
+select * from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
+on conflict (payer_id, member_id) do update set version = excluded.version, queued_at = now()
+""",
+)
+
+
+def save_members(connection: psycopg.Connection[Any], trips: Trips, changes: Sequence[MemberChanges]) -> None:
     """Write everything that changed, and queue the members for projection.
 
     The members are locked. Raises ConcurrentChange when a visit is no longer as it was read.
     """
     if not changes:
         return
-    accumulators = [(change.ref, stored) for change in changes for stored in change.accumulators]
-    if accumulators:
-        connection.execute(accumulator_columns.upsert, accumulator_columns.values(accumulators))
-    entries = [(change.ref, entry) for change in changes for entry in change.entries]
-    if entries:
-        connection.execute(ledger_columns.insert, ledger_columns.values(entries))
-    save_visits(connection, [(change.ref, visit) for change in changes for visit in change.visits])
     _save_holds(connection, changes)
-    _raise_versions(connection, changes)
+    save_visits(
+        connection,
+        trips,
+        [(change.ref, visit) for change in changes for visit in change.visits],
+        [*_counting(changes), *_raising_versions(changes)],
+    )
 
 
-def save_visits(connection: psycopg.Connection[Any], rows: Sequence[tuple[MemberRef, SavedVisit]]) -> None:
-    """Write visits, listing those that something else than an event changed.
+def save_visits(
+    connection: psycopg.Connection[Any],
+    trips: Trips,
+    rows: Sequence[tuple[MemberRef, SavedVisit]],
+    besides: Sequence[Errand] = (),
+) -> None:
+    """Write visits, listing those that something else than an event changed; and do what is `besides`.
 
     Raises ConcurrentChange when one is no longer as it was read.
     """
-    if not rows:
-        return
     listed = [(ref, visit) for ref, visit in rows if visit.cause is not None]
     if listed:
         connection.execute(visit_changes.RECORD, visit_changes.values(listed))
-    saved = connection.execute(visit_rows.SAVE, visit_rows.values(rows))
-    if saved.rowcount != len(rows):
+    errands = [visit_rows.saving(rows), *besides] if rows else besides
+    written = trips.do(*errands)
+    if rows and written[0] != len(rows):
         raise ConcurrentChange
+
+
+def _counting(changes: Sequence[MemberChanges]) -> list[Errand]:
+    errands = []
+    accumulators = [(change.ref, stored) for change in changes for stored in change.accumulators]
+    if accumulators:
+        errands.append(accumulator_columns.upserting(accumulators))
+    entries = [(change.ref, entry) for change in changes for entry in change.entries]
+    if entries:
+        errands.append(ledger_columns.inserting(entries))
+    return errands
 
 
 def _save_holds(connection: psycopg.Connection[Any], changes: Sequence[MemberChanges]) -> None:
@@ -67,35 +103,14 @@ def _save_holds(connection: psycopg.Connection[Any], changes: Sequence[MemberCha
         )
 
 
-def _raise_versions(connection: psycopg.Connection[Any], changes: Sequence[MemberChanges]) -> None:
+def _raising_versions(changes: Sequence[MemberChanges]) -> list[Errand]:
     given = {
         **member_arrays(change.ref for change in changes),
         "versions": Bigints([change.version for change in changes]),
+        "entries": Bigints([change.ledger_entries for change in changes]),
+        "heads": Blobs([change.ledger_head for change in changes]),
+        "arrivals": Bigints(
+            [max([saved.visit.arrival or 0 for saved in change.visits], default=0) for change in changes]
+        ),
     }
-    connection.execute(
-        """
-        update member k
-           set version = c.version, ledger_entries = c.entries, ledger_head = c.head,
-               last_arrival = greatest(k.last_arrival, c.last_arrival)
-          from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[],
-                      %(entries)b::bigint[], %(heads)b::bytea[], %(arrivals)b::bigint[])
-               as c (payer_id, member_id, version, entries, head, last_arrival)
-         where (k.payer_id, k.member_id) = (c.payer_id, c.member_id)
-        """,
-        {
-            **given,
-            "entries": Bigints([change.ledger_entries for change in changes]),
-            "heads": Blobs([change.ledger_head for change in changes]),
-            "arrivals": Bigints(
-                [max((saved.visit.arrival or 0 for saved in change.visits), default=0) for change in changes]
-            ),
-        },
-    )
-    connection.execute(
-        """
-        insert into counter_outbox (payer_id, member_id, version)
-        select * from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
-        on conflict (payer_id, member_id) do update set version = excluded.version, queued_at = now()
-        """,
-        given,
-    )
+    return [_RAISE_VERSIONS.errand(given), _QUEUE.errand(given)]

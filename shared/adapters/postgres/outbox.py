@@ -8,7 +8,10 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.arrays import Bigints
 from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from
+from shared.adapters.postgres.member_rows import member_arrays
+from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.records import CounterImage, MemberRef
 
 _ACCUMULATOR = ", ".join(f"a.{name}" for name in accumulator_columns.names)
@@ -22,7 +25,9 @@ select k.payer_id, k.member_id, k.version, {_ACCUMULATOR}
  order by k.payer_id, k.member_id, a.plan_id, a.limit_id, a.basis, a.period_start, a.period_end, a.subject
 """
 
-_FORGET = """
+_FORGET = Statement(
+    "forget_counters",
+    """
 with projected as materialized (
     select * from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
                   as p (payer_id, member_id, version)
@@ -36,15 +41,20 @@ select k.payer_id, k.member_id, k.version
  where k.version > p.version
  order by 1, 2
 on conflict (payer_id, member_id) do nothing
-"""
+""",
+)
+
+#: For what is not worth a disk's turn.
+_HURRIED = Statement("hurried", "set local synchronous_commit = off")
 
 
 class PostgresOutbox:
     """The queue of counters to project, in one transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Work on an open transaction."""
+    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
+        """Work on an open transaction, part of whose statements go by `trips`."""
         self._connection = connection
+        self._trips = trips
 
     def waiting(self, seconds: float, limit: int) -> list[MemberRef]:
         """Members queued at least `seconds` ago, longest first, at most `limit`."""
@@ -70,19 +80,20 @@ class PostgresOutbox:
         ]
 
     def forget(self, projected: Sequence[CounterImage]) -> None:
-        """Take members off the queue, save those that changed again since their image.
+        """Take members off the queue with the commit, save those that changed again since their image.
 
         Those go onto it again if they are not there: a newer image of them was projected and forgotten,
         and if Redis has lost it since, this older one, written late, is what a counter shows now (I5).
         """
         # If this is lost in a crash the members are projected once more: not worth a disk's turn.
-        self._connection.execute("set local synchronous_commit = off")
-        self._connection.execute(
-            _FORGET,
-            {
-                **_arrays([image.ref for image in projected]),
-                "versions": [image.version for image in projected],
-            },
+        self._trips.tell(_HURRIED.errand())
+        self._trips.tell(
+            _FORGET.errand(
+                {
+                    **member_arrays([image.ref for image in projected]),
+                    "versions": Bigints([image.version for image in projected]),
+                }
+            )
         )
 
     def queue(self, refs: Sequence[MemberRef]) -> None:

@@ -11,6 +11,7 @@ import psycopg
 from shared.accounting.codec import content_from
 from shared.adapters.postgres.ledger_sums import LEDGER_SUMS, sums_from
 from shared.adapters.postgres.member_rows import lock_members, make_members, member_arrays, merged_into
+from shared.adapters.postgres.trips import Trips
 from shared.domain.member_rows import LedgerSums, MemberRow
 from shared.domain.records import MemberRef
 from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey
@@ -27,9 +28,10 @@ _OF_VISITS = """unnest(%(payers)s::text[], %(clients)s::text[], %(visits)s::text
 class PostgresRebuilding:
     """Reads for a rebuild in one transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
         """Work on an open transaction."""
         self._connection = connection
+        self._trips = trips
 
     # Members
 
@@ -72,7 +74,7 @@ class PostgresRebuilding:
         """Lock exactly these members' rows in order, making those not heard of yet."""
         wanted = sorted(set(refs))
         make_members(self._connection, wanted)
-        return lock_members(self._connection, wanted)
+        return lock_members(self._trips, wanted)
 
     def merged_into(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRef]:
         """The members that were merged into these, each with the one it was merged into."""

@@ -53,7 +53,7 @@ class PostgresTransaction:
     @cached_property
     def inbox(self) -> PostgresInbox:
         """Visit events: accepted, pending, applied."""
-        return PostgresInbox(self._connection)
+        return PostgresInbox(self._connection, self._trips)
 
     @cached_property
     def books(self) -> PostgresMemberBooks:
@@ -113,7 +113,7 @@ class PostgresTransaction:
     @cached_property
     def outbox(self) -> PostgresOutbox:
         """Counters to project."""
-        return PostgresOutbox(self._connection)
+        return PostgresOutbox(self._connection, self._trips)
 
     @cached_property
     def jobs(self) -> PostgresWorkerJobs:
@@ -133,7 +133,7 @@ class PostgresTransaction:
     @cached_property
     def rebuilding(self) -> PostgresRebuilding:
         """What states are rebuilt from."""
-        return PostgresRebuilding(self._connection)
+        return PostgresRebuilding(self._connection, self._trips)
 
     @cached_property
     def ledger(self) -> PostgresLedger:

@@ -88,6 +88,14 @@ class Trips:
         [answer] = self._answered([errand])
         return self._rows(answer)
 
+    def ask_all(self, *errands: Errand) -> list[list[Row]]:
+        """The rows that each of these statements reads, all in one trip."""
+        return [self._rows(answer) for answer in self._answered(errands)]
+
+    def do(self, *errands: Errand) -> list[int]:
+        """Have these statements write, all in one trip; how many rows each wrote."""
+        return [result.command_tuples or 0 for result in self._answered(errands)]
+
     def tell(self, errand: Errand, *, failing: type[Exception] | None = None) -> None:
         """Have a statement run right before the commit. A fault of it is raised there, as `failing`."""
         self._told.append((errand, failing))

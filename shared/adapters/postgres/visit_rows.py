@@ -10,6 +10,7 @@ import orjson
 from shared.accounting.codec import content_from, visit_outcome_to
 from shared.adapters.postgres.alike import written_once
 from shared.adapters.postgres.arrays import Bigints, Dates, Texts
+from shared.adapters.postgres.trips import Errand, Statement
 from shared.domain.records import MemberRef, SavedVisit, StoredVisit
 from shared.domain.visit import Visit, VisitKey
 
@@ -17,9 +18,10 @@ COLUMNS = """v.payer_id, v.client_id, v.visit_id, v.member_id, v.arrival, v.rece
     v.corrected_by, v.voided_by, v.last_event, v.duplicate_decision, v.disposition, v.plan_id, v.outcome,
     v.revision"""
 
-#: Writes visits whose row is as it was read (`revision`), and counts only those. The content is that of
-#: the event that gave it.
-SAVE = """
+# The content is that of the event that gave it.
+_SAVE = Statement(
+    "save_visits",
+    """
 with became as materialized (
     select place, outcome::jsonb as outcome
       from unnest(%(outcomes)b::text[]) with ordinality as o (outcome, place)
@@ -46,7 +48,8 @@ on conflict (payer_id, client_id, visit_id) do update
        disposition = excluded.disposition, plan_id = excluded.plan_id, outcome = excluded.outcome,
        revision = excluded.revision
  where v.revision = excluded.revision - 1
-"""
+""",
+)
 
 
 def visit_from(row: Sequence[Any]) -> tuple[str, str | None, StoredVisit]:
@@ -75,14 +78,14 @@ def visit_from(row: Sequence[Any]) -> tuple[str, str | None, StoredVisit]:
     return payer, member, stored
 
 
-def values(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> dict[str, list[Any]]:
-    """The arrays that `SAVE` takes."""
+def saving(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> Errand:
+    """Writes visits whose row is as it was read (`revision`), and counts only those."""
     visits = [saved.visit for _, saved in rows]
     places, outcomes = written_once(
         (saved.outcome for _, saved in rows), lambda outcome: orjson.dumps(visit_outcome_to(outcome))
     )
     dates = [visit.content.service.service_date if visit.content else None for visit in visits]
-    return {
+    given = {
         "payers": Texts([ref.payer_id for ref, _ in rows]),
         "clients": Texts([visit.key.client_id for visit in visits]),
         "visits": Texts([visit.key.visit_id for visit in visits]),
@@ -101,3 +104,4 @@ def values(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> dict[str, list[Any]]
         "places": places,
         "outcomes": outcomes,
     }
+    return _SAVE.errand(given)
