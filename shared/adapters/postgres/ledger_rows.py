@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -61,8 +62,9 @@ class RowSet(Generic[T]):
         return self._upsert.errand(self._values(rows))
 
     def _values(self, rows: Sequence[tuple[MemberRef, T]]) -> dict[str, list[Any]]:
+        values = [value for _, value in rows]
         arrays: dict[str, list[Any]] = {
-            column.name: ARRAYS[column.sent_as]([column.value(row) for _, row in rows])
+            column.name: ARRAYS[column.sent_as](map(column.value, values))
             for column in self._columns
         }
         arrays["payers"] = Texts([ref.payer_id for ref, _ in rows])
@@ -86,22 +88,22 @@ accumulator_columns: RowSet[StoredAccumulator] = RowSet(
     "accumulator",
     ("plan_id", "limit_id", "basis", "period_start", "period_end", "subject"),
     (
-        Column(name="plan_id", type="text", value=lambda a: a.state.key.plan_id),
-        Column(name="limit_id", type="text", value=lambda a: a.state.key.limit_id),
-        Column(name="basis", type="text", value=lambda a: a.state.key.period.basis),
-        Column(name="period_start", type="date", value=lambda a: a.state.key.period.start),
-        Column(name="period_end", type="date", value=lambda a: a.state.key.period.end),
-        Column(name="subject", type="text", value=lambda a: a.state.key.period.subject),
-        Column(name="in_use", type="boolean", value=lambda a: a.in_use),
-        Column(name="used", type="integer", value=lambda a: a.state.used),
-        Column(name="held", type="integer", value=lambda a: a.state.held),
-        Column(name="granted", type="integer", value=lambda a: a.state.granted),
-        Column(name="opening", type="integer", value=lambda a: a.state.opening),
-        Column(name="carried", type="integer", value=lambda a: a.state.carried),
-        Column(name="visits", type="integer", value=lambda a: a.state.visits),
-        Column(name="allowed", type="integer", value=lambda a: a.state.allowed),
+        Column(name="plan_id", type="text", value=attrgetter("state.key.plan_id")),
+        Column(name="limit_id", type="text", value=attrgetter("state.key.limit_id")),
+        Column(name="basis", type="text", value=attrgetter("state.key.period.basis")),
+        Column(name="period_start", type="date", value=attrgetter("state.key.period.start")),
+        Column(name="period_end", type="date", value=attrgetter("state.key.period.end")),
+        Column(name="subject", type="text", value=attrgetter("state.key.period.subject")),
+        Column(name="in_use", type="boolean", value=attrgetter("in_use")),
+        Column(name="used", type="integer", value=attrgetter("state.used")),
+        Column(name="held", type="integer", value=attrgetter("state.held")),
+        Column(name="granted", type="integer", value=attrgetter("state.granted")),
+        Column(name="opening", type="integer", value=attrgetter("state.opening")),
+        Column(name="carried", type="integer", value=attrgetter("state.carried")),
+        Column(name="visits", type="integer", value=attrgetter("state.visits")),
+        Column(name="allowed", type="integer", value=attrgetter("state.allowed")),
         Column(name="days", type="jsonb", value=lambda a: _days_to(a.state)),
-        Column(name="version", type="bigint", value=lambda a: a.version),
+        Column(name="version", type="bigint", value=attrgetter("version")),
     ),
 )
 
@@ -150,26 +152,26 @@ ledger_columns: RowSet[LedgerEntry] = RowSet(
     "ledger_entry",
     ("entry_no",),
     (
-        Column(name="entry_no", type="bigint", value=lambda e: e.entry_no),
-        Column(name="plan_id", type="text", value=lambda e: e.key.plan_id),
-        Column(name="limit_id", type="text", value=lambda e: e.key.limit_id),
-        Column(name="basis", type="text", value=lambda e: e.key.period.basis),
-        Column(name="period_start", type="date", value=lambda e: e.key.period.start),
-        Column(name="period_end", type="date", value=lambda e: e.key.period.end),
-        Column(name="subject", type="text", value=lambda e: e.key.period.subject),
-        Column(name="version", type="bigint", value=lambda e: e.version),
+        Column(name="entry_no", type="bigint", value=attrgetter("entry_no")),
+        Column(name="plan_id", type="text", value=attrgetter("key.plan_id")),
+        Column(name="limit_id", type="text", value=attrgetter("key.limit_id")),
+        Column(name="basis", type="text", value=attrgetter("key.period.basis")),
+        Column(name="period_start", type="date", value=attrgetter("key.period.start")),
+        Column(name="period_end", type="date", value=attrgetter("key.period.end")),
+        Column(name="subject", type="text", value=attrgetter("key.period.subject")),
+        Column(name="version", type="bigint", value=attrgetter("version")),
         Column(name="client_id", type="text", value=lambda e: e.visit.client_id if e.visit else None),
         Column(name="visit_id", type="text", value=lambda e: e.visit.visit_id if e.visit else None),
-        Column(name="hold_id", type="text", value=lambda e: e.hold_id),
-        Column(name="service_date", type="date", value=lambda e: e.service_date),
-        Column(name="used_delta", type="integer", value=lambda e: e.used_delta),
-        Column(name="held_delta", type="integer", value=lambda e: e.held_delta),
-        Column(name="used_after", type="integer", value=lambda e: e.used_after),
-        Column(name="held_after", type="integer", value=lambda e: e.held_after),
-        Column(name="allowed", type="integer", value=lambda e: e.allowed),
-        Column(name="cause_kind", type="text", value=lambda e: e.cause.kind),
-        Column(name="cause_id", type="text", value=lambda e: e.cause.id),
-        Column(name="recorded_at", type="timestamptz", value=lambda e: e.recorded_at),
-        Column(name="hash", type="bytea", value=lambda e: e.hash),
+        Column(name="hold_id", type="text", value=attrgetter("hold_id")),
+        Column(name="service_date", type="date", value=attrgetter("service_date")),
+        Column(name="used_delta", type="integer", value=attrgetter("used_delta")),
+        Column(name="held_delta", type="integer", value=attrgetter("held_delta")),
+        Column(name="used_after", type="integer", value=attrgetter("used_after")),
+        Column(name="held_after", type="integer", value=attrgetter("held_after")),
+        Column(name="allowed", type="integer", value=attrgetter("allowed")),
+        Column(name="cause_kind", type="text", value=attrgetter("cause.kind")),
+        Column(name="cause_id", type="text", value=attrgetter("cause.id")),
+        Column(name="recorded_at", type="timestamptz", value=attrgetter("recorded_at")),
+        Column(name="hash", type="bytea", value=attrgetter("hash")),
     ),
 )
