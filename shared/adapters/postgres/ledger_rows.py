@@ -64,8 +64,7 @@ class RowSet(Generic[T]):
     def _values(self, rows: Sequence[tuple[MemberRef, T]]) -> dict[str, list[Any]]:
         values = [value for _, value in rows]
         arrays: dict[str, list[Any]] = {
-            column.name: ARRAYS[column.sent_as](map(column.value, values))
-            for column in self._columns
+            column.name: ARRAYS[column.sent_as](map(column.value, values)) for column in self._columns
         }
         arrays["payers"] = Texts([ref.payer_id for ref, _ in rows])
         arrays["members"] = Texts([ref.member_id for ref, _ in rows])
