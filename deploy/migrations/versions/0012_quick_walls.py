@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.operator_cli.migrations import apply_sql_beside
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
