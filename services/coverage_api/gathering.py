@@ -3,6 +3,9 @@
 The first to come leads: it takes whoever waits by then, has all of them answered in one transaction,
 and hands the lead to the first of those that came meanwhile. So nobody waits for company, and under
 load one commit serves many.
+
+A second may lead beside it, so that one computes while the other waits for Postgres; but each transaction
+costs as much as several requests, so it sets out once as many wait as the first took, or after a moment.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ from shared.domain.errors import StoreUnavailable
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-#: Two, so that one computes while the other waits for Postgres.
 LEADERS_MAX = 2
+
+#: Nobody waits longer than this for a leader to come back while another may set out.
+COMPANY_SECONDS = 0.05
 
 
 def _taken_lock() -> threading.Lock:
@@ -30,10 +35,11 @@ def _taken_lock() -> threading.Lock:
 
 @dataclass(slots=True, eq=False)
 class _Party(Generic[Q, A]):
-    """One caller's questions. `turn` is released once they are answered, or when it is to lead."""
+    """One caller's questions. `turn` is released once they are answered, or when it is to lead `led`."""
 
     questions: Sequence[Q]
     turn: threading.Lock = field(default_factory=_taken_lock)
+    led: list[_Party[Q, A]] = field(default_factory=list)
     answers: Sequence[A] | None = None
     error: Exception | None = None
 
@@ -52,6 +58,7 @@ class Gathering(Generic[Q, A]):
         most: int,
         seconds_left: Callable[[], float],
         leaders_max: int = LEADERS_MAX,
+        company_seconds: float = COMPANY_SECONDS,
     ) -> None:
         """Answer with `answer_all`: one answer for each question, in order, all durable when it returns.
 
@@ -62,9 +69,10 @@ class Gathering(Generic[Q, A]):
         self._most = most
         self._seconds_left = seconds_left
         self._leaders_max = leaders_max
+        self._company_seconds = company_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_Party[Q, A]] = deque()
-        self._leaders = 0
+        self._leaders: list[_Party[Q, A]] = []
 
     def ask(self, questions: Sequence[Q]) -> Sequence[A]:
         """The answers to these questions, in order.
@@ -75,7 +83,10 @@ class Gathering(Generic[Q, A]):
         if not questions:
             return []
         party: _Party[Q, A] = _Party(questions)
-        if not self._leads_at_once(party):
+        with self._lock:
+            self._waiting.append(party)
+            leads = self._set_out(party)
+        if not leads:
             self._await_turn(party)
         if not party.is_answered:
             self._lead(party)
@@ -84,16 +95,41 @@ class Gathering(Generic[Q, A]):
         assert party.answers is not None, "a party that was served has its answers"
         return party.answers
 
-    def _leads_at_once(self, party: _Party[Q, A]) -> bool:
-        with self._lock:
-            if self._leaders < self._leaders_max:
-                self._leaders += 1
-                return True
-            self._waiting.append(party)
+    def _set_out(self, running: _Party[Q, A] | None = None, *, in_haste: bool = False) -> bool:
+        """Have the first that waits lead, if one may; whether that is the thread that is `running`.
+
+        In haste it need not wait for company. The lock is held.
+        """
+        if not self._waiting or len(self._leaders) >= self._leaders_max:
             return False
+        if not in_haste and any(len(leader.led) > len(self._waiting) for leader in self._leaders):
+            return False
+        first = self._waiting.popleft()
+        self._leaders.append(first)
+        first.led.append(first)
+        self._join_waiting(first)
+        if first is running:
+            return True
+        # Within the lock, so that whoever gives up waiting knows whether the lead is its own.
+        first.turn.release()
+        return False
+
+    def _join_waiting(self, leader: _Party[Q, A]) -> None:
+        """Take along who waits, in order, as far as there is room. The lock is held."""
+        room = self._most - sum(len(party.questions) for party in leader.led)
+        while self._waiting and len(self._waiting[0].questions) <= room:
+            party = self._waiting.popleft()
+            room -= len(party.questions)
+            leader.led.append(party)
 
     def _await_turn(self, party: _Party[Q, A]) -> None:
-        if party.turn.acquire(timeout=max(0.0, self._seconds_left())):
+        left = max(0.0, self._seconds_left())
+        if party.turn.acquire(timeout=min(left, self._company_seconds)):
+            return
+        with self._lock:
+            if party in self._waiting and self._set_out(party, in_haste=True):
+                return
+        if party.turn.acquire(timeout=max(0.0, left - self._company_seconds)):
             return
         with self._lock:
             if party in self._waiting:
@@ -103,36 +139,24 @@ class Gathering(Generic[Q, A]):
         if not party.turn.acquire(blocking=False):
             raise StoreUnavailable
 
-    def _lead(self, first: _Party[Q, A]) -> None:
-        parties = [first]
+    def _lead(self, leader: _Party[Q, A]) -> None:
+        with self._lock:
+            # Others may have come since it was called.
+            self._join_waiting(leader)
         try:
-            self._join_waiting(parties)
-            self._serve(parties)
+            self._serve(leader.led)
         finally:
-            self._hand_over()
-            for party in parties:
+            with self._lock:
+                self._leaders.remove(leader)
+                self._set_out()
+            for party in leader.led:
                 if not party.is_answered:
                     # This thread is being ended; nothing is known of what it did for the others.
                     party.error = StoreUnavailable()
-                if party is not first:
+                if party is not leader:
                     party.turn.release()
-
-    def _join_waiting(self, parties: list[_Party[Q, A]]) -> None:
-        room = self._most - len(parties[0].questions)
-        with self._lock:
-            while self._waiting and len(self._waiting[0].questions) <= room:
-                party = self._waiting.popleft()
-                room -= len(party.questions)
-                parties.append(party)
-
-    def _hand_over(self) -> None:
-        """Call the first that waits to lead; with none, there is a leader less."""
-        with self._lock:
-            if self._waiting:
-                # Within the lock, so that whoever gives up waiting knows whether the lead is its own.
-                self._waiting.popleft().turn.release()
-            else:
-                self._leaders -= 1
+            # It holds itself, and would wait for the collector of cycles.
+            leader.led = []
 
     def _serve(self, parties: Sequence[_Party[Q, A]]) -> None:
         """Answer all together; where that fails, each alone, so that nobody suffers for another."""

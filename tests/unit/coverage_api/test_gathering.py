@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -185,5 +186,86 @@ def test_many_callers_at_once_each_get_their_own(bench: Bench) -> None:
         for future in [pool.submit(call, seed) for seed in range(16)]:
             future.result(60)
     assert bench.running_max <= 2
-    assert asked._leaders == 0
+    assert not asked._leaders
     assert not asked._waiting
+
+
+class Gates:
+    """Answers each number with itself, once the gate of its batch, named by the first number, is opened."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self._gates: dict[int, threading.Event] = {}
+
+    def answer_all(self, numbers: Sequence[int]) -> Sequence[int]:
+        """The numbers, later."""
+        gate = self._gates.setdefault(numbers[0], threading.Event())
+        self.batches.append(list(numbers))
+        assert gate.wait(PATIENCE_SECONDS)
+        return numbers
+
+    def open(self, first: int) -> None:
+        """Let a batch through."""
+        self._gates.setdefault(first, threading.Event()).set()
+
+
+def _more_wait(asked: Gathering[int, int], than: int) -> bool:
+    return len(asked._waiting) > than
+
+
+def ask_in_turn(
+    pool: ThreadPoolExecutor, asked: Gathering[int, int], *numbers: int
+) -> list[Future[Sequence[int]]]:
+    """Have each number come when the one before it waits."""
+    futures = []
+    for number in numbers:
+        before = len(asked._waiting)
+        futures.append(pool.submit(asked.ask, [number]))
+        wait_for(partial(_more_wait, asked, before))
+    return futures
+
+
+def test_second_leader_sets_out_with_as_many_as_the_first_took() -> None:
+    """Fewer wait for more, since a transaction costs as much as several requests; the order stays."""
+    gates = Gates()
+    asked: Gathering[int, int] = Gathering(
+        gates.answer_all, most=8, seconds_left=lambda: PATIENCE_SECONDS, company_seconds=PATIENCE_SECONDS
+    )
+    with ThreadPoolExecutor(9) as pool:
+        futures = [pool.submit(asked.ask, [1])]
+        wait_for(lambda: gates.batches == [[1]])
+        futures.append(pool.submit(asked.ask, [2]))
+        wait_for(lambda: gates.batches == [[1], [2]])
+        futures += ask_in_turn(pool, asked, 3, 4, 5)
+        gates.open(1)
+        wait_for(lambda: gates.batches[2:] == [[3, 4, 5]])
+        gates.open(2)
+        assert futures[1].result(PATIENCE_SECONDS) == [2]
+        futures += ask_in_turn(pool, asked, 6, 7)
+        futures.append(pool.submit(asked.ask, [8]))
+        wait_for(lambda: gates.batches[3:] == [[6, 7, 8]])
+        gates.open(6)
+        gates.open(3)
+        assert [future.result(PATIENCE_SECONDS) for future in futures] == [[n] for n in range(1, 9)]
+
+
+def test_nobody_waits_long_for_company() -> None:
+    """While the first leader is held up with many, a few set out after a moment."""
+    gates = Gates()
+    asked: Gathering[int, int] = Gathering(
+        gates.answer_all, most=8, seconds_left=lambda: PATIENCE_SECONDS, company_seconds=0.05
+    )
+    with ThreadPoolExecutor(9) as pool:
+        futures = [pool.submit(asked.ask, [1])]
+        wait_for(lambda: gates.batches == [[1]])
+        futures.append(pool.submit(asked.ask, [2]))
+        wait_for(lambda: gates.batches == [[1], [2]])
+        futures += ask_in_turn(pool, asked, 3, 4, 5)
+        gates.open(1)
+        wait_for(lambda: gates.batches[2:] == [[3, 4, 5]])
+        gates.open(2)
+        futures.append(pool.submit(asked.ask, [6]))
+        wait_for(lambda: gates.batches[3:] == [[6]])
+        gates.open(6)
+        gates.open(3)
+        assert [future.result(PATIENCE_SECONDS) for future in futures] == [[n] for n in range(1, 7)]
