@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
-from shared.accounting.check import member_standings
+from shared.accounting.check import member_standings, whole_history
 from shared.domain.adjudication import adjudicate
-from shared.domain.determination import Determination, MemberStanding, determine
+from shared.domain.determination import Determination, MemberStanding, determine_from_visits
 from shared.domain.history import History, MemberState
 from shared.domain.hold import Hold, Override
 from shared.domain.records import CounterImage, MemberRef
@@ -30,7 +31,8 @@ def decided(
     """What a check of a member would be answered now, of whom these counters were read."""
     current = rules.current(tx)
     standing = member_standings(tx, current, images, [ref], [asked.service_date])[ref]
-    return determine(current, standing, asked)
+    found, _ = determine_from_visits(current, standing, asked, None, partial(whole_history, tx, ref))
+    return found
 
 
 def fold(*visits: Visit, rules: dict[str, Any] | None = None, **about: Any) -> MemberState:
@@ -122,4 +124,5 @@ def ask(about: History, rules: dict[str, Any] | None = None, on: date = DAY, **a
         hold_postings={name: outcome.postings for name, outcome in state.holds.items()},
     )
     hold_id = asked.pop("hold_id", None)
-    return determine(running, standing, service(on, **asked), hold_id)
+    found, _ = determine_from_visits(running, standing, service(on, **asked), hold_id, lambda: about)
+    return found

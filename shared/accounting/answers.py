@@ -7,7 +7,7 @@ answer is remembered by, and `replay.py` shows that no other input was forgotten
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,9 +17,9 @@ import orjson
 from shared.accounting.codec import service_from
 from shared.accounting.determination_body import determination_body
 from shared.accounting.standing_codec import of_member, standing_apart
-from shared.domain.determination import MemberStanding, determine
+from shared.domain.determination import Determination, MemberStanding, determine_from_visits
 from shared.domain.evaluation import Audience
-from shared.domain.history import Rules
+from shared.domain.history import History, Rules
 
 #: Answers kept for one catalog; a large one has some 10 KB with its inputs.
 REMEMBERED_MAX = 2_000
@@ -55,16 +55,31 @@ class Answers:
         self._memory: tuple[Rules | None, _Remembered] = (None, {})
 
     def decide(
-        self, rules: Rules, standing: MemberStanding, request: Mapping[str, Any], audience: Audience
+        self,
+        rules: Rules,
+        standing: MemberStanding,
+        request: Mapping[str, Any],
+        audience: Audience,
+        history: Callable[[], History],
     ) -> Answer:
-        """The answer to a valid check, a JSON object in the contract's field names with its defaults."""
+        """The answer to a valid check, a JSON object in the contract's field names with its defaults.
+
+        `history` reads the member's whole one, for the few checks that the accumulators do not answer.
+        """
         remembered = self._of(rules)
         asked = orjson.dumps({name: value for name, value in request.items() if name != "member_id"})
         stands = standing_apart(standing, request.get("hold_id"))
         name = (audience, asked, stands)
         known = remembered.get(name)
         if known is None:
-            known = remembered[name] = _decide(rules, standing, request, audience)
+            found, stood = determine_from_visits(
+                rules, standing, service_from(request), request.get("hold_id"), history
+            )
+            if stood is not standing:
+                # What it follows from is kept, and the answer remembered by that.
+                stands = standing_apart(stood, request.get("hold_id"))
+                name = (audience, asked, stands)
+            known = remembered[name] = _said(found, audience)
         catalog_version, said = known
         return Answer(
             catalog_version=catalog_version,
@@ -87,10 +102,7 @@ class Answers:
         return remembered
 
 
-def _decide(
-    rules: Rules, standing: MemberStanding, request: Mapping[str, Any], audience: Audience
-) -> tuple[int, bytes]:
+def _said(found: Determination, audience: Audience) -> tuple[int, bytes]:
     """The catalog that decided, and the body without its opening brace."""
-    determination = determine(rules, standing, service_from(request), request.get("hold_id"))
-    body = orjson.dumps(determination_body(determination, audience), option=orjson.OPT_UTC_Z)
-    return determination.evaluation.catalog_version, body[1:]
+    body = orjson.dumps(determination_body(found, audience), option=orjson.OPT_UTC_Z)
+    return found.evaluation.catalog_version, body[1:]

@@ -11,7 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from shared.domain.adjudication import Fold
-from shared.domain.determination import LimitStanding, MemberStanding, limits_on
+from shared.domain.determination import (
+    LimitStanding,
+    MemberStanding,
+    limits_on,
+    with_years,
+    years_opened_early,
+)
 from shared.domain.errors import CountersUnavailable
 from shared.domain.history import History, Rules
 from shared.domain.records import CounterImage, MemberBase, MemberRef, StoredAccumulator
@@ -31,7 +37,16 @@ def search(
 ) -> tuple[LimitStanding, ...]:
     """How every limit of the member's plan stands on a date."""
     current = rules.current(tx)
-    return limits_on(current, member_standings(tx, current, images, [ref])[ref], on)
+    standing = member_standings(tx, current, images, [ref])[ref]
+    limits = limits_on(current, standing, on)
+    if openings := years_opened_early(standing, [limit.key for limit in limits]):
+        limits = limits_on(current, with_years(standing, whole_history(tx, ref), current, openings), on)
+    return limits
+
+
+def whole_history(tx: Transaction, ref: MemberRef) -> History:
+    """The history of a known member with visits and holds, as accumulators are folded from it."""
+    return tx.books.read([ref])[ref].history
 
 
 def member_standings(

@@ -50,11 +50,15 @@ from shared.domain.weighing import Weighed, fitting_units, weigh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What the rules say of a service that is asked about, and how it stands to each limit."""
+    """What the rules say of a service that is asked about, and how it stands to each limit.
+
+    `claimed` are the accumulators that it claims as a first visit would, before it is given its number.
+    """
 
     evaluation: Evaluation
     weighed: tuple[Weighed, ...]
     plan: Plan | None
+    claimed: tuple[AccumulatorKey, ...]
 
 
 def adjudicate(history: History, rules: Rules) -> MemberState:
@@ -74,11 +78,13 @@ class Fold:
         rules: Rules,
         standing: Iterable[Accumulator] = (),
         day_codes: Mapping[date, Iterable[str]] | None = None,
+        openings: Iterable[YearOpening] = (),
     ) -> None:
         """Fold the whole of `history` in the order its limits ask for (4).
 
         With `standing`, go on from those accumulators: `history` then names only visits and holds
-        that they do not contain, and `day_codes` the codes of the visits that it leaves out.
+        that they do not contain, and `day_codes` the codes of the visits that it leaves out. `openings`
+        are first-service years that a visit which is only asked about would open.
         """
         self.history = history
         self._rules = rules
@@ -90,7 +96,7 @@ class Fold:
             for visit in sorted(history.visits, key=_arrival_of)
         ]
         held_open = years_held_open(history, rules, self._same_day, candidates)
-        years = [*self._years_opened(candidates), *held_open]
+        years = [*self._years_opened(candidates), *held_open, *openings]
         corrections: Mapping[str, Correction] | None = {}
         standing = tuple(standing)
         while corrections is not None:
@@ -295,12 +301,13 @@ class Fold:
             situation=situation,
             evaluation=evaluation,
         )
+        claimed = tuple(key for _, key in self._tallies.claims_of(asked))
         asked = numbered(self._rules, self._tallies, asked, asked_only=True)
         found = asked.evaluation or evaluation
         if not found.claims and found.matching_limits:
             asked = replace(asked, evaluation=replace(found, claims=found.matching_limits))
         weighed = tuple(weigh(self._tallies, asked, None, asked_only=True))
-        return Preview(evaluation=found, weighed=weighed, plan=situation.plan)
+        return Preview(evaluation=found, weighed=weighed, plan=situation.plan, claimed=claimed)
 
     def standing(self, plan: Plan, limit: Limit, source: Source, service: Service) -> list[Weighed]:
         """How one limit of a plan stands on a service's date, with nothing asked of it.

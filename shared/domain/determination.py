@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -15,6 +15,7 @@ from shared.domain.limit import Limit
 from shared.domain.limit_reasons import standing_reason
 from shared.domain.qualification import situation_of
 from shared.domain.service import Service
+from shared.domain.tallies import YearOpening
 from shared.domain.weighing import Weighed
 
 
@@ -24,9 +25,10 @@ class MemberStanding:
 
     `history` carries no visits and no holds: `accumulators` contains them. `versions` counts the
     ledger entries behind each accumulator, `pending_events` the accepted events not yet applied.
-    `hold_postings` are the units that each pending hold keeps. `ahead_of_ledger`: a change of rules or
-    plans is in the accumulators already and in the ledger not yet. `day_codes` are the codes of the
-    member's visits on the dates that are asked about (`same_day.SameDay`).
+    `hold_postings` are the units that each pending hold keeps. `ahead_of_ledger`: the accumulators have
+    what is not in the ledger, a change of rules or plans or a year that is only asked about.
+    `day_codes` are the codes of the member's visits on the dates that are asked about
+    (`same_day.SameDay`).
     """
 
     history: History
@@ -69,7 +71,7 @@ class Determination:
     """The answer to an eligibility check, before it is given an id and a time.
 
     `evaluation` is what the rules said; `decision`, `reasons` and `lines` are that with the limits
-    counted.
+    counted. `claimed`: see `Preview`.
     """
 
     decision: Decision
@@ -78,6 +80,7 @@ class Determination:
     limits: tuple[LimitStanding, ...]
     evaluation: Evaluation
     plan_id: str | None
+    claimed: tuple[AccumulatorKey, ...] = ()
 
 
 #: How near to a service another one is recent, in days: what advice on frequency may look at.
@@ -108,8 +111,29 @@ def determine(
             limits=limits,
             evaluation=evaluation,
             plan_id=preview.plan.plan_id if preview.plan else None,
+            claimed=preview.claimed,
         )
     return _with_limits(preview, limits)
+
+
+def determine_from_visits(
+    rules: Rules,
+    standing: MemberStanding,
+    service: Service,
+    hold_id: str | None,
+    history: Callable[[], History],
+) -> tuple[Determination, MemberStanding]:
+    """`determine`, also where accumulators do not tell; with the standing that the answer follows from.
+
+    That is where the service would open a first-service year before one that is open. `history` then reads
+    the member's whole one, with visits and holds.
+    """
+    found = determine(rules, standing, service, hold_id)
+    openings = years_opened_early(standing, found.claimed)
+    if not openings:
+        return found, standing
+    standing = with_years(standing, history(), rules, openings)
+    return determine(rules, standing, service, hold_id), standing
 
 
 def _with_limits(preview: Preview, limits: tuple[LimitStanding, ...]) -> Determination:
@@ -146,6 +170,7 @@ def _with_limits(preview: Preview, limits: tuple[LimitStanding, ...]) -> Determi
         limits=limits,
         evaluation=evaluation,
         plan_id=preview.plan.plan_id if preview.plan else None,
+        claimed=preview.claimed,
     )
 
 
@@ -169,6 +194,37 @@ def _line_with_limits(line: LineEvaluation, counted: Iterable[Reason], preview: 
     decision: Decision = "covered_with_conditions" if short else line.decision
     of_line.sort(key=lambda reason: reason not in short)
     return replace(line, decision=decision, reasons=(*of_line, *line.reasons))
+
+
+def years_opened_early(standing: MemberStanding, keys: Iterable[AccumulatorKey]) -> list[YearOpening]:
+    """Those of a service's first-service years that it would open before one that is open.
+
+    Units of the later one then fall in the earlier one as far as that reaches, so what a standing says of
+    either is not true any more: see `with_years`.
+    """
+    return [
+        (key.plan_id, key.limit_id, key.period.start)
+        for key in keys
+        if key.period.basis == "first_service_year"
+        and any(
+            (state.key.plan_id, state.key.limit_id) == (key.plan_id, key.limit_id)
+            and key.period.start < state.key.period.start < key.period.end
+            for state in standing.accumulators
+        )
+    ]
+
+
+def with_years(
+    standing: MemberStanding, history: History, rules: Rules, openings: Iterable[YearOpening]
+) -> MemberStanding:
+    """A standing as it would be with further first-service years open; `history` has visits and holds too."""
+    folded = Fold(history, rules, openings=openings).state()
+    return replace(
+        standing,
+        accumulators=tuple(folded.accumulators.values()),
+        ahead_of_ledger=True,
+        hold_postings={hold_id: folded.holds[hold_id].postings for hold_id in standing.hold_postings},
+    )
 
 
 def limits_on(rules: Rules, standing: MemberStanding, on: date) -> tuple[LimitStanding, ...]:

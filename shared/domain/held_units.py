@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from shared.domain.accumulator import AccumulatorKey
+from shared.domain.benefit_period import first_service_year
 from shared.domain.enrollment import Plan
 from shared.domain.evaluation import LimitClaim
 from shared.domain.history import History, HoldOutcome, Posting, Rules
@@ -210,14 +211,20 @@ def claims_of_hold(
 def years_held_open(
     history: History, rules: Rules, same_day: SameDay, candidates: Sequence[Candidate]
 ) -> list[YearOpening]:
-    """The dates of pending holds that open a first-service year until their visits do it themselves."""
+    """The dates of pending holds that open a first-service year until their visits do it themselves.
+
+    A visit that names a hold but lies in another year leaves the hold where it is.
+    """
     opened: list[YearOpening] = []
     for hold in history.holds:
         naming = [candidate for candidate in candidates if _names(candidate.visit, hold)]
         if hold.ended_by is not None or (naming and not _takes_place(naming[0].visit)):
             continue
         for plan, claim in claims_of_hold(history, rules, same_day, hold):
-            if not any(_qualifies(candidate, plan, claim.limit.limit_id) for candidate in naming):
+            if not any(
+                _qualifies(candidate, plan, claim.limit.limit_id) and _shares_a_year(candidate, hold)
+                for candidate in naming
+            ):
                 opened.append((plan.plan_id, claim.limit.limit_id, hold.service.service_date))
     return opened
 
@@ -229,6 +236,15 @@ def _qualifies(candidate: Candidate, plan: Plan, limit_id: str) -> bool:
         and candidate.evaluation is not None
         and any(claim.limit.limit_id == limit_id for claim in candidate.evaluation.claims)
     )
+
+
+def _shares_a_year(candidate: Candidate, hold: Hold) -> bool:
+    """Whether the first-service year that either of a visit and a hold would open holds the other."""
+    content, held_on = candidate.visit.content, hold.service.service_date
+    if content is None:
+        return False
+    earlier, later = sorted((content.service.service_date, held_on))
+    return later < first_service_year(earlier)[1]
 
 
 def _takes_place(visit: Visit) -> bool:

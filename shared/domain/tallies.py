@@ -132,8 +132,8 @@ class Tallies:
     def asked(self, key: AccumulatorKey, limit: Limit) -> Tally:
         """The tally of an accumulator as a service that is only asked about finds it; claims nothing.
 
-        A date before an open first-service year would open it sooner: it finds that year's units. They
-        all count as its own, though a few may come to lie after its end.
+        A date before an open first-service year would open it sooner: it finds that year's units, all of
+        them, though a few may come to lie after its end. Only visits tell which (`determination.with_years`).
         """
         tally = self._tallies.get(key)
         if tally is not None:

@@ -8,6 +8,7 @@ from tests.model.coverage import (
     Period,
     Row,
     evaluate,
+    first_service_year,
     first_service_years,
     period_of,
 )
@@ -91,7 +92,8 @@ class MemberInputs:
                 continue
             plan_id = self._plan_id(hold["date"])
             for limit_id in self._fed(plan_id, hold, None):
-                if not any(limit_id in self._fed_by_visit(v, plan_id) for v in self.takers[hold["hold_id"]]):
+                takers = [v for v in self.takers[hold["hold_id"]] if _in_one_year(v, hold)]
+                if not any(limit_id in self._fed_by_visit(v, plan_id) for v in takers):
                     dates.setdefault((plan_id, limit_id), []).append(hold["date"])
         for opening in self.openings:
             dates.setdefault((opening["plan"], opening["limit_id"]), []).append(opening["date"])
@@ -188,3 +190,13 @@ def _carries(here: Row, there: Row) -> bool:
     if there["carry_over"] == "same_product":
         return all(there[field] == here[field] for field in ("funding", "market", "region"))
     return bool(there["carry_over"] == "all")
+
+
+def _in_one_year(visit: Row, hold: Row) -> bool:
+    """Whether one of two dates lies in the first-service year that the other would open."""
+    on, held_on = visit["content"]["date"], hold["date"]
+    return any(
+        start <= other < end
+        for day, other in ((on, held_on), (held_on, on))
+        for start, end, _ in [first_service_year(day)]
+    )

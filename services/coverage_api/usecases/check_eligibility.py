@@ -7,13 +7,14 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from services.coverage_api.auditing import CallAudit
 from services.coverage_api.known_keys import KeyChanged, prefixes_of
 from services.coverage_api.ports import Tools
 from shared.accounting.answers import Answer, Answers
-from shared.accounting.check import member_standings, read_counters
+from shared.accounting.check import member_standings, read_counters, whole_history
 from shared.domain.client import Client, CredentialRecord
 from shared.domain.determination_record import DeterminationRecord, audience_of
 from shared.domain.evaluation import Audience
@@ -66,7 +67,14 @@ def check_eligibility(
         standings = member_standings(tx, rules, images, refs, days)
         to_decide = list(itertools.compress(checks, confirmed))
         decided = [
-            answers.decide(rules, standings[check.ref], check.request, check.audience) for check in to_decide
+            answers.decide(
+                rules,
+                standings[check.ref],
+                check.request,
+                check.audience,
+                partial(whole_history, tx, check.ref),
+            )
+            for check in to_decide
         ]
         said = [_record(tools, check, answer, now) for check, answer in zip(to_decide, decided, strict=True)]
         tx.determinations.record(said)

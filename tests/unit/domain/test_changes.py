@@ -86,12 +86,16 @@ def test_a_visit_without_room_opens_a_year_all_the_same() -> None:
 
 
 def test_a_check_shows_the_first_service_year_it_would_open() -> None:
-    """With none open it shows its own; before one that is open, the units of that one are its own."""
+    """With none open it shows its own; before one that is open, what falls in it of that one's units."""
     (standing,) = ask(history(), FIRST, date(2026, 3, 21)).limits
     assert (standing.period_start, standing.period_end) == (date(2026, 3, 21), date(2027, 3, 1))
     full = history(visits=(visit(1, date(2026, 3, 21)), visit(2, date(2026, 4, 1))))
     (earlier,) = ask(full, FIRST, date(2026, 2, 10)).limits
     assert (earlier.period_start, earlier.used, earlier.exhausted) == (date(2026, 2, 10), 2, True)
+    partly = history(visits=(visit(1, date(2026, 3, 21)), visit(2, date(2027, 2, 10))))
+    assert ask(partly, FIRST, date(2026, 3, 22)).decision == "not_covered"
+    (earlier,) = ask(partly, FIRST, date(2026, 2, 10)).limits
+    assert (earlier.period_end, earlier.used, earlier.exhausted) == (date(2027, 2, 1), 1, False)
 
 
 # Enrollment and plans

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shared.domain.adjudication import adjudicate
-from shared.domain.determination import MemberStanding, determine
+from shared.domain.determination import MemberStanding, determine_from_visits
 from shared.domain.service import Provider
 from shared.domain.visit import Visit, VisitContent, VisitKey
 from tests.builders import history
@@ -21,24 +20,31 @@ from tests.model.worlds import DATES, MEMBERS, service, worlds
 from tests.rules import SimpleRules, limit_row, plain_rules
 
 
+def _carries_between_orders(world: Row) -> bool:
+    """Whether a plan brings counts along and limits are ordered in both ways.
+
+    Visits ordered by arrival have their turns before those ordered by service date, so one that is recorded
+    later may take the room of a unit that was carried over; no check knows of that.
+    """
+    orders = {limit.get("ordering", world["rules"]["ordering"]) for limit in world["rules"]["limits"]}
+    carried = any(plan["carry_over"] != "none" for plan in world["plans"].values())
+    return carried and len(orders) > 1
+
+
 @searching(60)
 @given(worlds(), service(st.sampled_from(DATES)))
 def test_a_check_says_what_the_next_visit_meets(world: Row, asked: Row) -> None:
     """Covered is counted, a full limit is over the limit, and the rest is not counted for the same reason."""
+    assume(not _carries_between_orders(world))
     rules, member = SimpleRules(world["rules"]), MEMBERS[0]
     known = history_of(world, member)
     # Two visits of one provider may be one, and what an operator makes of that no check can know.
     wanted = replace(service_of(asked), provider=Provider())
     state = adjudicate(known, rules)
-    # A check knows accumulators, not visits: of a date that would open a first-service year anew, before
-    # one that is open, it shows the new year alone.
-    opens = wanted.service_date
-    years = [key.period for key in state.accumulators if key.period.basis == "first_service_year"]
-    assume(not any(opens < year.start <= opens + timedelta(days=366) for year in years))
     standing = MemberStanding(
         history=replace(known, visits=(), holds=()), accumulators=tuple(state.accumulators.values())
     )
-    said = determine(rules, standing, wanted)
+    said, _ = determine_from_visits(rules, standing, wanted, None, lambda: known)
     last = max((visit.arrival or 0 for visit in known.visits), default=0)
     new = Visit(
         key=VisitKey(client_id="e", visit_id="asked"),
