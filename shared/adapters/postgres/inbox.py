@@ -15,6 +15,7 @@ from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Smallints,
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED
 from shared.adapters.postgres.member_rows import member_arrays
+from shared.adapters.postgres.planning import in_index_order
 from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.inbox import ApplyResult, NewEvent, PendingEvent
 from shared.domain.records import MemberRef
@@ -180,19 +181,20 @@ class PostgresInbox:
 
     def pending(self, shards: Sequence[int], of_each: int, now: datetime) -> list[PendingEvent]:
         """The oldest pending events that are due, at most `of_each` of each shard, in arrival order."""
-        rows = self._connection.execute(
-            f"""
-            select p.* from unnest(%(shards)b::smallint[]) as s (shard)
-             cross join lateral (
-                   {_PENDING_COLUMNS} from visit_event e
-                    where e.shard = s.shard and {_DUE}
-                    order by e.arrival limit %(of_each)s
-             ) p
-             order by p.arrival
-            """,
-            {"shards": list(shards), "of_each": of_each, "now": now},
-        )
-        return _pending_from(rows.fetchall())
+        with in_index_order(self._connection):
+            rows = self._connection.execute(
+                f"""
+                select p.* from unnest(%(shards)b::smallint[]) as s (shard)
+                 cross join lateral (
+                       {_PENDING_COLUMNS} from visit_event e
+                        where e.shard = s.shard and {_DUE}
+                        order by e.arrival limit %(of_each)s
+                 ) p
+                 order by p.arrival
+                """,
+                {"shards": list(shards), "of_each": of_each, "now": now},
+            ).fetchall()
+        return _pending_from(rows)
 
     def pending_among(self, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:
         """Those of the given events that are still pending and due."""

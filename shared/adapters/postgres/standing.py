@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.planning import in_index_order
 from shared.domain.standing import EventCounts
 from shared.messages import SHARDS
 
@@ -62,19 +63,20 @@ class PostgresStanding:
         Of each shard the event that came first is looked at, so the answer takes as long however many
         wait.
         """
-        row = self._connection.execute(
-            """
-            select min(event.received_at)
-              from generate_series(0, %(last)s) as s (shard)
-             cross join lateral (
-                   select e.received_at from visit_event e
-                    where e.shard = s.shard::smallint and e.status = 'pending'
-                      and (e.retry_at is null or e.retry_at <= %(now)s)
-                    order by e.arrival limit 1
-             ) event
-            """,
-            {"last": SHARDS - 1, "now": now},
-        ).fetchone()
+        with in_index_order(self._connection):
+            row = self._connection.execute(
+                """
+                select min(event.received_at)
+                  from generate_series(0, %(last)s) as s (shard)
+                 cross join lateral (
+                       select e.received_at from visit_event e
+                        where e.shard = s.shard::smallint and e.status = 'pending'
+                          and (e.retry_at is null or e.retry_at <= %(now)s)
+                        order by e.arrival limit 1
+                 ) event
+                """,
+                {"last": SHARDS - 1, "now": now},
+            ).fetchone()
         return row[0] if row else None
 
     def schema_version(self) -> str:

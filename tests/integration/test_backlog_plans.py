@@ -1,0 +1,58 @@
+"""Looking at a backlog reads the first of what waits, though nobody has told the planner how much that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from shared.adapters.postgres.database import _SETTINGS
+from shared.adapters.postgres.inbox import PostgresInbox
+from shared.adapters.postgres.standing import PostgresStanding
+from shared.adapters.postgres.trips import Connection, Trips
+from shared.messages import SHARDS
+from tests.builders import PAYER
+from tests.clients import add_client
+
+WAITING = 100_000
+OF_EACH = 5
+
+_BACKLOG = """
+insert into visit_event (payer_id, client_id, event_id, type, visit_id, member_id, shard, payload_digest,
+                         received_at)
+select %(payer)s, 'c', n::text, 'visit.recorded', n::text, 'SAMPLE-' || n, n %% %(shards)s, '', now()
+  from generate_series(1, %(count)s) n
+"""
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    """A service's connection to a database with a backlog that was never analysed."""
+    with psycopg.connect(database_url) as owner:
+        # As many pages as a backlog ten times as long has, which is all that the planner goes by.
+        owner.execute("alter table visit_event set (autovacuum_enabled = off, fillfactor = 10)")
+        owner.execute("insert into payer (payer_id, name) values (%s, 'A payer')", [PAYER])
+        add_client(owner)
+        owner.execute(_BACKLOG, {"payer": PAYER, "shards": SHARDS, "count": WAITING})
+        owner.execute("alter table visit_event reset (fillfactor)")
+    with Connection.connect(database_url) as connected:
+        for statement in _SETTINGS:
+            connected.execute(statement)
+        connected.execute("select set_config('needlecap.payers', '*', true)")
+        yield connected
+
+
+def test_as_few_events_are_read_however_many_wait(connection: Connection) -> None:
+    """The first of each shard that are asked for, and no others."""
+    now = datetime.now(UTC)
+    assert PostgresStanding(connection).oldest_due_at(now) is not None
+    assert len(PostgresInbox(connection, Trips(connection)).pending(range(SHARDS), OF_EACH, now)) == (
+        SHARDS * OF_EACH
+    )
+    row = connection.execute(
+        "select idx_tup_fetch + seq_tup_read from pg_stat_xact_user_tables where relname = 'visit_event'"
+    ).fetchone()
+    assert row is not None
+    assert 0 < row[0] <= SHARDS + SHARDS * OF_EACH
