@@ -88,12 +88,12 @@ def test_fault_of_a_question_is_raised_where_it_is_asked(connection: Any) -> Non
 
 
 def test_statement_that_cannot_be_prepared_is_tried_anew(connection: Any) -> None:
-    """It was not prepared, so nobody may think it was."""
-    later = Statement("later", "select n from later").errand()
+    """It was not prepared, so nobody may think it was; the one before it was."""
+    words, later = WORDS.errand({"words": Texts(["a"])}), Statement("later", "select n from later").errand()
     with pytest.raises(psycopg.errors.UndefinedTable):
-        in_one_trip(connection, [later])
+        in_one_trip(connection, [words, later])
     connection.execute("create temporary table later as select 7 as n")
-    assert Trips(connection).ask(later) == [(7,)]
+    assert Trips(connection).ask_all(words, later) == [[("a", 1)], [(7,)]]
 
 
 def test_more_than_either_side_takes_at_once_comes_through(connection: Any) -> None:

@@ -141,8 +141,11 @@ def in_one_trip(connection: Connection, errands: Sequence[Errand]) -> list[PGres
     pgconn.pipeline_sync()
     results = connection.wait(_to_sync(pgconn))
     pgconn.exit_pipeline_mode()
+    for statement, result in zip(unknown.values(), results, strict=False):
+        # Each by itself: one that was prepared before another failed would be refused the next time.
+        if result.status in _ANSWERED:
+            connection.prepared.add(statement.name)
     _require(results[: len(unknown)])
-    connection.prepared |= unknown.keys()
     return results[len(unknown) :]
 
 
