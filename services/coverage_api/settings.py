@@ -14,9 +14,9 @@ from shared.adapters.jwks_urls import jwks_urls_allowed
 
 #: Calls that are worked on at once; further ones, and those whose body is still to come, wait.
 WORKING_MAX = 32
-#: More than the calls at work: reading a newly activated catalog takes a second connection, which must be
-#: there while every other call holds one.
-CONNECTIONS_MAX = 36
+#: More than the calls at work: each of eight streams stores with two, and reading a newly activated catalog
+#: takes a second one, which must be there while every other call holds one.
+CONNECTIONS_MAX = 44
 #: Bodies of one client that may be on their way at once: well below the threads that wait for them.
 ARRIVING_MAX = 96
 SENDER_SECONDS_MAX = 15

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Self
 
 from werkzeug.exceptions import ClientDisconnected
@@ -27,12 +29,16 @@ from services.coverage_api.schemas.visit_event_reading import (
     read_visit_event,
     streamed,
 )
+from services.coverage_api.stream_turns import Turn
 from services.coverage_api.usecases.load_visit_events import load_visit_events
 from shared.domain.errors import Invalid, NeedlecapError, StoreUnavailable
 from shared.domain.intake import Intake, StreamedEvent
 
-PART_LINES_MAX = 4000
+PART_LINES_MAX = 2_000
 PART_BYTES_MAX = 2 * 1024 * 1024
+
+#: Parts of one stream: while one is made durable, the rows of the next are written.
+STORED_AT_ONCE = 2
 
 #: Rejected lines that are shown with their problem; of the others only the count and the numbers.
 PROBLEMS_MAX = 1_000
@@ -133,43 +139,59 @@ def _load(parts: Parts, call: Call) -> Answer:
 _Good = list[tuple[Line, StreamedEvent]]
 
 
-class _Storing:
-    """Stores one part of a stream at a time, in a thread of its own, while the next one is read.
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A part of a stream that is being stored, with its good lines."""
 
-    Parts are stored in order, each in one commit. What is in memory is one part being stored and one
-    being read.
+    lines: int
+    good: _Good
+    turn: Turn
+    intake: Future[Intake]
+
+
+class _Storing:
+    """Stores parts of a stream, each in a thread of its own, while the next one is read.
+
+    Parts are stored in order, each in one commit. What is in memory is one part that is being made
+    durable, one whose rows are being written, and one that is being read.
     """
 
     def __init__(self, parts: Parts, call: Call, tally: _Tally) -> None:
         self._parts = parts
         self._call = call
         self._tally = tally
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bulk")
-        self._stored: tuple[Sequence[Line], _Good, Future[Intake]] | None = None
+        self._threads = ThreadPoolExecutor(max_workers=STORED_AT_ONCE, thread_name_prefix="bulk")
+        self._under_way: deque[_Stored] = deque()
 
     def follow(self, part: Sequence[Line], good: _Good) -> None:
-        """Store the good lines of a part, once the part before it is settled."""
-        self.settle()
+        """Store the good lines of a part behind those before it. Raises StoreUnavailable."""
+        if len(self._under_way) == STORED_AT_ONCE:
+            self._settle_first()
+        before = self._under_way[-1].turn if self._under_way else None
         events = [event for _, event in good]
-        self._stored = part, good, self._thread.submit(self._store, events)
+        turn = Turn(((event.payer_id, event.visit_id) for event in events), before)
+        intake = self._threads.submit(self._store, events, turn)
+        self._under_way.append(_Stored(len(part), good, turn, intake))
 
     def settle(self) -> None:
-        """Wait until what is being stored is durable, and count it. Raises StoreUnavailable."""
-        if self._stored is None:
-            return
-        part, good, stored = self._stored
-        self._stored = None
-        intake = stored.result()
+        """Wait until all that is being stored is durable, and count it. Raises StoreUnavailable."""
+        while self._under_way:
+            self._settle_first()
+
+    def _settle_first(self) -> None:
+        first = self._under_way.popleft()
+        intake = first.intake.result()
         self._tally.counts["accepted"] += intake.accepted
         self._tally.counts["replayed"] += intake.replayed
         for place in sorted(intake.conflicts):
-            line, _ = good[place]
+            line, _ = first.good[place]
             self._tally.reject(line, EventConflict())
-        self._tally.lines += len(part)
+        self._tally.lines += first.lines
 
-    def _store(self, events: list[StreamedEvent]) -> Intake:
+    def _store(self, events: list[StreamedEvent], turn: Turn) -> Intake:
         self._parts.store.begin_call()
-        return load_visit_events(self._parts.tools, self._call.audit, events)
+        with turn:
+            return load_visit_events(self._parts.tools, self._call.audit, events, turn)
 
     def __enter__(self) -> Self:
         return self
@@ -179,7 +201,7 @@ class _Storing:
         try:
             self.settle()
         finally:
-            self._thread.shutdown()
+            self._threads.shutdown()
 
 
 def _judge_part(parts: Parts, call: Call, part: Sequence[Line], tally: _Tally) -> _Good:

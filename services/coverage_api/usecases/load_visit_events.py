@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.coverage_api.auditing import CallAudit
 from services.coverage_api.ports import Tools
+from services.coverage_api.stream_turns import Turn
 from services.coverage_api.usecases.incoming import audit_of_stream, shards_of
 from shared.domain.intake import Intake, StreamedEvent
 from shared.failpoints import Step, around
@@ -13,21 +14,26 @@ from shared.failpoints import Step, around
 _NOTHING = Intake(accepted=0, replayed=0, conflicts=frozenset(), shards=frozenset())
 
 
-def load_visit_events(tools: Tools, audit: CallAudit, events: Sequence[StreamedEvent]) -> Intake:
-    """Accept one part of the stream of a call, in order, in one commit.
+def load_visit_events(tools: Tools, audit: CallAudit, events: Sequence[StreamedEvent], turn: Turn) -> Intake:
+    """Accept one part of the stream of a call, in order, in one commit, when it is its turn.
 
     Raises StoreUnavailable, after which it is not known whether the part was accepted: sending it
     again is safe.
     """
     if not events:
+        turn.await_commit_before()
         return _NOTHING
+    shards = shards_of(events)
     with tools.store.transaction(sorted({event.payer_id for event in events})) as tx:
-        intake = tx.bulk_inbox.take_in(audit.client.client_id, events, shards_of(events), tools.clock())
+        turn.await_rows_before()
+        intake = tx.bulk_inbox.take_in(audit.client.client_id, events, shards, tools.clock())
+        turn.rows_are_written()
         tx.audit.record(
             audit_of_stream(
                 audit, (event for place, event in enumerate(events) if place not in intake.conflicts)
             )
         )
+        turn.await_commit_before()
         with around(Step.BULK_COMMIT):
             tx.commit()
     if intake.shards:

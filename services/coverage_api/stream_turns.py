@@ -1,0 +1,67 @@
+"""The parts of one stream, each stored by a thread of its own, in order all the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from shared.domain.errors import StoreUnavailable
+
+#: Payer and visit, of one client.
+_Visit = tuple[str, str]
+
+
+class Turn:
+    """A part's place behind the part before it.
+
+    Its rows are written once those of the part before are, which gives its events the later arrivals, and
+    while that part is still being made durable. It is committed only once that part was. Whoever stores
+    a part does so within `with turn:`, which always ends: none waits for a part behind it.
+    """
+
+    def __init__(self, visits: Iterable[_Visit], before: Turn | None) -> None:
+        """The turn of a part with events of these visits."""
+        self.visits = frozenset(visits)
+        self._before = before
+        self.is_written = threading.Event()
+        self.is_over = threading.Event()
+        self.is_durable = False
+
+    def await_rows_before(self) -> None:
+        """Wait until this part's rows may be written.
+
+        Where an event is stored depends on the events of its visit that can be seen. So if the part before
+        has events of the same visits, that is when it is durable.
+        """
+        before = self._before
+        if before is not None:
+            shared = not self.visits.isdisjoint(before.visits)
+            (before.is_over if shared else before.is_written).wait()
+
+    def rows_are_written(self) -> None:
+        """Let the next part write its rows."""
+        self.is_written.set()
+
+    def await_commit_before(self) -> None:
+        """Wait until the part before is durable. Raises StoreUnavailable if it never will be."""
+        before = self._before
+        if before is not None:
+            before.is_over.wait()
+            if not before.is_durable:
+                raise StoreUnavailable
+
+    def __enter__(self) -> Self:
+        """Begin the turn."""
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """End it: the part is durable, or failed."""
+        self.is_durable = error is None
+        # A stream may have any number of parts, and each would keep all before it.
+        self._before = None
+        self.is_written.set()
+        self.is_over.set()

@@ -1,0 +1,103 @@
+"""Parts of a stream follow each other, though one is made durable while the next is written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from services.coverage_api.stream_turns import Turn
+from shared.domain.errors import StoreUnavailable
+
+SECONDS_MAX = 10
+
+
+class Part:
+    """A part of a stream, stored step by step as the test allows it."""
+
+    def __init__(
+        self, visits: list[tuple[str, str]], before: Part | None, told: list[str], name: str
+    ) -> None:
+        self.turn: Turn = Turn(visits, before.turn if before is not None else None)
+        self.name = name
+        self.may_write, self.may_commit = threading.Event(), threading.Event()
+        self._told = told
+
+    def store(self) -> None:
+        """Write and commit when it is its turn."""
+        with self.turn:
+            assert self.may_write.wait(SECONDS_MAX)
+            self.turn.await_rows_before()
+            self._told.append(f"{self.name} written")
+            self.turn.rows_are_written()
+            assert self.may_commit.wait(SECONDS_MAX)
+            self.turn.await_commit_before()
+            self._told.append(f"{self.name} durable")
+
+    def fail(self) -> None:
+        """Fail before anything is written."""
+        with self.turn:
+            assert self.may_write.wait(SECONDS_MAX)
+            raise StoreUnavailable
+
+
+Start = Callable[[Callable[[], None]], Future[None]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Runs something in a thread of its own."""
+    with ThreadPoolExecutor(4) as pool:
+        yield pool.submit
+
+
+def parts(told: list[str], *visits: list[tuple[str, str]]) -> list[Part]:
+    """Parts with events of these visits, one behind the other."""
+    made: list[Part] = []
+    for number, of_part in enumerate(visits, start=1):
+        made.append(Part(of_part, made[-1] if made else None, told, str(number)))
+    return made
+
+
+def test_a_part_is_written_while_the_one_before_is_made_durable(start: Start) -> None:
+    """The second waits for the rows of the first, not for its commit; its own commit waits."""
+    told: list[str] = []
+    first, second = parts(told, [("p", "v1")], [("p", "v2")])
+    second.may_write.set()
+    second.may_commit.set()
+    storing = [start(second.store), start(first.store)]
+    first.may_write.set()
+    assert second.turn.is_written.wait(SECONDS_MAX)
+    assert told == ["1 written", "2 written"]
+    first.may_commit.set()
+    for stored in storing:
+        stored.result(SECONDS_MAX)
+    assert told == ["1 written", "2 written", "1 durable", "2 durable"]
+
+
+def test_a_part_with_events_of_the_same_visits_waits_until_they_can_be_seen(start: Start) -> None:
+    """Where its events go depends on those of the visit that are there."""
+    told: list[str] = []
+    first, second = parts(told, [("p", "v1"), ("p", "v2")], [("p", "v2")])
+    for part in (first, second):
+        part.may_write.set()
+        part.may_commit.set()
+    storing = [start(second.store), start(first.store)]
+    for stored in storing:
+        stored.result(SECONDS_MAX)
+    assert told == ["1 written", "1 durable", "2 written", "2 durable"]
+
+
+def test_after_a_part_that_failed_none_is_committed(start: Start) -> None:
+    """Neither the next nor the one behind that, so that no line overtakes another."""
+    told: list[str] = []
+    first, second, third = parts(told, [("p", "v1")], [("p", "v2")], [("p", "v3")])
+    for part in (first, second, third):
+        part.may_write.set()
+        part.may_commit.set()
+    for storing in (start(third.store), start(second.store), start(first.fail)):
+        with pytest.raises(StoreUnavailable):
+            storing.result(SECONDS_MAX)
+    assert not [line for line in told if "durable" in line]
