@@ -4,6 +4,9 @@ The first to come leads: it takes whoever waits by then, has all of them answere
 and hands the lead to the first of those that came meanwhile. So nobody waits for company, and under
 load one commit serves many.
 
+Those who were answered wake each other, one by one: woken at once, they would all wait for the interpreter
+and pass it around.
+
 A second may lead beside it, so that one computes while the other waits for Postgres; but each transaction
 costs as much as several requests, so it sets out once as many wait as the first took, or after a moment.
 """
@@ -35,11 +38,16 @@ def _taken_lock() -> threading.Lock:
 
 @dataclass(slots=True, eq=False)
 class _Party(Generic[Q, A]):
-    """One caller's questions. `turn` is released once they are answered, or when it is to lead `led`."""
+    """One caller's questions. `turn` is released once they are answered, or when it is to lead `led`.
+
+    Once awake it wakes the first in `to_wake` that has not left, who wakes the others.
+    """
 
     questions: Sequence[Q]
     turn: threading.Lock = field(default_factory=_taken_lock)
     led: list[_Party[Q, A]] = field(default_factory=list)
+    to_wake: deque[_Party[Q, A]] = field(default_factory=deque)
+    has_left: bool = False
     answers: Sequence[A] | None = None
     error: Exception | None = None
 
@@ -88,7 +96,9 @@ class Gathering(Generic[Q, A]):
             leads = self._set_out(party)
         if not leads:
             self._await_turn(party)
-        if not party.is_answered:
+        if party.is_answered:
+            self._wake_next(party.to_wake)
+        else:
             self._lead(party)
         if party.error is not None:
             raise party.error
@@ -135,9 +145,20 @@ class Gathering(Generic[Q, A]):
             if party in self._waiting:
                 self._waiting.remove(party)
                 raise StoreUnavailable
-        # It was taken along, or called to lead, while its time ran out.
-        if not party.turn.acquire(blocking=False):
+            # It was taken along, or called to lead, while its time ran out.
+            party.has_left = not party.turn.acquire(blocking=False)
+        if party.has_left:
             raise StoreUnavailable
+
+    def _wake_next(self, answered: deque[_Party[Q, A]]) -> None:
+        """Wake the first of these that still waits; it wakes the others."""
+        with self._lock:
+            while answered:
+                party = answered.popleft()
+                if not party.has_left:
+                    party.to_wake = answered
+                    party.turn.release()
+                    return
 
     def _lead(self, leader: _Party[Q, A]) -> None:
         with self._lock:
@@ -153,10 +174,10 @@ class Gathering(Generic[Q, A]):
                 if not party.is_answered:
                     # This thread is being ended; nothing is known of what it did for the others.
                     party.error = StoreUnavailable()
-                if party is not leader:
-                    party.turn.release()
+            answered = deque(party for party in leader.led if party is not leader)
             # It holds itself, and would wait for the collector of cycles.
             leader.led = []
+            self._wake_next(answered)
 
     def _serve(self, parties: Sequence[_Party[Q, A]]) -> None:
         """Answer all together; where that fails, each alone, so that nobody suffers for another."""

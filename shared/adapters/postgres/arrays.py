@@ -12,7 +12,7 @@ import sys
 from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, ClassVar
 
 import psycopg
@@ -26,7 +26,6 @@ _NULL = b"\xff\xff\xff\xff"
 #: Day 0 of a date, and instant 0 of a timestamp.
 _EPOCH_DAY = date(2000, 1, 1).toordinal()
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Texts(list[str | None]):
@@ -180,9 +179,14 @@ class _InstantsDumper(_NumbersDumper):
     oid, element_oid, code = 1185, 1184, "q"
 
     def numbers(self, values: Sequence[Any]) -> Iterable[int]:
-        # A batch has one instant, many times.
-        known = {value: (value - _EPOCH) // _MICROSECOND for value in set(values)}
-        return [known[value] for value in values]
+        numbers, last, number = [], None, 0
+        for value in values:
+            # A batch often has one instant, many times.
+            if value is not last:
+                since, last = value - _EPOCH, value
+                number = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+            numbers.append(number)
+        return numbers
 
 
 _DUMPERS: dict[type[list[Any]], type[_ArrayDumper]] = {

@@ -269,3 +269,34 @@ def test_nobody_waits_long_for_company() -> None:
         gates.open(6)
         gates.open(3)
         assert [future.result(PATIENCE_SECONDS) for future in futures] == [[n] for n in range(1, 7)]
+
+
+def test_who_left_keeps_nobody_from_being_woken() -> None:
+    """Answered callers wake each other; one whose time was over meanwhile is passed over."""
+    gates = Gates()
+    patience = threading.local()
+    asked: Gathering[int, int] = Gathering(
+        gates.answer_all,
+        most=8,
+        leaders_max=1,
+        seconds_left=lambda: getattr(patience, "seconds", PATIENCE_SECONDS),
+    )
+
+    def hurried() -> Sequence[int]:
+        patience.seconds = 0.5
+        return asked.ask([3])
+
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(asked.ask, [1])
+        wait_for(lambda: gates.batches == [[1]])
+        [leader] = ask_in_turn(pool, asked, 2)
+        gone = pool.submit(hurried)
+        wait_for(partial(_more_wait, asked, 1))
+        behind = ask_in_turn(pool, asked, 4, 5)
+        gates.open(1)
+        with pytest.raises(StoreUnavailable):
+            gone.result(PATIENCE_SECONDS)
+        assert gates.batches == [[1], [2, 3, 4, 5]]
+        gates.open(2)
+        answered = [future.result(PATIENCE_SECONDS) for future in (first, leader, *behind)]
+    assert answered == [[1], [2], [4], [5]]
