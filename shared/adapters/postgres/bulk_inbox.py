@@ -8,21 +8,19 @@ from typing import Any
 
 import psycopg
 
-from shared.adapters.postgres.arrays import Blobs, Smallints, Texts, Utf8Texts
+from shared.adapters.postgres.arrays import Blobs, Integers, Smallints, Texts, Utf8Texts
 from shared.adapters.postgres.hold_locks import name_holds
-from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED
+from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED, insertion_order
 from shared.domain.intake import Intake, StreamedEvent
 
 _ACCEPT = f"""
-with given as materialized (
-    select placed.*, %(client)s::text as client_id, %(received)s::timestamptz as received_at,
-           nextval('arrival_seq') as arrival
-      from (select * from unnest(
-                %(payers)b::text[], %(events)b::text[], %(types)b::text[], %(visits)b::text[],
-                %(members)b::text[], %(shards)b::smallint[], %(contents)b::text[], %(digests)b::bytea[]
-            ) with ordinality as t (payer_id, event_id, type, visit_id, member_id, shard, content,
-                                    payload_digest, place)
-            order by place) placed
+with given as (
+    select t.*, %(client)s::text as client_id, %(received)s::timestamptz as received_at
+      from unnest(
+               %(payers)b::text[], %(events)b::text[], %(types)b::text[], %(visits)b::text[],
+               %(members)b::text[], %(shards)b::smallint[], %(contents)b::text[], %(digests)b::bytea[],
+               %(places)b::integer[]
+           ) as t (payer_id, event_id, type, visit_id, member_id, shard, content, payload_digest, place)
 ), {STORED_AND_COUNTED}
 select count(*), array_agg(distinct shard) from stored
 """
@@ -48,7 +46,10 @@ class PostgresBulkInbox:
         An event may be among them more than once. `shards` are where they go, one for each, unless an
         earlier event of the same visit lies in another.
         """
-        payers, names, types, visits, members, holds, contents, digests = zip(*events, strict=True)
+        order = insertion_order([event.event_id for event in events])
+        payers, names, types, visits, members, holds, contents, digests = zip(
+            *(events[place] for place in order), strict=True
+        )
         name_holds(self._connection, (hold_id for hold_id in holds if hold_id is not None))
         found = self._connection.execute(
             _ACCEPT,
@@ -60,9 +61,10 @@ class PostgresBulkInbox:
                 "types": Texts(types),
                 "visits": Texts(visits),
                 "members": Texts(members),
-                "shards": Smallints(shards),
+                "shards": Smallints(shards[place] for place in order),
                 "contents": Utf8Texts(contents),
                 "digests": Blobs(digests),
+                "places": Integers(place + 1 for place in order),
             },
         ).fetchone()
         assert found is not None, "an aggregate has a row"

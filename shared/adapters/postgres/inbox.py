@@ -11,9 +11,9 @@ import psycopg
 
 from shared.accounting.codec import content_from
 from shared.adapters.postgres.alike import written_once
-from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Smallints, Texts
+from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Integers, Smallints, Texts
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
-from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED
+from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED, insertion_order
 from shared.adapters.postgres.member_rows import member_arrays
 from shared.adapters.postgres.planning import in_index_order
 from shared.adapters.postgres.trips import Statement, Trips
@@ -30,14 +30,13 @@ _RETRY_SECONDS = 2
 
 
 _ACCEPT = f"""
-with given as materialized (
-    select placed.*, nextval('arrival_seq') as arrival from (select * from unnest(
+with given as (
+    select * from unnest(
         %(payer_ids)b::text[], %(client_ids)b::text[], %(event_ids)b::text[], %(types)b::text[],
         %(visit_ids)b::text[], %(member_ids)b::text[], %(shards)b::smallint[], %(contents)b::text[],
-        %(digests)b::bytea[], %(received)b::timestamptz[]
-    ) with ordinality as t (payer_id, client_id, event_id, type, visit_id, member_id, shard, content,
-                            payload_digest, received_at, place)
-    order by place) placed
+        %(digests)b::bytea[], %(received)b::timestamptz[], %(places)b::integer[]
+    ) as t (payer_id, client_id, event_id, type, visit_id, member_id, shard, content, payload_digest,
+            received_at, place)
 ), {STORED_AND_COUNTED}
 select client_id, event_id, shard from stored
 """
@@ -105,9 +104,12 @@ class PostgresInbox:
         void or correction follows the event before it. Those missing from the answer were there.
         """
         name_holds(self._connection, holds_named_by(events))
+        order = insertion_order([(e.client_id, e.event_id) for e in events])
+        events = [events[place] for place in order]
         rows = self._connection.execute(
             _ACCEPT,
             {
+                "places": Integers([place + 1 for place in order]),
                 "payer_ids": Texts([e.payer_id for e in events]),
                 "client_ids": Texts([e.client_id for e in events]),
                 "event_ids": Texts([e.event_id for e in events]),
