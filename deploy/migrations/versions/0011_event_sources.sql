@@ -1,11 +1,12 @@
 -- That an event's payer and client exist was looked up for each event, twice, and each look-up locked a
--- row: a quarter of what taking in a stream costs. Now a statement that adds events notes once whose they
--- are, and what is noted refers to both. So nobody of whom there are events can be deleted, as before.
+-- row: a quarter of what taking in a stream costs. Now a statement that adds events notes whose they are,
+-- unless it sees that noted, and what is noted refers to both. So nobody of whom there are events can be
+-- deleted, as before. The same may be noted twice, by two that did not see each other: none waits.
 create table visit_event_source (
     payer_id text not null references payer,
-    client_id text not null references client,
-    primary key (payer_id, client_id)
+    client_id text not null references client
 );
+create index visit_event_source_by_names on visit_event_source (payer_id, client_id);
 alter table visit_event_source enable row level security;
 create policy payer_wall on visit_event_source
     using (payer_id = any ((select needlecap_payers())::text[]) or (select needlecap_payers()) = array['*']);
@@ -14,15 +15,15 @@ grant select on visit_event_source to needlecap_app;
 lock table visit_event in share row exclusive mode;
 insert into visit_event_source (payer_id, client_id) select distinct payer_id, client_id from visit_event;
 
--- As the owner: the services cannot make notes, or take them away. Notes are made in order, so that two
--- statements that make the same ones wait for each other in one direction only.
+-- As the owner: the services cannot make notes, or take them away.
 create function note_visit_event_sources() returns trigger
     language plpgsql security definer set search_path = pg_catalog, public
 as $$
 begin
     insert into public.visit_event_source (payer_id, client_id)
-    select distinct payer_id, client_id from added order by payer_id, client_id
-        on conflict do nothing;
+    select a.payer_id, a.client_id from (select distinct payer_id, client_id from added) a
+     where not exists (select from public.visit_event_source s
+                        where s.payer_id = a.payer_id and s.client_id = a.client_id);
     return null;
 end
 $$;
