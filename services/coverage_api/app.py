@@ -13,6 +13,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
+from services.coverage_api.access_log import AccessLog
 from services.coverage_api.auditing import Auditor
 from services.coverage_api.bodies import discard_rest
 from services.coverage_api.deadline import BudgetedStore
@@ -26,7 +27,7 @@ from services.coverage_api.errors import (
     retry_after,
 )
 from services.coverage_api.http import PROBLEM_TYPE, Answer, Endpoint, respond
-from services.coverage_api.logs import CALL_ANSWERED, CALL_FAILED, STORE_UNAVAILABLE
+from services.coverage_api.logs import CALL_FAILED, STORE_UNAVAILABLE
 from services.coverage_api.metrics import Metrics
 from services.coverage_api.openapi import public_path
 from services.coverage_api.rate_limits import RateLimiter, RateStanding
@@ -93,10 +94,12 @@ def create_app(
     auditor: Auditor,
     store: BudgetedStore,
     metrics: Metrics,
+    note: AccessLog,
 ) -> Flask:
     """The application that answers `endpoints`, behind the doorkeeper, and `open_routes`, which need no key.
 
-    Calls of endpoints are told to the auditor. `open_routes` are (name, method, path, view).
+    Calls of endpoints are told to the auditor, all calls are counted and noted. `open_routes` are (name,
+    method, path, view).
     """
     app = Flask("needlecap", static_folder=None)
     app.url_map.merge_slashes = False
@@ -116,7 +119,7 @@ def create_app(
         templates[rule] = public_path(path)
         _add(app, name, method, rule, view)
     app.before_request(_begin(store))
-    app.after_request(_finish(metrics, templates))
+    app.after_request(_finish(metrics, note, templates))
     app.register_error_handler(NeedlecapError, _refuse)
     app.register_error_handler(HTTPException, _refuse_http)
     app.register_error_handler(Exception, _fail)
@@ -145,7 +148,9 @@ def _begin(store: BudgetedStore) -> Callable[[], None]:
     return begin
 
 
-def _finish(metrics: Metrics, templates: Mapping[str, str]) -> Callable[[Response], Response]:
+def _finish(
+    metrics: Metrics, note: AccessLog, templates: Mapping[str, str]
+) -> Callable[[Response], Response]:
     """Stamp every answer, count it, and write its line of the access log."""
 
     def finish(response: Response) -> Response:
@@ -156,15 +161,7 @@ def _finish(metrics: Metrics, templates: Mapping[str, str]) -> Callable[[Respons
         method = asked.method if asked.method in HTTP_METHODS else UNKNOWN_METHOD
         status = response.status_code
         metrics.answered(method, route, status, seconds)
-        _log.info(
-            CALL_ANSWERED,
-            method=method,
-            route=route,
-            status=status,
-            milliseconds=round(seconds * 1000, 2),
-            request_id=call.request_id,
-            client=call.client_name,
-        )
+        note(method, route, status, seconds, call.request_id, call.client_name)
         return response
 
     return finish

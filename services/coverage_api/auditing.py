@@ -6,7 +6,6 @@ refused, the entry is committed before the answer, together with those of other 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from services.coverage_api.deadline import BudgetedStore
@@ -38,7 +37,7 @@ class CallAudit:
         self._clock = clock
         self._payer_id: str | None = None
         self._member: MemberRef | None = None
-        self._refused: Counter[tuple[int, str]] = Counter()
+        self._refused: dict[tuple[int, str], int] = {}
 
     def concerns(self, payer_id: str, member_id: str | None = None) -> None:
         """Say whose payer, and which member of it, the call is about. The payer is one the client sees."""
@@ -69,7 +68,7 @@ class CallAudit:
 
     def refuse_item(self, status: int, problem: str) -> None:
         """Count an item of a batch or a stream that is refused; whoever answers records all of them."""
-        self._refused[status, problem] += 1
+        self._refused[status, problem] = self._refused.get((status, problem), 0) + 1
 
     def refusals(self) -> list[AuditEntry]:
         """An entry for each way in which items were refused. They name no payer: it may not be seen."""

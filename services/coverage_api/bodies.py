@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from typing import Any
+from typing import IO, Any
 
 import orjson
 from flask import Request
@@ -45,10 +45,11 @@ def read_body(request: Request, bytes_max: int) -> bytes:
     known: bytes | None = request.environ.get(BODY_VARIABLE)
     if known is not None:
         return known
-    if request.content_length is not None and request.content_length > bytes_max:
+    said = request.environ.get("CONTENT_LENGTH", "")
+    if said.isdecimal() and int(said) > bytes_max:
         raise BodyTooLarge(f"The body may have at most {bytes_max} bytes.")
     try:
-        body: bytes = request.stream.read(bytes_max + 1)
+        body: bytes = _stream(request).read(bytes_max + 1)
     except RequestEntityTooLarge as error:
         raise BodyTooLarge(f"The body may have at most {bytes_max} bytes.") from error
     except (ClientDisconnected, OSError) as error:
@@ -57,6 +58,14 @@ def read_body(request: Request, bytes_max: int) -> bytes:
         raise BodyTooLarge(f"The body may have at most {bytes_max} bytes.")
     request.environ[BODY_VARIABLE] = body
     return body
+
+
+def _stream(request: Request) -> IO[bytes]:
+    """The body as the server hands it out, if that ends it itself: werkzeug would find out as much."""
+    stream: IO[bytes] = (
+        request.environ["wsgi.input"] if request.environ.get("wsgi.input_terminated") else request.stream
+    )
+    return stream
 
 
 def discard_rest(request: Request) -> None:

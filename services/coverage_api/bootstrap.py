@@ -18,6 +18,7 @@ from flask import Flask
 from redis.exceptions import RedisError
 from ulid import ULID
 
+from services.coverage_api.access_log import access_log
 from services.coverage_api.app import OpenRoute, create_app
 from services.coverage_api.arrivals import Arrivals
 from services.coverage_api.auditing import Auditor
@@ -167,8 +168,9 @@ def build(settings: Settings) -> Service:
     metrics.add(StandingCollector(store, time.monotonic))
     readiness = health.Readiness(store, lambda: _answers(client), utc_now, settings.worker_behind_seconds)
     auditor = Auditor(store, utc_now, environment.hash_key)
+    note = access_log(lines, environment.log_level, utc_now)
     open_routes = _open_routes(endpoints, readiness, metrics, _token_desk(settings, tools, limiter))
-    app = create_app(endpoints, open_routes, doorkeeper, limiter, auditor, store, metrics)
+    app = create_app(endpoints, open_routes, doorkeeper, limiter, auditor, store, metrics, note)
     if settings.cors_origins:
         app.before_request(answer_preflight(settings.cors_origins))
         app.after_request(show_to_origins(settings.cors_origins))

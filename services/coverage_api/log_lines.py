@@ -9,6 +9,7 @@ import contextlib
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import BinaryIO
 
 #: Lines that come within this time are written together. No more than these are lost in a crash.
@@ -25,19 +26,26 @@ class LogLines:
         """Write to `out`. The thread starts with the first line and does nothing while none comes."""
         self._out = out
         self._gather_seconds = gather_seconds
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[bytes | Callable[[], bytes]] = deque()
         self._writing = threading.Lock()
         self._there_is_work = threading.Event()
         self._thread: threading.Thread | None = None
 
     def write(self, line: bytes) -> int:
         """Take a line, to be written in a moment."""
+        self._take(line)
+        return len(line)
+
+    def write_later(self, make: Callable[[], bytes]) -> None:
+        """Take what makes a line, which is done when it is written; it must not fail."""
+        self._take(make)
+
+    def _take(self, line: bytes | Callable[[], bytes]) -> None:
         self._waiting.append(line)
         if len(self._waiting) > WAITING_MAX:
             self.close()
         elif not self._there_is_work.is_set():
             self._wake()
-        return len(line)
 
     def flush(self) -> None:
         """Leave it to the thread: whoever logs asks for this after each line."""
@@ -50,7 +58,8 @@ class LogLines:
         """
         with self._writing:
             count = len(self._waiting)
-            lines = b"".join([self._waiting.popleft() for _ in range(count)])
+            waiting = [self._waiting.popleft() for _ in range(count)]
+            lines = b"".join([line if isinstance(line, bytes) else line() for line in waiting])
             if not self._out.closed:
                 with contextlib.suppress(OSError):
                     self._out.write(lines)

@@ -93,7 +93,8 @@ class Doorkeeper:
 
     def require_payer(self, client: Client, payer_id: str) -> None:
         """Raises PayerNotFound, alike for a payer that was not granted and one that does not exist."""
-        if payer_id not in self.visible_payers(client, [payer_id]):
+        is_known = payer_id in self._payers and client.sees(payer_id)
+        if not is_known and payer_id not in self.visible_payers(client, [payer_id]):
             raise PayerNotFound
 
     def visible_payers(self, client: Client, payer_ids: Iterable[str]) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from shared.failpoints import Step, around
 from shared.ports import Ahead
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EligibilityCheck:
     """A valid check by a client, as a JSON object in the contract's field names with its defaults.
 
@@ -40,7 +39,7 @@ class EligibilityCheck:
         """Whom the answer is for."""
         return audience_of(self.client.role)
 
-    @functools.cached_property
+    @property
     def ref(self) -> MemberRef:
         """The member asked about."""
         return MemberRef(payer_id=self.request["payer_id"], member_id=self.request["member_id"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from shared.adapters.postgres.arrays import Bigints, Instants, Texts
+from shared.adapters.postgres.arrays import Bigints, Instants, Texts, Utf8Texts
 from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
 from shared.domain.records import MemberRef
@@ -42,11 +42,9 @@ class PostgresDeterminations:
                 "clients": Texts([r.client_id for r in records]),
                 "decided": Instants([r.decided_at for r in records]),
                 "catalogs": Bigints([r.catalog_version for r in records]),
-                "requests": Texts([r.request.decode() for r in records]),
-                "bodies": Texts([r.body.decode() for r in records]),
-                "standings": Texts(
-                    [r.standing.decode() if r.standing is not None else None for r in records]
-                ),
+                "requests": Utf8Texts([r.request for r in records]),
+                "bodies": Utf8Texts([r.body for r in records]),
+                "standings": Utf8Texts([r.standing for r in records]),
             }
         )
         self._trips.tell(errand)
