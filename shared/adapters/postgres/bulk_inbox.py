@@ -13,14 +13,16 @@ from shared.adapters.postgres.hold_locks import name_holds
 from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED, insertion_order
 from shared.domain.intake import Intake, StreamedEvent
 
+# Arrays that are taken apart side by side in a select list are so row by row; in its from clause all rows are
+# put aside first.
 _ACCEPT = f"""
 with given as (
-    select t.*, %(client)s::text as client_id, %(received)s::timestamptz as received_at
-      from unnest(
-               %(payers)b::text[], %(events)b::text[], %(types)b::text[], %(visits)b::text[],
-               %(members)b::text[], %(shards)b::smallint[], %(contents)b::text[], %(digests)b::bytea[],
-               %(places)b::integer[]
-           ) as t (payer_id, event_id, type, visit_id, member_id, shard, content, payload_digest, place)
+    select unnest(%(payers)b::text[]) as payer_id, unnest(%(events)b::text[]) as event_id,
+           unnest(%(types)b::text[]) as type, unnest(%(visits)b::text[]) as visit_id,
+           unnest(%(members)b::text[]) as member_id, unnest(%(shards)b::smallint[]) as shard,
+           unnest(%(contents)b::text[]) as content, unnest(%(digests)b::bytea[]) as payload_digest,
+           unnest(%(places)b::integer[]) as place,
+           %(client)s::text as client_id, %(received)s::timestamptz as received_at
 ), {STORED_AND_COUNTED}
 select count(*), array_agg(distinct shard) from stored
 """
