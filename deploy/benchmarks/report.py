@@ -27,7 +27,8 @@ def machine_lines(stack: Stack, database_url: str) -> list[str]:
     """What it ran on: nothing that names the machine or a place on it."""
     with psycopg.connect(database_url) as connection:
         row = connection.execute("show server_version").fetchone()
-        settings = [f"{name} {_setting(connection, name)}" for name in (*DURABLE, "shared_buffers")]
+        names = (*DURABLE, "shared_buffers", "min_wal_size")
+        settings = [f"{name} {_setting(connection, name)}" for name in names]
     client = redis_client(stack.valkey.url())
     valkey = client.info("server")
     client.close()

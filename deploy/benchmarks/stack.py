@@ -34,6 +34,9 @@ START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
 LOOK_SECONDS = 0.02
 CLIENT_ID = "cli_benchmark"
+#: Files of PostgreSQL's log that are written over again and again, and the size of each.
+LOG_FILES_KEPT = 64
+LOG_FILE_MIB = 16
 #: What must be on for a commit to survive a crash of the machine.
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
@@ -77,7 +80,7 @@ class Stack:
             password=secrets.token_urlsafe(24),
             environment=self.environment,
             log_path=directory / "logs" / "postgres.log",
-            settings={},
+            settings={"min_wal_size": f"{LOG_FILES_KEPT * LOG_FILE_MIB}MB"},
         )
         self.valkey = EmbeddedValkey(
             directory=directory / "valkey",
@@ -96,10 +99,22 @@ class Stack:
             self.valkey.prepare()
             self._postgres = self.start(self.postgres.spec(), self.cores.both)
             self._valkey = self.start(self.valkey.spec(), self.cores.both)
+            self._use_up_log_files()
             yield self
         finally:
             for child in reversed(self._children):
                 stop(child)
+
+    def _use_up_log_files(self) -> None:
+        """Have PostgreSQL's log reach where it writes over old files, as that of a server at work does.
+
+        A new server makes each file anew, and whoever commits then waits for sixteen mebibytes of zeros.
+        """
+        with psycopg.connect(self.postgres.url("postgres"), autocommit=True) as connection:
+            for _ in range(LOG_FILES_KEPT):
+                connection.execute("select pg_logical_emit_message(false, 'benchmark', '')")
+                connection.execute("select pg_switch_wal()")
+            connection.execute("checkpoint")
 
     def new_site(self, name: str) -> Site:
         """A migrated database with the packaged catalog and one EHR client. Raises NotDurable."""
