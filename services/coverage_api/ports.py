@@ -86,9 +86,14 @@ class BulkInbox(Protocol):
     """The inbox for streams of events."""
 
     def take_in(
-        self, client_id: str, events: Sequence[StreamedEvent], shards: Sequence[int], received_at: datetime
+        self,
+        client_id: str,
+        events: Sequence[StreamedEvent],
+        shards: Sequence[int],
+        received_at: datetime,
+        await_turn: Callable[[], None] = ...,
     ) -> Intake:
-        """Store a client's events that are not there yet, in order.
+        """Store a client's events that are not there yet, in order, once `await_turn` returns.
 
         An event may be among them more than once. `shards` are where they go, one for each, unless an
         earlier event of the same visit lies in another.

@@ -25,8 +25,9 @@ def load_visit_events(tools: Tools, audit: CallAudit, events: Sequence[StreamedE
         return _NOTHING
     shards = shards_of(events)
     with tools.store.transaction(sorted({event.payer_id for event in events})) as tx:
-        turn.await_rows_before()
-        intake = tx.bulk_inbox.take_in(audit.client.client_id, events, shards, tools.clock())
+        intake = tx.bulk_inbox.take_in(
+            audit.client.client_id, events, shards, tools.clock(), turn.await_rows_before
+        )
         turn.rows_are_written()
         tx.audit.record(
             audit_of_stream(

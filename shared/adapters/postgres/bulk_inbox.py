@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import psycopg
 
-from shared.adapters.postgres.arrays import Blobs, Integers, Smallints, Texts, Utf8Texts
+from shared.adapters.postgres.arrays import Blobs, Instants, Integers, Smallints, Texts, Utf8Texts
 from shared.adapters.postgres.hold_locks import name_holds
 from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED, insertion_order
+from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.intake import Intake, StreamedEvent
 
 # Arrays that are taken apart side by side in a select list are so row by row; in its from clause all rows are
 # put aside first.
-_ACCEPT = f"""
+_ACCEPT = Statement(
+    "take_in",
+    f"""
 with given as (
     select unnest(%(payers)b::text[]) as payer_id, unnest(%(events)b::text[]) as event_id,
            unnest(%(types)b::text[]) as type, unnest(%(visits)b::text[]) as visit_id,
            unnest(%(members)b::text[]) as member_id, unnest(%(shards)b::smallint[]) as shard,
            unnest(%(contents)b::text[]) as content, unnest(%(digests)b::bytea[]) as payload_digest,
            unnest(%(places)b::integer[]) as place,
-           %(client)s::text as client_id, %(received)s::timestamptz as received_at
+           %(client)b::text as client_id, (%(received)b::timestamptz[])[1] as received_at
 ), {STORED_AND_COUNTED}
 select count(*), array_agg(distinct shard) from stored
-"""
+""",
+)
 
 _THERE = """
 select event_id, payload_digest from visit_event
@@ -36,14 +40,20 @@ select event_id, payload_digest from visit_event
 class PostgresBulkInbox:
     """Events by the thousand in one transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        """Work on an open transaction."""
+    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
+        """Work on an open transaction, whose statements go by `trips`."""
         self._connection = connection
+        self._trips = trips
 
     def take_in(
-        self, client_id: str, events: Sequence[StreamedEvent], shards: Sequence[int], received_at: datetime
+        self,
+        client_id: str,
+        events: Sequence[StreamedEvent],
+        shards: Sequence[int],
+        received_at: datetime,
+        await_turn: Callable[[], None] = lambda: None,
     ) -> Intake:
-        """Store a client's events that are not there yet, in order.
+        """Store a client's events that are not there yet, in order, once `await_turn` returns.
 
         An event may be among them more than once. `shards` are where they go, one for each, unless an
         earlier event of the same visit lies in another.
@@ -52,12 +62,11 @@ class PostgresBulkInbox:
         payers, names, types, visits, members, holds, contents, digests = zip(
             *(events[place] for place in order), strict=True
         )
-        name_holds(self._connection, (hold_id for hold_id in holds if hold_id is not None))
-        found = self._connection.execute(
-            _ACCEPT,
+        # Packed before the turn comes, for then Postgres waits.
+        errand = _ACCEPT.errand(
             {
                 "client": client_id,
-                "received": received_at,
+                "received": Instants([received_at]),
                 "payers": Texts(payers),
                 "events": Texts(names),
                 "types": Texts(types),
@@ -67,9 +76,11 @@ class PostgresBulkInbox:
                 "contents": Utf8Texts(contents),
                 "digests": Blobs(digests),
                 "places": Integers(place + 1 for place in order),
-            },
-        ).fetchone()
-        assert found is not None, "an aggregate has a row"
+            }
+        )
+        await_turn()
+        name_holds(self._connection, (hold_id for hold_id in holds if hold_id is not None))
+        [[found]] = self._trips.ask_all(errand)
         accepted, with_work = found
         conflicts = self._conflicts(client_id, events) if accepted < len(events) else frozenset()
         return Intake(

@@ -128,7 +128,7 @@ class PostgresTransaction:
     @cached_property
     def bulk_inbox(self) -> PostgresBulkInbox:
         """Visit events by the thousand."""
-        return PostgresBulkInbox(self._connection)
+        return PostgresBulkInbox(self._connection, self._trips)
 
     @cached_property
     def rebuilding(self) -> PostgresRebuilding:
