@@ -7,9 +7,12 @@ read all that waits for a payer, once for each member.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
+
+import orjson
 
 from shared.accounting.codec import content_from, posting_from
 from shared.adapters.postgres.arrays import Dates
@@ -28,6 +31,9 @@ from shared.domain.history import History
 from shared.domain.hold import OpeningBalance, Override
 from shared.domain.records import MemberBase, MemberRef, in_order
 from shared.domain.same_day import codes_done
+
+#: Many members have the same spans and plans: so many different texts of each are read once.
+SAME_MAX = 1_000
 
 
 def _of_family(table: str, columns: str, where: str = "true") -> str:
@@ -63,13 +69,13 @@ select k.payer_id, k.member_id, k.version, k.merged_into,
        (select json_agg(v.content)
           from {_of_family("visit v", "v.content", _ON_DAYS)}),
        (select json_agg(json_build_array(e.plan_id, e.starts_on, e.ends_on, e.attributes)
-                        order by e.starts_on)
+                        order by e.starts_on)::text
           from enrollment e where e.payer_id = k.payer_id and e.member_id = k.member_id),
        (select json_agg(json_build_array({OVERRIDE_COLUMNS}) order by o.created_at, o.override_id)
           from {_of_family("override_grant o", "o.*", "o.revoked_at is null")}),
        (select json_agg(json_build_array({OPENING_BALANCE_COLUMNS}) order by {OPENING_BALANCE_ORDER})
           from {_of_family("opening_balance b", "b.*")}),
-       (select json_agg(json_build_array({PLAN_COLUMNS}))
+       (select json_agg(json_build_array({PLAN_COLUMNS}) order by p.plan_id)::text
           from (select e.plan_id from enrollment e
                  where e.payer_id = k.payer_id and e.member_id = k.member_id
                  union
@@ -119,8 +125,8 @@ def _base(ref: MemberRef, row: tuple[Any, ...]) -> MemberBase:
         history=History(
             payer_id=ref.payer_id,
             member_id=ref.member_id,
-            spans=tuple(map(_span, spans or ())),
-            plans={plan.plan_id: plan for plan in map(_plan, plans or ())},
+            spans=() if spans is None else _spans(spans),
+            plans={} if plans is None else _plans(plans),
             overrides=tuple(map(_override, overrides or ())),
             opening_balances=tuple(map(_balance, balances or ())),
         ),
@@ -145,6 +151,16 @@ def _day_codes(contents: Iterable[Any]) -> dict[date, tuple[str, ...]]:
 
 def _date(text: str | None) -> date | None:
     return None if text is None else date.fromisoformat(text)
+
+
+@functools.lru_cache(maxsize=SAME_MAX)
+def _spans(text: str) -> tuple[EnrollmentSpan, ...]:
+    return tuple(map(_span, orjson.loads(text)))
+
+
+@functools.lru_cache(maxsize=SAME_MAX)
+def _plans(text: str) -> Mapping[str, Plan]:
+    return {plan.plan_id: plan for plan in map(_plan, orjson.loads(text))}
 
 
 def _span(values: list[Any]) -> EnrollmentSpan:
