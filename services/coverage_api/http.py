@@ -12,6 +12,7 @@ from marshmallow import Schema
 
 from services.coverage_api.auditing import CallAudit
 from shared.domain.client import Client, CredentialRecord, Role
+from shared.domain.record import record
 
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
@@ -25,7 +26,7 @@ Roles = tuple[Role, ...]
 PayerPlace = Literal["body", "path", "path_or_new"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request that passed the checks its endpoint asks for.
 
@@ -43,7 +44,7 @@ class Call:
     caller: CredentialRecord | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What is sent back: a JSON value, or bytes that are of `media_type` already."""
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from shared.domain.client import Client
 from shared.domain.errors import CountersUnavailable
+from shared.domain.record import record
 
 WINDOW_SECONDS = 1
 
@@ -39,7 +40,7 @@ class RateWindows(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RateStanding:
     """Where a client stands after a call: whether it may be served, and what its headers say."""
 

@@ -8,7 +8,6 @@ answer is remembered by, and `replay.py` shows that no other input was forgotten
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from shared.accounting.standing_codec import of_member, standing_apart
 from shared.domain.determination import Determination, MemberStanding, determine_from_visits
 from shared.domain.evaluation import Audience
 from shared.domain.history import History, Rules
+from shared.domain.record import record
 
 #: Answers kept for one catalog; a large one has some 10 KB with its inputs.
 REMEMBERED_MAX = 2_000
@@ -28,7 +28,7 @@ REMEMBERED_MAX = 2_000
 _Remembered = dict[tuple[Audience, bytes, bytes], tuple[int, bytes]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A decided check: what it was decided from, and the body, but for what each answer is given anew.
 

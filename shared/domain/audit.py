@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from shared.domain.client import Role
 from shared.domain.member_digest import member_digest
+from shared.domain.record import record
 from shared.domain.records import MemberRef
 
 #: Why a call is made: codes of HL7's value set PurposeOfUse (v3 ActReason), those that fit what is done
@@ -49,7 +50,7 @@ _HASH_BYTES = 16
 TrailKind = Literal["call", "visit_event"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
     """One call of a known client, or some items of one call that came to the same.
 

@@ -14,12 +14,13 @@ from shared.domain.history import History, Posting, Rules
 from shared.domain.limit import Limit
 from shared.domain.limit_reasons import standing_reason
 from shared.domain.qualification import situation_of
+from shared.domain.record import record
 from shared.domain.service import Service
 from shared.domain.tallies import YearOpening
 from shared.domain.weighing import Weighed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class MemberStanding:
     """A member as a check finds them: who covers them, and their accumulators as of one moment.
 

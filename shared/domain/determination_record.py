@@ -7,6 +7,7 @@ from datetime import datetime
 
 from shared.domain.client import Role
 from shared.domain.evaluation import Audience
+from shared.domain.record import record
 
 
 def audience_of(role: Role) -> Audience:
@@ -14,7 +15,7 @@ def audience_of(role: Role) -> Audience:
     return "member" if role == "portal" else "provider"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DeterminationRecord:
     """An answered eligibility check. `request` and `body` are JSON texts in UTF-8, kept as they were.
 

@@ -12,6 +12,7 @@ from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.evaluation import Evaluation, Reason, Situation, Source
 from shared.domain.hold import Hold, HoldState, OpeningBalance, Override
 from shared.domain.limit import Limit
+from shared.domain.record import record
 from shared.domain.visit import Disposition, Visit, VisitKey
 
 
@@ -27,7 +28,7 @@ class Rules(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class History:
     """Everything a member's state is a function of, besides the rules (contract I4).
 

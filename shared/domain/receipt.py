@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+
+from shared.domain.record import record
 
 EventStatus = Literal["pending", "applied", "rejected", "dead"]
 
 EVENT_STATUSES: tuple[EventStatus, ...] = ("pending", "applied", "rejected", "dead")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """An accepted event as it stands. `outcome` is what it did when it was applied, and never changes."""
 
@@ -27,7 +28,7 @@ class Receipt:
         return self.status != "pending"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class StoredReceipt:
     """A receipt with the SHA-256 of the normalized event, by which a repeat is told from a clash.
 

@@ -87,7 +87,7 @@ class PlainMember:
     accumulators: Mapping[KeyName, StoredAccumulator]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class MemberBase:
     """A member without visits: what a check needs besides the accumulators.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from typing import Any
@@ -17,12 +16,13 @@ from shared.accounting.check import member_standings, read_counters, whole_histo
 from shared.domain.client import Client, CredentialRecord
 from shared.domain.determination_record import DeterminationRecord, audience_of
 from shared.domain.evaluation import Audience
+from shared.domain.record import record
 from shared.domain.records import MemberRef
 from shared.failpoints import Step, around
 from shared.ports import Ahead
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class EligibilityCheck:
     """A valid check by a client, as a JSON object in the contract's field names with its defaults.
 

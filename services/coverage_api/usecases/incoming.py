@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from shared.domain.audit import AuditEntry
 from shared.domain.client import CredentialRecord
 from shared.domain.inbox import NewEvent
 from shared.domain.intake import StreamedEvent
+from shared.domain.record import record
 from shared.domain.records import MemberRef
 from shared.messages import shard_of
 
@@ -20,7 +21,7 @@ from shared.messages import shard_of
 EventName = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class VisitReport:
     """A valid visit event as a client sent it, before it is accepted.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from services.coverage_api.errors import EventConflict
@@ -13,11 +12,12 @@ from services.coverage_api.ports import ApiTransaction, Tools
 from services.coverage_api.usecases.incoming import EventName, VisitReport, audit_of, new_events
 from shared.domain.inbox import NewEvent
 from shared.domain.receipt import Receipt, StoredReceipt
+from shared.domain.record import record
 from shared.failpoints import Step, around
 from shared.ports import Ahead
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Acceptance:
     """The receipt of an event. `replayed` says that it was accepted before."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -20,6 +19,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
 from shared.adapters.postgres.arrays import packed
+from shared.domain.record import record
 
 Row = tuple[Any, ...]
 
@@ -52,7 +52,7 @@ class Statement:
         return Errand(self, tuple([packed((given or {})[name]) for name in self._order]))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Errand:
     """A statement to be run with these parameters, in binary."""
 
