@@ -11,7 +11,7 @@ import psycopg
 
 from shared.accounting.codec import content_from
 from shared.adapters.postgres.alike import written_once
-from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Integers, Smallints, Texts
+from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Integers, Smallints, Texts, Utf8Texts
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED, insertion_order
 from shared.adapters.postgres.member_rows import member_arrays
@@ -29,7 +29,9 @@ _SHARD_LOCKS = 7_201
 _RETRY_SECONDS = 2
 
 
-_ACCEPT = f"""
+_ACCEPT = Statement(
+    "accept",
+    f"""
 with given as (
     select * from unnest(
         %(payer_ids)b::text[], %(client_ids)b::text[], %(event_ids)b::text[], %(types)b::text[],
@@ -39,7 +41,8 @@ with given as (
             received_at, place)
 ), {STORED_AND_COUNTED}
 select client_id, event_id, shard from stored
-"""
+""",
+)
 
 
 # The given members with everyone who was merged into the same member as they, or into them.
@@ -106,8 +109,7 @@ class PostgresInbox:
         name_holds(self._connection, holds_named_by(events))
         order = insertion_order([(e.client_id, e.event_id) for e in events])
         events = [events[place] for place in order]
-        rows = self._connection.execute(
-            _ACCEPT,
+        errand = _ACCEPT.errand(
             {
                 "places": Integers([place + 1 for place in order]),
                 "payer_ids": Texts([e.payer_id for e in events]),
@@ -117,12 +119,12 @@ class PostgresInbox:
                 "visit_ids": Texts([e.visit_id for e in events]),
                 "member_ids": Texts([e.member_id for e in events]),
                 "shards": Smallints([e.shard for e in events]),
-                "contents": Texts([_json_or_null(e.content) for e in events]),
+                "contents": Utf8Texts([_json_or_null(e.content) for e in events]),
                 "digests": Blobs([e.payload_digest for e in events]),
                 "received": Instants([e.received_at for e in events]),
-            },
+            }
         )
-        return {(client_id, event_id): shard for client_id, event_id, shard in rows}
+        return {(client_id, event_id): shard for client_id, event_id, shard in self._trips.ask(errand)}
 
     def claim_shards(self, shards: Sequence[int]) -> list[int]:
         """Take shards until the transaction ends; those that another drainer has are left out."""
@@ -303,8 +305,8 @@ class PostgresInbox:
         )
 
 
-def _json_or_null(content: Mapping[str, Any] | None) -> str | None:
-    return None if content is None else orjson.dumps(content).decode()
+def _json_or_null(content: Mapping[str, Any] | None) -> bytes | None:
+    return None if content is None else orjson.dumps(content)
 
 
 def _pending_from(rows: Sequence[Sequence[Any]]) -> list[PendingEvent]:
