@@ -92,6 +92,15 @@ def test_every_variable_of_compose_is_in_the_example() -> None:
     assert named - keys == example
 
 
+def test_the_example_has_the_defaults_of_compose() -> None:
+    """What a setting is in a fresh .env is what it is without one."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    defaults = dict(re.findall(r"\$\{(\w+):-([^}]+)\}", text))
+    example = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert defaults
+    assert {name: example[name].strip('"') for name in defaults} == defaults
+
+
 def test_containers_are_given_every_setting() -> None:
     """What README's table has the API, the worker or the command read, their containers are given."""
     table = (ROOT / "README.md").read_text().partition("## Configuration")[2].partition("\n## ")[0]
