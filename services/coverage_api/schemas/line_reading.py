@@ -53,10 +53,16 @@ class PlainTexts:
 
         What was not said is there with its default, or is UNSET.
         """
-        found = [self._decoded(text) for text in texts]
-        if self._kind.settles([item for item in found if item is not None]):
-            return found
-        return [item if item is not None and self._kind.settles([item]) else None for item in found]
+        return self._settled([self._decoded(text) for text in texts])
+
+    def _settled(self, items: list[Any | None]) -> list[Any | None]:
+        """These objects, completed; None for those with a value that does not have its form."""
+        if self._kind.settles([item for item in items if item is not None]):
+            return items
+        if len(items) == 1:
+            return [None]
+        half = len(items) // 2
+        return self._settled(items[:half]) + self._settled(items[half:])
 
     def _decoded(self, text: bytes) -> Any | None:
         try:
