@@ -121,3 +121,10 @@ def test_commit_alone_is_a_trip_of_its_own(connection: Any) -> None:
     trips.commit()
     assert in_one_trip(connection, [COMMIT])
     assert trips.ask(KEPT) == [("own",)]
+
+
+def test_what_cannot_be_sent_leaves_the_connection_as_it_was(connection: Any) -> None:
+    """A text that is no UTF-8 is a fault of who asks, and the next statement works."""
+    with pytest.raises(UnicodeEncodeError):
+        Trips(connection).ask(WORDS.errand({"words": Texts(["\ud800"])}))
+    assert Trips(connection).ask(WORDS.errand({"words": Texts(["a"])})) == [("a", 1)]

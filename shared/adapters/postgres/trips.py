@@ -49,15 +49,15 @@ class Statement:
 
     def errand(self, given: Mapping[str, Any] | None = None) -> Errand:
         """This statement with its parameters."""
-        return Errand(self, tuple([packed((given or {})[name]) for name in self._order]))
+        return Errand(self, [(given or {})[name] for name in self._order])
 
 
 @record(frozen=True, slots=True)
 class Errand:
-    """A statement to be run with these parameters, in binary."""
+    """A statement to be run with what it is given, in its parameters' order."""
 
     statement: Statement
-    parameters: tuple[bytes, ...]
+    given: list[Any]
 
 
 BEGIN = Statement("begin", "begin").errand()
@@ -72,19 +72,20 @@ class Trips:
     def __init__(self, connection: Connection) -> None:
         """Go on `connection`."""
         self._connection = connection
-        self._ahead: dict[Errand, list[Row]] = {}
+        self._ahead: list[tuple[Errand, list[Row]]] = []
         self._told: list[tuple[Errand, type[Exception] | None]] = []
 
     def begin(self, payers: Sequence[str], ahead: Sequence[Errand]) -> None:
         """Begin a transaction that sees `payers`, and ask what it will ask for."""
         seeing = SEEING.errand({"payers": ",".join(payers)})
         _, _, *answers = self._answered([BEGIN, seeing, *ahead])
-        self._ahead = dict(zip(ahead, map(self._rows, answers), strict=True))
+        self._ahead = list(zip(ahead, map(self._rows, answers), strict=True))
 
     def ask(self, errand: Errand) -> list[Row]:
         """The rows that a statement reads: those that were asked for ahead, if it was among them."""
-        if errand in self._ahead:
-            return self._ahead[errand]
+        for asked, rows in self._ahead:
+            if asked == errand:
+                return rows
         [answer] = self._answered([errand])
         return self._rows(answer)
 
@@ -132,12 +133,13 @@ def in_one_trip(connection: Connection, errands: Sequence[Errand]) -> list[PGres
     unknown = {errand.statement.name: errand.statement for errand in errands}
     for name in connection.prepared & unknown.keys():
         del unknown[name]
+    # What cannot be packed is found before anything is sent.
+    all_parameters = [[packed(value) for value in errand.given] for errand in errands]
     pgconn.enter_pipeline_mode()
     for statement in unknown.values():
         pgconn.send_prepare(statement.name, statement.text)
-    for errand in errands:
-        formats = [Format.BINARY] * len(errand.parameters)
-        pgconn.send_query_prepared(errand.statement.name, errand.parameters, formats)
+    for errand, parameters in zip(errands, all_parameters, strict=True):
+        pgconn.send_query_prepared(errand.statement.name, parameters, [Format.BINARY] * len(parameters))
     pgconn.pipeline_sync()
     results = connection.wait(_to_sync(pgconn))
     pgconn.exit_pipeline_mode()

@@ -7,6 +7,7 @@ lowest first; what can be negative is folded onto the natural numbers; dates are
 
 from __future__ import annotations
 
+import functools
 import zlib
 from datetime import date
 
@@ -17,6 +18,9 @@ from shared.domain.records import CounterImage, MemberRef, StoredAccumulator
 
 FORMAT = 1
 VERSION_MAX = 2**48 - 1
+
+#: Many members have used as much of the same limits: so many different contents of counters are read once.
+SAME_MAX = 2_000
 
 _VERSION_BYTES = 6
 _SUM_BYTES = 4
@@ -56,15 +60,22 @@ def decode(ref: MemberRef, value: bytes) -> CounterImage | None:
         return None
     if int.from_bytes(checksum, "big") != zlib.adler32(body):
         return None
-    reader = _Reader(body, at=_HEADER_BYTES)
+    accumulators = _accumulators(body[_HEADER_BYTES:])
+    if accumulators is None:
+        return None
+    version = int.from_bytes(value[1:_HEADER_BYTES], "big")
+    return CounterImage(ref=ref, version=version, accumulators=accumulators)
+
+
+@functools.lru_cache(maxsize=SAME_MAX)
+def _accumulators(written: bytes) -> tuple[StoredAccumulator, ...] | None:
+    """The accumulators of a counter, or None if these bytes are anything else."""
+    reader = _Reader(written, at=0)
     try:
         accumulators = tuple(_read(reader) for _ in range(reader.number()))
     except (IndexError, ValueError, OverflowError):
         return None
-    if not reader.at_end:
-        return None
-    version = int.from_bytes(value[1:_HEADER_BYTES], "big")
-    return CounterImage(ref=ref, version=version, accumulators=accumulators)
+    return accumulators if reader.at_end else None
 
 
 def _write(writer: _Writer, stored: StoredAccumulator) -> None:
