@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from services.counter_worker.ports import Tools
 from services.counter_worker.pulse import Pulse
 from services.counter_worker.schedule import beat_schedule
-from services.counter_worker.settings import Settings
+from services.counter_worker.settings import CONNECTIONS_KEPT, Settings
 from services.counter_worker.standby import Standby
 from services.counter_worker.tasks import register_tasks, work_without_broker
 from services.counter_worker.totals import Totals
@@ -74,7 +74,9 @@ def _read_rules(tools: Tools) -> None:
 
 def open_store(settings: Settings, *, connections_max: int) -> PostgresDatabase:
     """Postgres, through a pool of at most this many connections."""
-    return PostgresDatabase(settings.environment.database_url, connections_max=connections_max)
+    return PostgresDatabase(
+        settings.environment.database_url, connections_max=connections_max, connections_kept=CONNECTIONS_KEPT
+    )
 
 
 def _tools(settings: Settings, database: PostgresDatabase) -> Tools:

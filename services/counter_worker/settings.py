@@ -10,6 +10,8 @@ from shared.adapters.environment import Environment, SettingsError, load_environ
 
 #: Two drains, a sweep's guard and the standby each hold a connection, and some are to spare.
 CONNECTIONS_MAX = 8
+#: Of those that are always open: one for each thread that drains a backlog, and one for what goes on beside.
+CONNECTIONS_KEPT = 3
 BATCH_MAX = 1_000
 
 

@@ -121,7 +121,8 @@ class PlainLane:
     def _count(self, work: _Work, event: PendingEvent, turn: PlainTurn, slots: Sequence[_Slot]) -> None:
         """Move what every claim asks for, the least first, as a book does."""
         cause = Cause(kind=event.type, id=event.event_id)
-        for claim, slot in sorted(zip(turn.claims, slots, strict=True), key=lambda move: move[0].quantity):
+        for place in turn.least_first:
+            claim, slot = turn.claims[place], slots[place]
             slot.count(claim)
             work.post(
                 chained(

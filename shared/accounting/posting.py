@@ -177,7 +177,8 @@ class Posting:
 
     def _members_of(self, events: Sequence[PendingEvent]) -> list[set[MemberRef]]:
         """The members that each event, or the visit that it speaks of, belongs to."""
-        found = self._tx.books.find_visits(dict.fromkeys((event.payer_id, event.key) for event in events))
+        names = dict.fromkeys((event.payer_id, event.key) for event in events if event.visit_stored)
+        found = self._tx.books.find_visits(names) if names else {}
         for name, stored in found.items():
             self._remember(name, stored)
         members = []

@@ -34,7 +34,7 @@ class PendingEvent:
     """A pending event as stored. `content` is the contract's JSON object, None for a void.
 
     `said` is its text without the member: events that differ in the member alone have it in common. It is
-    None where that was not looked at.
+    None where that was not looked at. `visit_stored` is False where it is known that the visit has no row.
     """
 
     arrival: int
@@ -47,6 +47,7 @@ class PendingEvent:
     content: Mapping[str, Any] | None
     attempts: int
     said: str | None = None
+    visit_stored: bool = True
 
 
 @record(frozen=True, slots=True, kw_only=True)

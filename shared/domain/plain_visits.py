@@ -54,13 +54,15 @@ class PlainClaim:
 class PlainTurn:
     """A plain visit's turn, whoever's it is: what it claims, and what becomes of it if all of that fits.
 
-    With no claims, `outcome` is what the rules settle by themselves.
+    With no claims, `outcome` is what the rules settle by themselves. `least_first` are the places of the
+    claims, those that ask for least before the others.
     """
 
     visit: Visit
     on: date
     claims: tuple[PlainClaim, ...]
     outcome: VisitOutcome
+    least_first: tuple[int, ...]
     _history: History
     _rules: Rules
     _over: dict[int, VisitOutcome | None] = field(default_factory=dict)
@@ -140,7 +142,15 @@ def plain_turn(
             )
             for claim, posting in zip(claims, outcome.postings, strict=True)
         )
-    return PlainTurn(visit=visit, on=on, claims=plain, outcome=outcome, _history=history, _rules=rules)
+    return PlainTurn(
+        visit=visit,
+        on=on,
+        claims=plain,
+        outcome=outcome,
+        least_first=tuple(sorted(range(len(plain)), key=lambda place: plain[place].quantity)),
+        _history=history,
+        _rules=rules,
+    )
 
 
 def _is_plain(claim: LimitClaim) -> bool:

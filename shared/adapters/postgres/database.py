@@ -34,7 +34,7 @@ T = TypeVar("T")
 APPLICATION_ROLE = "needlecap_app"
 
 #: Connections kept open for a burst: making one takes longer than most calls.
-_CONNECTIONS_KEPT = 8
+CONNECTIONS_KEPT = 8
 
 #: While Postgres does not answer, one call in this time tries whether it does again.
 _PROBE_SECONDS = 0.5
@@ -77,10 +77,11 @@ class PostgresDatabase:
         url: str,
         *,
         connections_max: int,
+        connections_kept: int = CONNECTIONS_KEPT,
         wait_seconds: float = 2.0,
         transaction_seconds: float = 4.0,
     ) -> None:
-        """Open a pool on `url`.
+        """Open a pool on `url`. Each connection prepares its statements anew; they take turns.
 
         A caller waits `wait_seconds` for a connection and then `transaction_seconds` for its whole
         transaction, before it fails with StoreUnavailable.
@@ -91,7 +92,7 @@ class PostgresDatabase:
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             url,
             connection_class=Connection,
-            min_size=min(connections_max, _CONNECTIONS_KEPT),
+            min_size=min(connections_max, connections_kept),
             max_size=connections_max,
             timeout=wait_seconds,
             reconnect_timeout=_RECONNECT_SECONDS,

@@ -63,7 +63,9 @@ _FAMILY = """
 
 _PENDING_COLUMNS = """
 select e.arrival, e.shard, e.payer_id, e.client_id, e.visit_id, e.event_id, e.type,
-       (e.received_at at time zone 'UTC')::date, e.content::text, e.attempts, e.member_id
+       (e.received_at at time zone 'UTC')::date, e.content::text, e.attempts, e.member_id,
+       exists (select from visit v
+                where v.payer_id = e.payer_id and v.client_id = e.client_id and v.visit_id = e.visit_id)
 """
 
 _DUE = "e.status = 'pending' and (e.retry_at is null or e.retry_at <= %(now)s)"
@@ -313,7 +315,9 @@ def _pending_from(rows: Sequence[Sequence[Any]]) -> list[PendingEvent]:
     """The events of rows with `_PENDING_COLUMNS`. Contents that differ in the member alone are read once."""
     read: dict[str, Mapping[str, Any]] = {}
     events = []
-    for arrival, shard, payer, client, visit_id, event_id, kind, received_on, text, attempts, member in rows:
+    for row in rows:
+        arrival, shard, payer, client, visit_id, event_id, kind, received_on, text, attempts = row[:10]
+        member, visit_stored = row[10:]
         content, said = (None, None) if text is None else _content_from(text, member, read)
         events.append(
             PendingEvent(
@@ -327,6 +331,7 @@ def _pending_from(rows: Sequence[Sequence[Any]]) -> list[PendingEvent]:
                 content=content,
                 attempts=attempts,
                 said=said,
+                visit_stored=visit_stored,
             )
         )
     return events

@@ -34,6 +34,9 @@ CHUNK = 500
 #: After Redis let us wait in vain, everyone is sent to Postgres at once for this long.
 PAUSE_SECONDS = 1.0
 
+#: Counters written by one command, which nobody else's can interrupt.
+WRITTEN_AT_ONCE = 200
+
 _PROJECT = (Path(__file__).parent / "scripts" / "project.lua").read_bytes()
 _PROJECT_SHA = hashlib.sha1(_PROJECT, usedforsecurity=False).hexdigest()
 
@@ -71,12 +74,12 @@ class RedisCounters:
         Then some may be written and others not; to project them again does no harm.
         """
         with self._translated():
-            for chunk in _chunks(images):
-                missed = self._send(chunk)
-                if missed:
+            for chunk in _chunks(images, WRITTEN_AT_ONCE):
+                try:
+                    self._send(chunk)
+                except NoScriptError:
                     self._client.script_load(_PROJECT)
-                    if self._send(missed):
-                        raise CountersUnavailable("Redis does not keep the script")
+                    self._send(chunk)
 
     def read(self, refs: Sequence[MemberRef]) -> Mapping[MemberRef, CounterImage]:
         """The images that are there. Raises CountersUnavailable."""
@@ -98,27 +101,15 @@ class RedisCounters:
                     pipe.delete(counter_key(self._hash_key, ref))
                 pipe.execute()
 
-    def _send(self, images: Sequence[CounterImage]) -> list[CounterImage]:
-        """Have the script run for each image; those for which Redis did not know the script."""
-        pipe = self._client.pipeline(transaction=False)
+    def _send(self, images: Sequence[CounterImage]) -> None:
+        """Have the script write these images. Raises NoScriptError where Redis does not know it."""
         today = self._today()
+        keys = [counter_key(self._hash_key, image.ref) for image in images]
+        values: list[bytes | int] = [FORMAT]
         for image in images:
-            pipe.evalsha(
-                _PROJECT_SHA,
-                1,
-                counter_key(self._hash_key, image.ref),
-                encode(image),
-                str(FORMAT),
-                str(image.version),
-                str(_life_seconds(image, today)),
-            )
-        missed = []
-        for image, answer in zip(images, pipe.execute(raise_on_error=False), strict=True):
-            if isinstance(answer, NoScriptError):
-                missed.append(image)
-            elif isinstance(answer, Exception):
-                raise answer
-        return missed
+            values += (encode(image), image.version, _life_seconds(image, today))
+        # One command for many keys, as with reading: in a cluster each would be a command of its own.
+        self._client.evalsha(_PROJECT_SHA, len(keys), *keys, *values)
 
     def _values(self, refs: Sequence[MemberRef]) -> list[bytes | None]:
         """What is stored at each member's key; None where there is nothing, or nothing of ours."""
@@ -149,6 +140,6 @@ def _life_seconds(image: CounterImage, today: date) -> int:
     return min(left + AFTER_END_SECONDS, LIFE_SECONDS)
 
 
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]
+def _chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,10 +1,11 @@
--- Writes a counter unless the one that is there is readable and at least as new. Answers 1 if it wrote.
--- KEYS[1] the counter; ARGV[1] the value, ARGV[2] its format number, ARGV[3] its version, ARGV[4] seconds to live.
+-- Writes each of some counters unless the one that is there is readable and at least as new. Answers how many it wrote.
+-- KEYS the counters; ARGV[1] the values' format number, then of each counter: the value, its version, seconds to live.
 -- A value is: format (1 byte), version (6 bytes, big-endian), the member's state, Adler-32 of all before (4 bytes).
 
 local HEADER_BYTES = 7
 local SUM_BYTES = 4
 local ADLER_MODULUS = 65521
+local FORMAT = tonumber(ARGV[1])
 
 local function big_endian(value, first, last)
     local number = 0
@@ -23,15 +24,21 @@ local function is_whole(value)
     return big_endian(value, #value - SUM_BYTES + 1, #value) == high * 65536 + low
 end
 
--- Nothing there answers false, a key of another type an error (a table): neither is a string.
-local there = redis.pcall('GET', KEYS[1])
-if type(there) == 'string' and #there >= HEADER_BYTES + SUM_BYTES
-    and string.byte(there, 1) == tonumber(ARGV[2])
-    and big_endian(there, 2, HEADER_BYTES) >= tonumber(ARGV[3])
-    -- Last, since it costs most and only a refusal depends on it.
-    and is_whole(there)
-then
-    return 0
+local function is_as_new(there, version)
+    -- Nothing there answers false, a key of another type an error (a table): neither is a string.
+    return type(there) == 'string' and #there >= HEADER_BYTES + SUM_BYTES
+        and string.byte(there, 1) == FORMAT
+        and big_endian(there, 2, HEADER_BYTES) >= version
+        -- Last, since it costs most and only a refusal depends on it.
+        and is_whole(there)
 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[4])
-return 1
+
+local written = 0
+for place, key in ipairs(KEYS) do
+    local value, version, seconds = ARGV[3 * place - 1], ARGV[3 * place], ARGV[3 * place + 1]
+    if not is_as_new(redis.pcall('GET', key), tonumber(version)) then
+        redis.call('SET', key, value, 'EX', seconds)
+        written = written + 1
+    end
+end
+return written
