@@ -50,11 +50,12 @@ class Matches(validate.Validator):
         """Use `pattern` without anchors; `error` is the message."""
         self.regex = re.compile(f"^{pattern}$", re.ASCII)
         self.message = error
-        self._whole = re.compile(pattern, re.ASCII).fullmatch
+        #: The match of a whole value, or None.
+        self.whole = re.compile(pattern, re.ASCII).fullmatch
 
     def accepts(self, value: str) -> bool:
         """Whether the whole value matches."""
-        return self._whole(value) is not None
+        return self.whole(value) is not None
 
     def __call__(self, value: str) -> str:
         """Raises ValidationError unless the whole value matches."""

@@ -125,11 +125,12 @@ class _Kind:
             for item in items:
                 if getattr(item, name) is UNSET:
                     setattr(item, name, default())
+        for members, accepts in self._forms:
+            said = set(members(items))
+            said.discard(UNSET)
+            if not all(map(accepts, said)):
+                return False
         return all(
-            value is UNSET or accepts(value)
-            for members, accepts in self._forms
-            for value in set(members(items))
-        ) and all(
             kind.settles([inner for inner in members(items) if inner is not UNSET])
             for members, kind in self._objects
         )

@@ -27,7 +27,8 @@ from services.coverage_api.schemas.fields import (
 
 #: Makes of a JSON value what marshmallow's field would make of it, or raises NotPlain.
 Take = Callable[[Any], Any]
-Accepts = Callable[[Any], bool]
+#: Whether a value is accepted, as something true or false.
+Accepts = Callable[[Any], object]
 Maker = Callable[[Any, Accepts], Take]
 
 _ABSENT = object()
@@ -122,7 +123,7 @@ def _rule(validator: Any) -> Accepts | None:
     """A validator of marshmallow as a plain question."""
     kind = type(validator)
     if kind is Matches:
-        accepts: Accepts = validator.accepts
+        accepts: Accepts = validator.whole
         return accepts
     if kind is validate.OneOf:
         return frozenset(validator.choices).__contains__
