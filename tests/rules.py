@@ -27,7 +27,6 @@ from shared.domain.service import Service, ServiceLine
 SOURCE = Source(
     document_id="plain-rules", version=1, authority="plan_document", citation="written for a test"
 )
-NOT_NEEDLING_CODES = ("97110", "97140")
 
 
 def limit_row(limit_id: str = "dry-needling", allowed: int = 20, **settings: Any) -> dict[str, Any]:

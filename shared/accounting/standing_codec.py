@@ -21,18 +21,16 @@ from shared.domain.hold import OpeningBalance, Override
 Json = dict[str, Any]
 
 
-def standing_to(standing: MemberStanding, hold_id: str | None) -> bytes:
-    """What a check was decided from, as JSON in UTF-8. `hold_id` is the hold whose units counted as free."""
-    return of_member(standing.history.member_id, standing_apart(standing, hold_id))
-
-
 def of_member(member_id: str, apart: bytes) -> bytes:
-    """A JSON object that says something of a member, from what it says besides the member's id."""
+    """A JSON object in UTF-8 that says something of a member, from what it says besides the member's id."""
     return b'{"member_id":%b,%b' % (orjson.dumps(member_id), apart[1:])
 
 
 def standing_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
-    """What `standing_to` says besides the member's id: the same for all members who stand the same."""
+    """What a check was decided from besides the member's id, as a JSON object in UTF-8.
+
+    It is the same for all members who stand the same. `hold_id` is the hold whose units counted as free.
+    """
     history = standing.history
     named = {span.plan_id for span in history.spans}
     named |= {balance.plan_id for balance in history.opening_balances}
@@ -57,9 +55,10 @@ def standing_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
 
 
 def standing_from(fields: Mapping[str, Any], hold_id: str | None) -> MemberStanding:
-    """The inverse of `standing_to`. A fault is a bug and raises KeyError, TypeError or ValueError.
+    """A standing from what was kept of it: `standing_apart`, `of_member`.
 
-    Answers that were given before the other visits of a day were looked at have no `day_codes`.
+    A fault is a bug and raises KeyError, TypeError or ValueError. Answers that were given before the
+    other visits of a day were looked at have no `day_codes`.
     """
     accumulators = tuple(_accumulator_from(part) for part in fields["accumulators"])
     freed = tuple(posting_from(posting) for posting in fields["freed"])

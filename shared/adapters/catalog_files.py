@@ -29,7 +29,6 @@ from shared.domain.rule_parsing import parse_rule_document
 from shared.domain.vocabulary import Vocabulary
 
 T = TypeVar("T")
-EMPTY = Catalog(version=0)
 #: No file of a catalog comes near it; a larger one is refused unread.
 FILE_BYTES_MAX = 1_000_000
 

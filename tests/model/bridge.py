@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import date
 from typing import Any
 
-from shared.domain.accumulator import Accumulator, AccumulatorKey
+from shared.domain.accumulator import AccumulatorKey
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.history import History, MemberState, Posting
 from shared.domain.hold import Hold, OpeningBalance, Override
@@ -222,8 +221,3 @@ def asked_of(reference: Row) -> Row:
             for key, found in reference["accumulators"].items()
         },
     }
-
-
-def used_by_date(accumulator: Accumulator) -> dict[date, int]:
-    """The units of an accumulator that keeps its days."""
-    return {day.on: day.shared + day.granted for day in accumulator.days}

@@ -93,7 +93,8 @@ class PostgresBulkInbox:
     def _conflicts(self, client_id: str, events: Sequence[StreamedEvent]) -> frozenset[int]:
         """The places of the events whose payload is not that of the event of their name.
 
-        Asked anew, to see what others committed meanwhile. One that may not be seen is another's payer's.
+        Asked anew, to see what others committed meanwhile. One that this
+        transaction may not see is of another payer.
         """
         there = dict(
             self._connection.execute(

@@ -107,13 +107,16 @@ accumulator_columns: RowSet[StoredAccumulator] = RowSet(
 )
 
 
+#: What `accumulator_from` takes, of a table with the alias `a`.
+ACCUMULATOR_COLUMNS = ", ".join(f"a.{name}" for name in accumulator_columns.names)
+
 _NO_DAYS: dict[str, dict[str, Any]] = {"used": {}, "held": {}}
 
 
 def accumulator_from(
     values: Sequence[Any], known: dict[KeyName, AccumulatorKey] | None = None
 ) -> StoredAccumulator:
-    """The stored accumulator of a row with `accumulator_columns.names`, in that order.
+    """The stored accumulator of a row with `ACCUMULATOR_COLUMNS`, in that order.
 
     Rows that are read with the same `known` share keys that are equal.
     """

@@ -19,7 +19,7 @@ from shared.adapters.postgres.grant_rows import (
     opening_balance_from,
     override_from,
 )
-from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from
+from shared.adapters.postgres.ledger_rows import ACCUMULATOR_COLUMNS, accumulator_from
 from shared.adapters.postgres.member_rows import OF_MEMBERS, member_arrays
 from shared.adapters.postgres.plans import PLAN_COLUMNS, plan_from
 from shared.domain.enrollment import EnrollmentSpan, Plan
@@ -120,12 +120,11 @@ class HistoryReader:
 
     def accumulators(self) -> dict[MemberRef, list[StoredAccumulator]]:
         """Accumulators. Those of a merged member stand at nothing: what it used is in its new home's."""
-        columns = ", ".join(f"a.{name}" for name in accumulator_columns.names)
         alone = Family(members=self._family.members)
         return _grouped(
             (ref, accumulator_from(values))
             for ref, *values in self._rows(
-                columns, "accumulator a", "a.plan_id, a.limit_id, a.period_start", alone
+                ACCUMULATOR_COLUMNS, "accumulator a", "a.plan_id, a.limit_id, a.period_start", alone
             )
         )
 
@@ -140,9 +139,7 @@ class HistoryReader:
             plans[plan.payer_id][plan.plan_id] = plan
         return plans
 
-    def _rows(
-        self, columns: str, table: str, order: str | None, family: Family | None = None
-    ) -> Iterator[Any]:
+    def _rows(self, columns: str, table: str, order: str, family: Family | None = None) -> Iterator[Any]:
         """(whose it is, columns...) of each row of a table; `columns` leave out payer and member.
 
         `table` is its name and the one-letter alias that columns and order use.
@@ -151,7 +148,7 @@ class HistoryReader:
         alias = table[-1]
         rows = self._connection.execute(
             f"""select {alias}.payer_id, {alias}.member_id, {columns}
-                  from {table} {OF_MEMBERS.format(alias)} {f"order by {order}" if order else ""}""",
+                  from {table} {OF_MEMBERS.format(alias)} order by {order}""",
             family.arrays(),
         )
         if not family.homes:

@@ -9,16 +9,14 @@ from typing import Any
 import psycopg
 
 from shared.adapters.postgres.arrays import Bigints
-from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from
+from shared.adapters.postgres.ledger_rows import ACCUMULATOR_COLUMNS, accumulator_from
 from shared.adapters.postgres.member_rows import member_arrays
 from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.records import CounterImage, MemberRef
 
-_ACCUMULATOR = ", ".join(f"a.{name}" for name in accumulator_columns.names)
-
 # One statement, so that version and accumulators are of one moment.
 _IMAGES = f"""
-select k.payer_id, k.member_id, k.version, {_ACCUMULATOR}
+select k.payer_id, k.member_id, k.version, {ACCUMULATOR_COLUMNS}
   from unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
   join member k on k.payer_id = m.payer_id and k.member_id = m.member_id
   left join accumulator a on a.payer_id = k.payer_id and a.member_id = k.member_id and a.in_use
@@ -69,7 +67,7 @@ class PostgresOutbox:
 
     def images(self, refs: Sequence[MemberRef]) -> list[CounterImage]:
         """What the counters of those of these members that exist should show, all as of one moment."""
-        rows = self._connection.execute(_IMAGES, _arrays(refs)).fetchall()
+        rows = self._connection.execute(_IMAGES, member_arrays(refs)).fetchall()
         return [
             CounterImage(
                 ref=MemberRef(payer_id=payer_id, member_id=member_id),
@@ -108,7 +106,7 @@ class PostgresOutbox:
             on conflict (payer_id, member_id)
             do update set version = greatest(counter_outbox.version, excluded.version)
             """,
-            _arrays(refs),
+            member_arrays(refs),
         )
 
     def queued(self, refs: Sequence[MemberRef]) -> set[MemberRef]:
@@ -119,7 +117,7 @@ class PostgresOutbox:
               from unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
               join counter_outbox o on o.payer_id = m.payer_id and o.member_id = m.member_id
             """,
-            _arrays(refs),
+            member_arrays(refs),
         )
         return {MemberRef(payer_id=payer_id, member_id=member_id) for payer_id, member_id in rows}
 
@@ -139,7 +137,3 @@ class PostgresOutbox:
             [percent, size],
         )
         return [MemberRef(payer_id=payer_id, member_id=member_id) for payer_id, member_id in rows]
-
-
-def _arrays(refs: Sequence[MemberRef]) -> dict[str, list[Any]]:
-    return {"payers": [ref.payer_id for ref in refs], "members": [ref.member_id for ref in refs]}

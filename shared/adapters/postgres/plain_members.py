@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from shared.adapters.postgres.arrays import Texts
-from shared.adapters.postgres.ledger_rows import accumulator_columns, accumulator_from
+from shared.adapters.postgres.ledger_rows import ACCUMULATOR_COLUMNS, accumulator_from
 from shared.adapters.postgres.member_rows import asking_special, member_arrays
 from shared.adapters.postgres.plans import PLAN_COLUMNS, plan_from
 from shared.adapters.postgres.trips import Row, Statement, Trips
@@ -16,13 +16,12 @@ from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.records import MemberRef, PlainMember, StoredAccumulator
 
 _SPAN = "e.plan_id, e.starts_on, e.ends_on, e.attributes"
-_ACCUMULATOR = ", ".join(f"a.{name}" for name in accumulator_columns.names)
 
 # A row for each enrollment with each accumulator: most members have one of either.
 _MEMBERS = Statement(
     "plain_members",
     f"""
-select m.place, {_SPAN}, {_ACCUMULATOR}
+select m.place, {_SPAN}, {ACCUMULATOR_COLUMNS}
   from unnest(%(payers)b::text[], %(members)b::text[]) with ordinality as m (payer_id, member_id, place)
   left join enrollment e on e.payer_id = m.payer_id and e.member_id = m.member_id
   left join accumulator a on a.payer_id = m.payer_id and a.member_id = m.member_id

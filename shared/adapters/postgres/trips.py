@@ -76,7 +76,7 @@ class Trips:
         self._told: list[tuple[Errand, type[Exception] | None]] = []
 
     def begin(self, payers: Sequence[str], ahead: Sequence[Errand]) -> None:
-        """Begin a transaction that sees `payers`, and ask what it will ask for."""
+        """Begin a transaction that sees `payers`, and ask what it will ask for. Raises the first fault."""
         seeing = SEEING.errand({"payers": ",".join(payers)})
         _, _, *answers = self._answered([BEGIN, seeing, *ahead])
         self._ahead = list(zip(ahead, map(self._rows, answers), strict=True))
@@ -102,7 +102,11 @@ class Trips:
         self._told.append((errand, failing))
 
     def commit(self) -> None:
-        """Run what was told, and commit."""
+        """Run what was told, and commit.
+
+        Raises the first fault of what was told, then nothing is committed; OperationalError when the
+        connection is lost, then it is not known.
+        """
         if not self._told:
             self._connection.commit()
             return
@@ -125,9 +129,9 @@ class Trips:
 
 
 def in_one_trip(connection: Connection, errands: Sequence[Errand]) -> list[PGresult]:
-    """What each of these errands came to; after one that failed, none was run.
+    """What each of these errands came to, in order; after one that failed, none was run.
 
-    Raises OperationalError when the connection is lost.
+    Raises the fault of a statement that cannot be prepared, and OperationalError when the connection is lost.
     """
     pgconn = connection.pgconn
     unknown = {errand.statement.name: errand.statement for errand in errands}

@@ -10,7 +10,7 @@ import pytest
 
 from shared.accounting import answers
 from shared.accounting.answers import Answers
-from shared.accounting.standing_codec import standing_to
+from shared.accounting.standing_codec import of_member, standing_apart
 from shared.domain.determination import MemberStanding
 from shared.domain.history import History
 from tests.builders import MEMBER, NOW, PAYER, history
@@ -44,7 +44,7 @@ def test_second_member_who_stands_the_same_is_answered_the_same() -> None:
     assert second.said == first.said
     assert MEMBER.encode() not in second.request + second.standing + second.said
     assert orjson.loads(second.request) == {**REQUEST, "member_id": "SAMPLE-2"}
-    assert second.standing == standing_to(of("SAMPLE-2"), None)
+    assert second.standing == of_member("SAMPLE-2", standing_apart(STANDING, None))
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import orjson
 
-from shared.accounting.standing_codec import standing_from, standing_to
+from shared.accounting.standing_codec import of_member, standing_apart, standing_from
 from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse
 from shared.domain.benefit_period import BenefitPeriod
 from shared.domain.determination import MemberStanding
@@ -71,22 +72,27 @@ STANDING = MemberStanding(
 )
 
 
+def kept_of(standing: MemberStanding, hold_id: str | None) -> Any:
+    """What is kept of a standing beside an answer."""
+    return orjson.loads(of_member(standing.history.member_id, standing_apart(standing, hold_id)))
+
+
 def test_standing_comes_back_as_it_was() -> None:
     """Every field, whatever it holds."""
-    kept = orjson.loads(standing_to(STANDING, "hld_1"))
+    kept = kept_of(STANDING, "hld_1")
     assert standing_from(kept, "hld_1") == STANDING
 
 
 def test_standing_kept_before_days_were_looked_at_still_reads() -> None:
     """An answer of an older version has nothing of the day beside it."""
-    kept = orjson.loads(standing_to(STANDING, "hld_1"))
+    kept = kept_of(STANDING, "hld_1")
     del kept["day_codes"]
     assert standing_from(kept, "hld_1") == replace(STANDING, day_codes={})
 
 
 def test_only_the_hold_that_was_named_is_kept() -> None:
     """Units of other holds are in the counts; whose they are is nobody's concern."""
-    kept = orjson.loads(standing_to(STANDING, None))
+    kept = kept_of(STANDING, None)
     assert standing_from(kept, None) == replace(STANDING, hold_postings={})
 
 
@@ -95,4 +101,4 @@ def test_only_plans_that_say_something_of_the_member_are_kept() -> None:
     more = {f"p{number}": plan(f"p{number}") for number in range(100)}
     plans = {**STANDING.history.plans, **more}
     crowded = replace(STANDING, history=replace(STANDING.history, plans=plans))
-    assert standing_to(crowded, "hld_1") == standing_to(STANDING, "hld_1")
+    assert standing_apart(crowded, "hld_1") == standing_apart(STANDING, "hld_1")

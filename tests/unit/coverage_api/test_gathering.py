@@ -225,6 +225,21 @@ def ask_in_turn(
     return futures
 
 
+def three_under_way(
+    pool: ThreadPoolExecutor, asked: Gathering[int, int], gates: Gates
+) -> list[Future[Sequence[int]]]:
+    """Two led one number each and were let through; then one led the three that came meanwhile."""
+    futures = [pool.submit(asked.ask, [1])]
+    wait_for(lambda: gates.batches == [[1]])
+    futures.append(pool.submit(asked.ask, [2]))
+    wait_for(lambda: gates.batches == [[1], [2]])
+    futures += ask_in_turn(pool, asked, 3, 4, 5)
+    gates.open(1)
+    wait_for(lambda: gates.batches[2:] == [[3, 4, 5]])
+    gates.open(2)
+    return futures
+
+
 def test_second_leader_sets_out_with_as_many_as_the_first_took() -> None:
     """Fewer wait for more, since a transaction costs as much as several requests; the order stays."""
     gates = Gates()
@@ -232,14 +247,7 @@ def test_second_leader_sets_out_with_as_many_as_the_first_took() -> None:
         gates.answer_all, most=8, seconds_left=lambda: PATIENCE_SECONDS, company_seconds=PATIENCE_SECONDS
     )
     with ThreadPoolExecutor(9) as pool:
-        futures = [pool.submit(asked.ask, [1])]
-        wait_for(lambda: gates.batches == [[1]])
-        futures.append(pool.submit(asked.ask, [2]))
-        wait_for(lambda: gates.batches == [[1], [2]])
-        futures += ask_in_turn(pool, asked, 3, 4, 5)
-        gates.open(1)
-        wait_for(lambda: gates.batches[2:] == [[3, 4, 5]])
-        gates.open(2)
+        futures = three_under_way(pool, asked, gates)
         assert futures[1].result(PATIENCE_SECONDS) == [2]
         futures += ask_in_turn(pool, asked, 6, 7)
         futures.append(pool.submit(asked.ask, [8]))
@@ -256,14 +264,7 @@ def test_nobody_waits_long_for_company() -> None:
         gates.answer_all, most=8, seconds_left=lambda: PATIENCE_SECONDS, company_seconds=0.05
     )
     with ThreadPoolExecutor(9) as pool:
-        futures = [pool.submit(asked.ask, [1])]
-        wait_for(lambda: gates.batches == [[1]])
-        futures.append(pool.submit(asked.ask, [2]))
-        wait_for(lambda: gates.batches == [[1], [2]])
-        futures += ask_in_turn(pool, asked, 3, 4, 5)
-        gates.open(1)
-        wait_for(lambda: gates.batches[2:] == [[3, 4, 5]])
-        gates.open(2)
+        futures = three_under_way(pool, asked, gates)
         futures.append(pool.submit(asked.ask, [6]))
         wait_for(lambda: gates.batches[3:] == [[6]])
         gates.open(6)

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from shared.adapters.catalog_files import (
-    EMPTY,
     FILE_BYTES_MAX,
     CatalogFileInvalid,
     FileFault,
@@ -19,6 +18,7 @@ from shared.adapters.catalog_files import (
     load_rule_document,
     packaged_catalog,
 )
+from shared.domain.catalog import Catalog
 from shared.domain.vocabulary import AdjustmentCode, ReasonTemplate, ReasonWord, Vocabulary
 from tests.unit.rules.builders import ask, packaged, situation
 from tests.unit.rules.schema import schema_errors
@@ -250,7 +250,7 @@ def test_refused_catalog_leaves_the_running_one(catalog_copy: Path) -> None:
 
 def test_empty_catalog_answers_unknown() -> None:
     """Without any rule loaded every answer is unknown."""
-    assert ask(situation(), EMPTY).decision == "unknown_verify_with_plan"
+    assert ask(situation(), Catalog(version=0)).decision == "unknown_verify_with_plan"
 
 
 def test_every_statement_of_the_catalog_has_a_source() -> None:

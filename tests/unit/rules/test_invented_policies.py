@@ -84,9 +84,6 @@ def since_first(days: int) -> Situation:
 
 BESIDE_THERAPY = invented(same_day_codes=("97110",))
 Case = tuple[str, Situation, str, str | None, Mapping[str, int]]
-LONG_AGO = Clinical(onset_on=date(2025, 11, 1))
-IN_NETWORK = {"in-network": 1, "combined": 1}
-CHARTED_OUT = invented(network="out", clinical=Clinical(documented=("plan of care", "referral")))
 PLAN_OF_CARE = Clinical(documented=("plan of care", "referral"))
 CASES: list[Case] = [
     ("diagnosis-lists", neck(), "covered", "covered_by_rule", {}),
