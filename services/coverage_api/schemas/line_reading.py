@@ -67,7 +67,7 @@ class PlainTexts:
     def _decoded(self, text: bytes) -> Any | None:
         try:
             item = self._decode(text)
-        except ValueError:  # msgspec's own, or a text that is not UTF-8
+        except (ValueError, RecursionError):  # msgspec's own, not UTF-8, or nested too deeply
             return None
         again = _encode(item)
         # Of a repeated name the last is kept, so there are fewer colons than were read. One that is

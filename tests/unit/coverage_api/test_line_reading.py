@@ -103,6 +103,7 @@ def line(text: str, **changes: Any) -> bytes:
         line('"WI"')[:-1],
         line('"WI"') + b"}",
         line('"WI"').replace(b"SAMPLE", b"\xff"),
+        line("[" * 5_000 + "]" * 5_000),
         b"",
         b"[]",
     ],
