@@ -1,4 +1,4 @@
-"""`record`: a dataclass for values of which a batch makes thousands."""
+"""`record`: a dataclass for values that are made by the thousand, for each event of a batch or each call."""
 
 from __future__ import annotations
 

@@ -81,10 +81,12 @@ class PostgresDatabase:
         wait_seconds: float = 2.0,
         transaction_seconds: float = 4.0,
     ) -> None:
-        """Open a pool on `url`. Each connection prepares its statements anew; they take turns.
+        """Open a pool on `url`.
 
-        A caller waits `wait_seconds` for a connection and then `transaction_seconds` for its whole
-        transaction, before it fails with StoreUnavailable.
+        At most `connections_max` connections are open, and `connections_kept` of them always: these take
+        turns, and each has to prepare every statement. A caller waits `wait_seconds` for a
+        connection and then `transaction_seconds` for its whole transaction, before it fails with
+        StoreUnavailable.
         """
         self._watchdog = Watchdog()
         self._circuit = Circuit(_PROBE_SECONDS, time.monotonic)

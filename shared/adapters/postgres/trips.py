@@ -54,7 +54,7 @@ class Statement:
 
 @record(frozen=True, slots=True)
 class Errand:
-    """A statement to be run with what it is given, in its parameters' order."""
+    """A statement to be run with what it is given, in its parameters' order; it has no hash."""
 
     statement: Statement
     given: list[Any]
@@ -131,7 +131,8 @@ class Trips:
 def in_one_trip(connection: Connection, errands: Sequence[Errand]) -> list[PGresult]:
     """What each of these errands came to, in order; after one that failed, none was run.
 
-    Raises the fault of a statement that cannot be prepared, and OperationalError when the connection is lost.
+    Raises the fault of a statement that cannot be prepared, OperationalError when the connection is lost, and
+    what packing raises for values that are not of their array's type; then nothing was sent.
     """
     pgconn = connection.pgconn
     unknown = {errand.statement.name: errand.statement for errand in errands}

@@ -28,14 +28,14 @@ LIFE_SECONDS = 400 * _DAY_SECONDS
 #: So long after the last of its periods is over a counter is dropped sooner: few ask for it then.
 AFTER_END_SECONDS = 90 * _DAY_SECONDS
 
-#: Commands sent at once: enough to hide the way there, few enough to leave room for others.
+#: Counters read, or deleted, at once: enough to hide the way there, few enough to leave room for others.
 CHUNK = 500
 
 #: After Redis let us wait in vain, everyone is sent to Postgres at once for this long.
 PAUSE_SECONDS = 1.0
 
-#: Counters written by one command, which nobody else's can interrupt.
-WRITTEN_AT_ONCE = 200
+#: Counters written by one command: while it runs Redis does nothing else.
+WRITTEN_AT_ONCE_MAX = 200
 
 _PROJECT = (Path(__file__).parent / "scripts" / "project.lua").read_bytes()
 _PROJECT_SHA = hashlib.sha1(_PROJECT, usedforsecurity=False).hexdigest()
@@ -74,7 +74,7 @@ class RedisCounters:
         Then some may be written and others not; to project them again does no harm.
         """
         with self._translated():
-            for chunk in _chunks(images, WRITTEN_AT_ONCE):
+            for chunk in _chunks(images, WRITTEN_AT_ONCE_MAX):
                 try:
                     self._send(chunk)
                 except NoScriptError:
