@@ -108,11 +108,13 @@ def _apply_alone(
     database: Database, rules: RulesSource, event: PendingEvent, now: datetime
 ) -> list[CounterImage]:
     with database.transaction(EVERY_PAYER) as tx:
-        # Whether nobody applied it since it was read shows once the shard is ours.
-        if not tx.inbox.claim_shards([event.shard]) or not tx.inbox.pending_among([event.arrival], now):
+        # Whether nobody applied it since it was read shows once the shard is ours; and so does whether its
+        # visit is known by now, which the event before it may have seen to.
+        due = tx.inbox.pending_among([event.arrival], now) if tx.inbox.claim_shards([event.shard]) else []
+        if not due:
             return []
         posting = Posting(tx, rules, now)
-        tx.inbox.finish(posting.apply_all([event]), now)
+        tx.inbox.finish(posting.apply_all(due), now)
         images = posting.save()
         with around(Step.SINGLE_COMMIT):
             tx.commit()

@@ -141,6 +141,25 @@ def test_an_event_that_failed_keeps_its_place(database: PostgresDatabase, databa
     assert rows(database_url, "select visit_id from visit where disposition = 'over_limit'") == [("v21",)]
 
 
+def test_an_event_that_fails_holds_up_no_other(database: PostgresDatabase, database_url: str) -> None:
+    """What came with it is applied in the same turn, also what follows another event of its visit."""
+    void = event(3, kind="visit.voided", event_id="e3v")
+    accept(database, event(1), event(2), event(2, "2026-03-05", "visit.corrected", event_id="e2c"))
+    accept(database, event(3), void)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update visit_event set content = content - 'lines' where event_id = 'e1'")
+    assert (report := drain(database)).applied == 4
+    assert report.failed == 1
+    told = "select event_id, failure, outcome->>'disposition' from visit_event order by arrival"
+    assert rows(database_url, told) == [
+        ("e1", "KeyError", None),
+        ("e2", None, "counted"),
+        ("e2c", None, "counted"),
+        ("e3", None, "counted"),
+        ("e3v", None, "voided"),
+    ]
+
+
 def test_visits_of_two_years_count_in_their_own(database: PostgresDatabase, database_url: str) -> None:
     """December 31 and January 1 fall in two plan years."""
     accept(database, event(1, "2026-12-31"), event(2, "2027-01-01"))
