@@ -113,7 +113,7 @@ class Determinations(Protocol):
     """Recorded answers."""
 
     def record(self, records: Sequence[DeterminationRecord]) -> None:
-        """Write answers, before they are given."""
+        """Write answers with the commit, before they are given."""
         ...
 
     def body(self, check_id: str) -> tuple[MemberRef, bytes] | None:
@@ -132,7 +132,7 @@ class Audit(Protocol):
     """The audit trail."""
 
     def record(self, entries: Sequence[AuditEntry]) -> None:
-        """Write entries. Raises StoreUnavailable if they cannot be, whyever."""
+        """Write entries with the commit, which raises StoreUnavailable if they cannot be, whyever."""
         ...
 
     def ids_of(self, ref: MemberRef) -> Sequence[str]:

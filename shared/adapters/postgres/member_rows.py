@@ -45,8 +45,8 @@ select v.payer_id, v.member_id
 """,
 )
 
-_EXCEPTIONS = Statement(
-    "names_of_members",
+_NAMES_AND_STRANGERS = Statement(
+    "names_and_strangers",
     """
 select m.place, k.merged_into
   from unnest(%(payers)b::text[], %(members)b::text[]) with ordinality as m (payer_id, member_id, place)
@@ -99,7 +99,7 @@ def names_and_strangers(
     trips: Trips, refs: Sequence[MemberRef]
 ) -> tuple[dict[MemberRef, MemberRef], list[MemberRef]]:
     """Into whom those of these members that were merged were merged; and those never heard of."""
-    rows = trips.ask(_EXCEPTIONS.errand(member_arrays(refs)))
+    rows = trips.ask(_NAMES_AND_STRANGERS.errand(member_arrays(refs)))
     names = {
         refs[place - 1]: MemberRef(payer_id=refs[place - 1].payer_id, member_id=into)
         for place, into in rows
@@ -163,7 +163,7 @@ def merged_into(connection: psycopg.Connection[Any], refs: Iterable[MemberRef]) 
 
 
 def asking_special(asks: Mapping[MemberRef, Sequence[date]]) -> Errand:
-    """Names those of these members of whom more than enrollment and counts is to be looked at.
+    """What names those of these members of whom more than enrollment and counts is to be looked at.
 
     They have an override, an opening balance, a merged member or a request to be folded again, or a
     visit on one of the dates asked for.

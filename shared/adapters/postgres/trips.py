@@ -104,8 +104,8 @@ class Trips:
     def commit(self) -> None:
         """Run what was told, and commit.
 
-        Raises the first fault of what was told, then nothing is committed; OperationalError when the
-        connection is lost, then it is not known.
+        Raises the first fault of what was told; then nothing is committed. Raises OperationalError when the
+        connection is lost; then it is not known.
         """
         if not self._told:
             self._connection.commit()
