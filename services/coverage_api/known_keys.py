@@ -42,6 +42,13 @@ class KnownKeys:
         if record.kind == "key":
             self._uses.note(record, now)
 
+    def forget(self, prefix: str) -> None:
+        """A key or token is not what it was known to be: the next call with it looks it up first.
+
+        So whoever holds a revoked one costs its client a single permit to call.
+        """
+        self._known.pop(prefix, None)
+
     def confirm(self, tx: Reading, requests: Sequence[Unconfirmed], now: datetime) -> list[bool]:
         """For each request, in order, whether its key is still what it was known to be.
 
@@ -49,9 +56,12 @@ class KnownKeys:
         """
         prefixes = prefixes_of(requests)
         found = tx.clients.find(prefixes) if prefixes else {}
-        for record in found.values():
-            if record.is_open(now):
+        for prefix in prefixes:
+            record = found.get(prefix)
+            if record is not None and record.is_open(now):
                 self.used(record, now)
+            else:
+                self.forget(prefix)
         callers = [request.caller for request in requests]
         return [caller is None or caller.stands(found.get(caller.prefix), now) for caller in callers]
 

@@ -75,6 +75,7 @@ class Doorkeeper:
         """Raises KeyChanged unless a key that was recalled is found as it was, and StoreUnavailable."""
         (record,) = self._records.ask([caller.prefix])
         if not caller.stands(record, self._clock()):
+            self._known.forget(caller.prefix)
             raise KeyChanged
 
     def _is_genuine(self, record: CredentialRecord | None, key: str) -> bool:
