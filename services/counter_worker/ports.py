@@ -26,7 +26,7 @@ class Outbox(Protocol):
         ...
 
     def forget(self, projected: Sequence[CounterImage]) -> None:
-        """Take members off the queue with the commit, save those that changed again since their image."""
+        """Take members off the queue, save those that changed again since their image."""
         ...
 
     def queue(self, refs: Sequence[MemberRef]) -> None:

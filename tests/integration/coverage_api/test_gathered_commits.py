@@ -54,8 +54,7 @@ def pile_up(
     api.installation.key("ehr")
     with held_back(api, table) as connection:
         futures = [pool.submit(api.post, path, **request) for request in requests]
-        gathering = _gathering(api, kind)
-        wait_for(lambda: len(blocked(connection)) + len(gathering._waiting) == len(requests))
+        wait_for(lambda: all_wait(api, kind, connection, len(requests)))
         connection.rollback()
     return futures
 
@@ -63,6 +62,14 @@ def pile_up(
 def _gathering(api: Api, kind: str) -> Any:
     """What puts requests of a kind together, to see who waits in it."""
     return api.service.parts.checks if kind == "check" else api.service.parts.reports
+
+
+def all_wait(api: Api, kind: str, connection: psycopg.Connection[Any], count: int) -> bool:
+    """Whether so many requests wait: led into a transaction that cannot be stored, or for one to come."""
+    gathering = _gathering(api, kind)
+    leaders = list(gathering._leaders)
+    led = sum(len(leader.led) for leader in leaders)
+    return len(blocked(connection)) == len(leaders) and led + len(gathering._waiting) == count
 
 
 def commits(api: Api, table: str) -> int:
@@ -102,8 +109,7 @@ def test_commit_that_fails_answers_nobody(api: Api, kind: str) -> None:
     with ThreadPoolExecutor(CALLERS) as pool:
         with held_back(api, table) as connection:
             futures = [pool.submit(api.post, path, body(number)) for number in range(CALLERS)]
-            gathering = _gathering(api, kind)
-            wait_for(lambda: len(blocked(connection)) + len(gathering._waiting) == CALLERS)
+            wait_for(lambda: all_wait(api, kind, connection, CALLERS))
             wait_for(lambda: all_ended(connection, futures))
         answers = [future.result(ANSWER_SECONDS_MAX) for future in futures]
     assert {answer.status_code for answer in answers} == {503}
