@@ -87,6 +87,8 @@ class Posting:
 
     def _load(self, rows: Mapping[MemberRef, MemberRow], rules: Rules) -> None:
         """Open the books of locked members."""
+        if not rows:
+            return
         for ref, stored in self._tx.books.load(rows).items():
             self._names[ref] = stored.ref
             if stored.ref not in self._books:

@@ -26,18 +26,25 @@ select k.payer_id, k.member_id, k.version, {ACCUMULATOR_COLUMNS}
 _FORGET = Statement(
     "forget_counters",
     """
-with projected as materialized (
-    select * from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
-                  as p (payer_id, member_id, version)
-), forgotten as (
-    delete from counter_outbox o using projected p
-     where o.payer_id = p.payer_id and o.member_id = p.member_id and o.version <= p.version
+delete from counter_outbox o
+ using unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
+       as p (payer_id, member_id, version)
+ where o.payer_id = p.payer_id and o.member_id = p.member_id and o.version <= p.version
+""",
 )
+
+# The rows are locked, so that whoever is changing a member has queued it before, and nothing is queued here.
+_QUEUE_AGAIN = Statement(
+    "queue_counters_again",
+    """
 insert into counter_outbox (payer_id, member_id, version)
 select k.payer_id, k.member_id, k.version
-  from projected p join member k on k.payer_id = p.payer_id and k.member_id = p.member_id
+  from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
+       as p (payer_id, member_id, version)
+  join member k on k.payer_id = p.payer_id and k.member_id = p.member_id
  where k.version > p.version
  order by 1, 2
+   for share of k
 on conflict (payer_id, member_id) do nothing
 """,
 )
@@ -78,21 +85,20 @@ class PostgresOutbox:
         ]
 
     def forget(self, projected: Sequence[CounterImage]) -> None:
-        """Take members off the queue with the commit, save those that changed again since their image.
+        """Take members off the queue, save those that changed again since their image.
 
         Those go onto it again if they are not there: a newer image of them was projected and forgotten,
         and if Redis has lost it since, this older one, written late, is what a counter shows now (I5).
         """
+        given = {
+            **member_arrays([image.ref for image in projected]),
+            "versions": Bigints([image.version for image in projected]),
+        }
         # If this is lost in a crash the members are projected once more: not worth a disk's turn.
-        self._trips.tell(_HURRIED.errand())
-        self._trips.tell(
-            _FORGET.errand(
-                {
-                    **member_arrays([image.ref for image in projected]),
-                    "versions": Bigints([image.version for image in projected]),
-                }
-            )
-        )
+        _, forgotten = self._trips.do(_HURRIED.errand(), _FORGET.errand(given))
+        # A member is queued with each change of it, so one that was queued with no newer version has none.
+        if forgotten < len(projected):
+            self._trips.do(_QUEUE_AGAIN.errand(given))
 
     def queue(self, refs: Sequence[MemberRef]) -> None:
         """Put members on the queue as they stand now."""
