@@ -21,12 +21,13 @@ TURN_SECONDS = 5.0
 
 #: A batch of so many events tells that other shards may have some too, whose wake-ups are still on their way.
 BUSY_EVENTS = 16
-#: One of so many tells of a backlog, which two threads drain.
+#: One of so many tells of a backlog, which several threads drain.
 BACKLOG_EVENTS = 100
-#: While one of them waits for Postgres the other one adjudicates.
-THREADS = 2
-#: Shards that a thread takes at once of a backlog; the others are free for other workers meanwhile.
-SHARDS_AT_ONCE = 16
+#: While one of them adjudicates, Postgres works for another, and a third waits for the disk.
+THREADS = 3
+#: Shards that a thread takes at once of a backlog; the others are free for other workers meanwhile. All of
+#: them make two parts for each thread, so that the threads come to an end together.
+SHARDS_AT_ONCE = 11
 
 _log = structlog.get_logger()
 
