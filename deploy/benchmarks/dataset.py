@@ -15,7 +15,12 @@ PAYER = "security-health-plan"
 PLAN = "benchmark"
 #: The first service date; a member's visits follow it at distances, so none looks like another's double.
 FIRST_DAY = date(2026, 1, 5)
-CHECKED_ON = date(2026, 12, 1)
+#: Checks ask about dates from here on, as clinics ask for the visits of their next weeks.
+CHECKED_FROM = date(2026, 10, 26)
+CHECKED_DAYS = 40
+CODES = ("20560", "20561")
+DIAGNOSES = ("M54.50", "M54.2", "M25.511", "M79.18", "M62.838", "M77.11", "G44.209", "M54.16")
+PROVIDER_TYPES = ("physical_therapist", "chiropractor", "physician")
 
 Json = dict[str, Any]
 
@@ -53,30 +58,54 @@ def member_id(number: int) -> str:
     return f"BENCH-{number:08d}"
 
 
-def _service(member: int, on: date) -> Json:
+def _service(
+    member: int,
+    on: date,
+    code: str = CODES[0],
+    diagnosis: str = DIAGNOSES[0],
+    provider_type: str = PROVIDER_TYPES[0],
+) -> Json:
     return {
         "payer_id": PAYER,
         "member_id": member_id(member),
         "service_date": on.isoformat(),
         "lines": [
-            {"procedure_code": "20560", "quantity": 1, "diagnosis_codes": ["M54.50"], "muscles": 2},
+            {"procedure_code": code, "quantity": 1, "diagnosis_codes": [diagnosis], "muscles": 2},
         ],
-        "provider": {"npi": "9000000101", "type": "physical_therapist"},
+        "provider": {"npi": "9000000101", "type": provider_type},
         "state": "WI",
         "place_of_service": "11",
         "network": "in",
     }
 
 
-def check(member: int) -> str:
-    """The body of an eligibility check."""
-    return json.dumps(_service(member, CHECKED_ON))
-
-
 def checks(members: int, count: int, seed: int) -> list[str]:
-    """Checks of members drawn evenly from the first `members`."""
+    """The bodies of checks of members drawn evenly from the first `members`.
+
+    What is asked is drawn too, evenly from 1,920 different things: more than the service remembers of members
+    who stand in a few different ways.
+    """
+    return [json.dumps(asked) for asked in _checks(members, count, seed)]
+
+
+def first_checks(members: int, count: int, seed: int) -> list[str]:
+    """Checks that nobody asked before: each has an authorization of its own."""
+    return [
+        json.dumps({**asked, "authorization": {"number": f"A-{seed}-{number}"}})
+        for number, asked in enumerate(_checks(members, count, seed))
+    ]
+
+
+def _checks(members: int, count: int, seed: int) -> Iterator[Json]:
     draw = generator(seed)
-    return [check(draw.randrange(members)) for _ in range(count)]
+    for _ in range(count):
+        yield _service(
+            draw.randrange(members),
+            CHECKED_FROM + timedelta(days=draw.randrange(CHECKED_DAYS)),
+            draw.choice(CODES),
+            draw.choice(DIAGNOSES),
+            draw.choice(PROVIDER_TYPES),
+        )
 
 
 class Visits:

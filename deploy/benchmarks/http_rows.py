@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deploy.benchmarks.dataset import Visits, check, checks
+from deploy.benchmarks.dataset import Visits, checks, first_checks
 from deploy.benchmarks.figures import Figure, Goal, Peer, Row
 from deploy.benchmarks.load import Answers, Load, Target, drive
 from deploy.benchmarks.plan import Plan
@@ -23,33 +23,39 @@ EVENTS = "/v1/visit-events"
 CHECK_BODIES = 10_000
 #: More events than a server could take in a run; a client that came to the end of them would stop early.
 EVENTS_PER_SECOND_MAX = 6_000
+FIRST_CHECKS_PER_SECOND_MAX = 5_000
 
 _SHARE = Goal(target=0.15, stretch=0.25, at_least=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpFigures:
-    """Every run of the three, side by side: the n-th of each were made one after the other."""
+    """Every run of the four, side by side: the n-th of each were made one after the other."""
 
     noop: tuple[Answers, ...]
     check: tuple[Answers, ...]
+    first_check: tuple[Answers, ...]
     event: tuple[Answers, ...]
 
 
 def measure_http(stack: Stack, site: Site, plan: Plan, visits: Visits) -> HttpFigures:
-    """Drive the three in turns. The API of `site` runs on the served core; its worker does not run."""
+    """Drive the four in turns. The API of `site` runs on the served core; its worker does not run."""
     noop_port = ports.choose(None)
     stack.start(noop_spec(stack, noop_port), [stack.cores.served])
     targets = {
         "noop": Target(port=noop_port, path="/noop", key=site.key, expected=200),
         "check": Target(port=site.api_port, path=CHECKS, key=site.key, expected=201),
+        "first_check": Target(port=site.api_port, path=CHECKS, key=site.key, expected=201),
         "event": Target(port=site.api_port, path=EVENTS, key=site.key, expected=202),
     }
     asked = checks(plan.members, CHECK_BODIES, seed=1)
-    bodies: dict[str, Callable[[float], list[str]]] = {
-        "noop": lambda _: [check(0)],
-        "check": lambda _: asked,
-        "event": lambda seconds: list(
+    bodies: dict[str, Callable[[float, int], list[str]]] = {
+        "noop": lambda *_: asked[:1],
+        "check": lambda *_: asked,
+        "first_check": lambda seconds, number: first_checks(
+            plan.members, int(seconds * FIRST_CHECKS_PER_SECOND_MAX), seed=number
+        ),
+        "event": lambda seconds, _: list(
             visits.spread(plan.members, int(seconds * EVENTS_PER_SECOND_MAX), seed=2)
         ),
     }
@@ -58,8 +64,8 @@ def measure_http(stack: Stack, site: Site, plan: Plan, visits: Visits) -> HttpFi
         # Before the first round comes one that nobody counts.
         seconds = plan.warm_up_seconds if number < 0 else plan.run_seconds
         for name, target in targets.items():
-            load = Load(seconds=seconds, repeat=name != "event", warming=number < 0)
-            answers = drive(target, bodies[name](seconds), load, stack.cores)
+            load = Load(seconds=seconds, repeat=name in {"noop", "check"}, warming=number < 0)
+            answers = drive(target, bodies[name](seconds, number), load, stack.cores)
             if number >= 0:
                 found[name].append(answers)
     return HttpFigures(**{name: tuple(answers) for name, answers in found.items()})
@@ -83,7 +89,9 @@ def noop_spec(stack: Stack, port: int) -> ChildSpec:
 
 def http_rows(found: HttpFigures) -> list[Row]:
     """Their lines of the table."""
-    noop, check_, event = (_rates(answers) for answers in (found.noop, found.check, found.event))
+    noop, check_, first, event = (
+        _rates(answers) for answers in (found.noop, found.check, found.first_check, found.event)
+    )
     slow, slow_noop = (_slowest(answers) for answers in (found.check, found.noop))
     name = "no-op Flask"
     return [
@@ -96,7 +104,15 @@ def http_rows(found: HttpFigures) -> list[Row]:
             goal=_SHARE,
         ),
         Row(
-            what="its p99 at 32 connections",
+            what="the same, of what nobody asked before",
+            unit="req/s",
+            figure=first,
+            floor=noop,
+            floor_name=name,
+            goal=_SHARE,
+        ),
+        Row(
+            what="check's p99 at 32 connections",
             unit="ms",
             figure=slow,
             floor=slow_noop,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.benchmarks.dataset import Visits, check, generator
+from deploy.benchmarks.dataset import Visits, checks, generator
 from deploy.benchmarks.figures import Figure, Goal, Row
 from deploy.benchmarks.http_rows import CHECK_BODIES, CHECKS
 from deploy.benchmarks.inbox_rows import drain_backlog, send_stream
@@ -22,8 +22,7 @@ def measure_checks_by_size(stack: Stack, small: Site, large: Site, plan: Plan) -
     sizes = {small.name: plan.members, large.name: plan.large_members}
     for number in range(-1, plan.rounds):
         for site in (small, large):
-            draw = generator(number)
-            asked = [check(draw.randrange(sizes[site.name])) for _ in range(CHECK_BODIES)]
+            asked = checks(sizes[site.name], CHECK_BODIES, seed=number)
             target = Target(port=site.api_port, path=CHECKS, key=site.key, expected=201)
             warming = number < 0
             load = Load(seconds=plan.warm_up_seconds if warming else plan.run_seconds, warming=warming)
