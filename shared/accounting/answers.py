@@ -21,8 +21,8 @@ from shared.domain.evaluation import Audience
 from shared.domain.history import History, Rules
 from shared.domain.record import record
 
-#: Answers kept for one catalog; a large one has some 10 KB with its inputs.
-REMEMBERED_MAX = 2_000
+#: Answers kept for one catalog; one has some 5 KB with its inputs, a large one 10 KB.
+REMEMBERED_MAX = 8_000
 
 #: By whom it is for, what was asked and how the member stands: the catalog that decided, and what it said.
 _Remembered = dict[tuple[Audience, bytes, bytes], tuple[int, bytes]]
@@ -52,7 +52,8 @@ class Answers:
     def __init__(self) -> None:
         """Begin with nothing remembered."""
         # In one place, so that another thread never sees what was remembered of other rules.
-        self._memory: tuple[Rules | None, _Remembered] = (None, {})
+        # The newer half and the older: what is asked again comes into the newer one.
+        self._memory: tuple[Rules | None, _Remembered, _Remembered] = (None, {}, {})
 
     def decide(
         self,
@@ -66,11 +67,11 @@ class Answers:
 
         `history` reads the member's whole one, for the few checks that the accumulators do not answer.
         """
-        remembered = self._of(rules)
+        newer, older = self._of(rules)
         asked = orjson.dumps({name: value for name, value in request.items() if name != "member_id"})
         stands = standing_apart(standing, request.get("hold_id"))
         name = (audience, asked, stands)
-        known = remembered.get(name)
+        known = newer.get(name) or older.get(name)
         if known is None:
             found, stood = determine_from_visits(
                 rules, standing, service_from(request), request.get("hold_id"), history
@@ -79,7 +80,8 @@ class Answers:
                 # What it follows from is kept, and the answer remembered by that.
                 stands = standing_apart(stood, request.get("hold_id"))
                 name = (audience, asked, stands)
-            known = remembered[name] = _said(found, audience)
+            known = _said(found, audience)
+        newer[name] = known
         catalog_version, said = known
         return Answer(
             catalog_version=catalog_version,
@@ -91,15 +93,18 @@ class Answers:
     @property
     def remembered(self) -> int:
         """How many answers are kept."""
-        return len(self._memory[1])
+        _, newer, older = self._memory
+        return len(newer.keys() | older.keys())
 
-    def _of(self, rules: Rules) -> _Remembered:
-        """What is remembered of these rules."""
-        known, remembered = self._memory
-        if known is not rules or len(remembered) >= REMEMBERED_MAX:
-            remembered = {}
-            self._memory = (rules, remembered)
-        return remembered
+    def _of(self, rules: Rules) -> tuple[_Remembered, _Remembered]:
+        """What is remembered of these rules: the newer half, and the older, which goes first."""
+        known, newer, older = self._memory
+        if known is not rules:
+            newer, older = {}, {}
+        elif len(newer) >= REMEMBERED_MAX // 2:
+            newer, older = {}, newer
+        self._memory = (rules, newer, older)
+        return newer, older
 
 
 def _said(found: Determination, audience: Audience) -> tuple[int, bytes]:

@@ -13,7 +13,7 @@ shows it equal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey
@@ -41,6 +41,7 @@ from shared.domain.qualification import (
     qualify,
     situation_of,
 )
+from shared.domain.record import record
 from shared.domain.same_day import SameDay
 from shared.domain.service import Service
 from shared.domain.tallies import Tallies, YearOpening
@@ -48,7 +49,7 @@ from shared.domain.visit import Visit, VisitContent, VisitKey
 from shared.domain.weighing import Weighed, fitting_units, weigh
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Preview:
     """What the rules say of a service that is asked about, and how it stands to each limit.
 

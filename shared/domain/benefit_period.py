@@ -6,11 +6,11 @@ Everything here is calendar arithmetic on plain dates; nothing looks at today.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.limit import Basis, Limit
+from shared.domain.record import record
 from shared.domain.service import Service
 
 #: Bounds of the periods that have none of their own (lifetime, rolling_days, authorization, injury).
@@ -18,7 +18,7 @@ UNBOUNDED_START = date(1, 1, 1)
 UNBOUNDED_END = date(9999, 12, 31)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@record(frozen=True, slots=True, kw_only=True, order=True)
 class BenefitPeriod:
     """A benefit period `[start, end)` of one basis.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey
@@ -42,7 +42,7 @@ class MemberStanding:
     day_codes: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LimitStanding:
     """How one limit stands for a service date; all counts in the limit's measure.
 
@@ -67,7 +67,7 @@ class LimitStanding:
     source: Source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Determination:
     """The answer to an eligibility check, before it is given an id and a time.
 

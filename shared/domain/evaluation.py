@@ -5,12 +5,13 @@ A determination is this with the counts added (contract section 6). Nothing here
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from typing import Literal
 
 from shared.domain.enrollment import Plan
 from shared.domain.limit import Limit
+from shared.domain.record import record
 from shared.domain.service import Service
 
 Decision = Literal["covered", "covered_with_conditions", "not_covered", "unknown_verify_with_plan"]
@@ -43,7 +44,7 @@ def worst(*decisions: Decision) -> Decision:
     return min(decisions, key=DECISIONS.index)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Situation:
     """Everything an evaluation is a function of, besides the catalog. Hashable.
 
@@ -69,7 +70,7 @@ class Situation:
     received_on: date | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Source:
     """Which version of which rule document says something, with what authority, and where it is written.
 
@@ -92,7 +93,7 @@ def address_in(citation: str) -> str | None:
     return first if first.startswith(("https://", "http://")) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Reason:
     """Why: our code, a short text of our own, the anticipated CARC and RARC where one fits, the source."""
 
@@ -103,7 +104,7 @@ class Reason:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Overruled:
     """A rule document that speaks of this service and lost: what it says, and why it does not decide."""
 
@@ -112,7 +113,7 @@ class Overruled:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class CostSharing:
     """What the member pays when it is covered. Amounts in whole cents and percent; None is not stated."""
 
@@ -124,7 +125,7 @@ class CostSharing:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class DocumentationItem:
     """Something the chart should hold and the request did not say it does. `required` by a deciding rule."""
 
@@ -134,7 +135,7 @@ class DocumentationItem:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Advisory:
     """Worth knowing; never changes a decision."""
 
@@ -143,7 +144,7 @@ class Advisory:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class SelfPayEstimate:
     """What a session may cost without coverage, in whole units of the currency: an estimate, not a price."""
 
@@ -155,7 +156,7 @@ class SelfPayEstimate:
     estimate: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Contact:
     """Whom to ask. `audience` says who: the member, a provider, or any caller."""
 
@@ -166,7 +167,7 @@ class Contact:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class BillingGuidance:
     """How the payer wants it billed: `stated`, or `unknown`, and then it should be asked."""
 
@@ -175,7 +176,7 @@ class BillingGuidance:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Guidance:
     """General guidance in our own words, with where it comes from. Not a rule."""
 
@@ -185,7 +186,7 @@ class Guidance:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LimitClaim:
     """What the covered lines of this visit would add to one limit, before anyone counts.
 
@@ -199,7 +200,7 @@ class LimitClaim:
     source: Source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LineEvaluation:
     """One line: what the rules say of it. `needling` tells whether its code is dry needling.
 
@@ -221,7 +222,7 @@ class LineEvaluation:
         return tuple(reason.code for reason in self.reasons)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """What the rules say of one service, before its limits are counted.
 

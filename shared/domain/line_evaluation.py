@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from shared.domain.catalog import Catalog, Selected, Selection
 from shared.domain.code_sets import normalise_diagnosis, normalise_label
@@ -26,6 +26,7 @@ from shared.domain.line_rules import (
 )
 from shared.domain.line_terms import FedLimit, Stack
 from shared.domain.predicate import Subject, Truth, merged
+from shared.domain.record import record
 from shared.domain.rule_document import ConditionNote
 from shared.domain.state_scope import SCOPE_REASONS, ScopeRow
 from shared.domain.vocabulary import ReasonTemplate
@@ -33,7 +34,7 @@ from shared.domain.vocabulary import ReasonTemplate
 _UNKNOWN: Decision = "unknown_verify_with_plan"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LineOutcome:
     """What became of one line. `stack` are the documents whose terms hold for it."""
 

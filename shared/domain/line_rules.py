@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from shared.domain.catalog import Selected
 from shared.domain.evaluation import COVERING, Decision, Source, worst
@@ -25,6 +25,7 @@ from shared.domain.line_terms import (
     limit_findings,
 )
 from shared.domain.predicate import Predicate, Subject, Truth, Verdict, conjunction, merged, walk
+from shared.domain.record import record
 from shared.domain.rule_document import ConditionNote, Rule, RuleDocument
 from shared.domain.vocabulary import ReasonTemplate
 
@@ -37,7 +38,7 @@ Answer = tuple[Decision, tuple[FedLimit, ...]]
 _OPEN_TESTS_MAX = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """One possible decision: what it rests on, and the request paths it waits for.
 
@@ -65,7 +66,7 @@ class Candidate:
         return self.decision, self.limits if self.decision in COVERING else ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Possibilities:
     """Every possible decision, in order. `closed_by` is the place of the document that surely decides."""
 
@@ -170,7 +171,7 @@ def terms_stack(subject: Subject, documents: Sequence[Selected], place: int) -> 
     return (*above, documents[place].document, *below)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class _Covering:
     """A rule that would cover, with the terms that hold then."""
 

@@ -8,7 +8,7 @@ no lower document narrows what a floor requires (contract section 1).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from shared.domain.evaluation import (
     Advisory,
@@ -21,6 +21,7 @@ from shared.domain.evaluation import (
 )
 from shared.domain.limit import Limit
 from shared.domain.predicate import Subject, Truth, Verdict, merged
+from shared.domain.record import record
 from shared.domain.rule_document import AccessRule, Criterion, Effect, LimitRule, Rule, RuleDocument
 from shared.domain.vocabulary import ReasonTemplate
 
@@ -31,7 +32,7 @@ _LATE = ReasonTemplate(code="timely_filing")
 _UNDOCUMENTED = ReasonTemplate(code="documentation_needed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Finding:
     """Something a rule or term asks for that is not there, or of which that is not known.
 
@@ -46,7 +47,7 @@ class Finding:
     condition: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class FedLimit:
     """A limit that a line feeds if it is covered, and the document that sets it."""
 

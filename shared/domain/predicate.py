@@ -8,11 +8,12 @@ only where its value could change the condition. The leaf tests are in `predicat
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Protocol
 
 from shared.domain.evaluation import Situation
+from shared.domain.record import record
 from shared.domain.service import Service, ServiceLine
 
 
@@ -24,7 +25,7 @@ class Truth(Enum):
     TRUE = 2
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Verdict:
     """A truth, and the request paths it lacks; paths are there only if it is MISSING."""
 
@@ -80,7 +81,7 @@ def disjunction(verdicts: Iterable[Verdict]) -> Verdict:
     return Verdict(Truth.MISSING, merged(waiting)) if waiting else FALSE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What a condition is asked about: one line of a service, in its situation.
 
@@ -114,7 +115,7 @@ class Predicate(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Constant:
     """Always the same: `always: true`, or a rule without `when`."""
 
@@ -133,7 +134,7 @@ class Constant:
 ALWAYS = Constant(value=True)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AllOf:
     """Every part holds; without parts it holds."""
 
@@ -148,7 +149,7 @@ class AllOf:
         return self.items
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class AnyOf:
     """Some part holds; without parts it does not."""
 
@@ -163,7 +164,7 @@ class AnyOf:
         return self.items
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Negation:
     """The part does not hold."""
 
@@ -178,7 +179,7 @@ class Negation:
         return (self.item,)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Stated:
     """The part holds and the request says so: what it does not say counts as not holding.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 
 from shared.domain.enrollment import EnrollmentSpan, Plan, span_on
 from shared.domain.evaluation import EnrollmentStanding, Evaluation, Reason, Situation
 from shared.domain.history import History, Rules
+from shared.domain.record import record
 from shared.domain.same_day import SameDay
 from shared.domain.service import Service
 from shared.domain.visit import Disposition, Visit
@@ -32,7 +32,7 @@ DUPLICATE_REJECTED = Reason(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A visit, the plan it falls to, and what the rules said of it.
 

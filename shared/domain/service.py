@@ -6,9 +6,10 @@ was asked about. Dates are plain calendar dates (contract I12).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Literal
+
+from shared.domain.record import record
 
 Network = Literal["in", "out"]
 Purpose = Literal["active", "maintenance", "rehabilitative", "habilitative"]
@@ -32,7 +33,7 @@ PROVIDER_TYPES: tuple[str, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class ServiceLine:
     """One billed line. `quantity` is in units of the code, at least 1; the first diagnosis is primary."""
 
@@ -43,7 +44,7 @@ class ServiceLine:
     muscles: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Provider:
     """Who renders (or bills). `type` is one of PROVIDER_TYPES, or absent when not said."""
 
@@ -52,7 +53,7 @@ class Provider:
     credentials: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Clinical:
     """What the chart says, as far as a rule may ask. None means "not said", never "no".
 
@@ -67,7 +68,7 @@ class Clinical:
     documented: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Authorization:
     """A prior authorization the caller holds, valid over `[start, end)` where those are said."""
 
@@ -80,7 +81,7 @@ class Authorization:
         return (self.start is None or self.start <= day) and (self.end is None or day < self.end)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Service:
     """One encounter on one calendar date, as a check, a hold or a visit event states it."""
 

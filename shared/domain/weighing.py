@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from shared.domain.accumulator import AccumulatorKey, Tally
 from shared.domain.evaluation import LimitClaim
 from shared.domain.held_units import Waiting
 from shared.domain.qualification import Candidate
+from shared.domain.record import record
 from shared.domain.service import Service
 from shared.domain.tallies import Tallies
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Weighed:
     """One claim of a visit on its turn: what it wants and what it finds."""
 
