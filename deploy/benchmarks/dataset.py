@@ -82,8 +82,8 @@ def _service(
 def checks(members: int, count: int, seed: int) -> list[str]:
     """The bodies of checks of members drawn evenly from the first `members`.
 
-    What is asked is drawn too, evenly from 1,920 different things: more than the service remembers of members
-    who stand in a few different ways.
+    What is asked is drawn too, evenly from 1,920 different things; of each there is an answer for each way in
+    which members stand.
     """
     return [json.dumps(asked) for asked in _checks(members, count, seed)]
 

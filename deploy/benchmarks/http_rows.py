@@ -21,7 +21,7 @@ CHECKS = "/v1/eligibility-checks"
 EVENTS = "/v1/visit-events"
 #: Bodies handed to a client that repeats them: enough for every run to ask about most members.
 CHECK_BODIES = 10_000
-#: More events than a server could take in a run; a client that came to the end of them would stop early.
+#: More than a server could answer in a run; a client that came to the end of them would stop early.
 EVENTS_PER_SECOND_MAX = 6_000
 FIRST_CHECKS_PER_SECOND_MAX = 5_000
 

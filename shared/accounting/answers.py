@@ -51,8 +51,8 @@ class Answers:
 
     def __init__(self) -> None:
         """Begin with nothing remembered."""
-        # In one place, so that another thread never sees what was remembered of other rules.
-        # The newer half and the older: what is asked again comes into the newer one.
+        # The rules, the newer half and the older: what is asked again comes into the newer one. All in one
+        # place, so that another thread never sees what was remembered of other rules.
         self._memory: tuple[Rules | None, _Remembered, _Remembered] = (None, {}, {})
 
     def decide(
