@@ -49,6 +49,9 @@ on conflict (payer_id, member_id) do nothing
 """,
 )
 
+_MARK = Statement("mark", "savepoint before_forgetting").errand()
+_TO_MARK = Statement("to_mark", "rollback to savepoint before_forgetting").errand()
+
 #: For what is not worth a disk's turn.
 _HURRIED = Statement("hurried", "set local synchronous_commit = off")
 
@@ -95,10 +98,12 @@ class PostgresOutbox:
             "versions": Bigints([image.version for image in projected]),
         }
         # If this is lost in a crash the members are projected once more: not worth a disk's turn.
-        _, forgotten = self._trips.do(_HURRIED.errand(), _FORGET.errand(given))
+        *_, forgotten = self._trips.do(_HURRIED.errand(), _MARK, _FORGET.errand(given))
         # A member is queued with each change of it, so one that was queued with no newer version has none.
         if forgotten < len(projected):
-            self._trips.do(_QUEUE_AGAIN.errand(given))
+            # Whoever changes members locks them before their places in the queue. We give the places back
+            # first, or each would wait for the other.
+            self._trips.do(_TO_MARK, _QUEUE_AGAIN.errand(given), _FORGET.errand(given))
 
     def queue(self, refs: Sequence[MemberRef]) -> None:
         """Put members on the queue as they stand now."""

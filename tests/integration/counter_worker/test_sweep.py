@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 import redis
 
@@ -20,6 +21,7 @@ from shared.messages import SWEEP, shard_of
 from shared.ports import DisposableCounters
 from tests.counter_images import HASH_KEY, image
 from tests.offices import MakeTools, Office
+from tests.waiting import wait_for
 
 
 def age_queue(office: Office) -> None:
@@ -150,6 +152,30 @@ def test_member_that_changed_again_stays_queued(office: Office, tools: Tools) ->
         tx.outbox.forget([image(ref, 8)])
         tx.commit()
     assert office.rows("select version from counter_outbox") == [(9,)]
+
+
+def test_taking_counters_off_the_queue_keeps_nobody_from_changing_their_members(
+    office: Office, tools: Tools
+) -> None:
+    """Who waits for a member that is being changed gives back what the change is about to queue."""
+    refs = office.enroll(2)
+    office.accept(refs)
+    sweep(tools)
+    old = list(tools.counters.read(refs).values())
+    office.accept(refs[1:])
+    sweep(tools)
+    office.change("insert into counter_outbox select payer_id, member_id, version from member")
+    with ThreadPoolExecutor(1) as other, psycopg.connect(office.url) as connection:
+        # As a drain does it: the members are locked first, and queued before the commit.
+        connection.execute("select from member for no key update")
+        connection.execute("set local lock_timeout = '500ms'")
+        forgetting = other.submit(project, tools, old)
+        wait_for(lambda: office.rows("select 1 from pg_locks where not granted"))
+        connection.execute("update member set version = 9")
+        connection.execute("update counter_outbox set version = 9")
+        connection.commit()
+        assert forgetting.result()
+    assert office.rows("select version from counter_outbox") == [(9,), (9,)]
 
 
 def test_late_writer_after_a_flush_is_overtaken_by_the_next_sweep(
