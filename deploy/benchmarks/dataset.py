@@ -15,12 +15,12 @@ PAYER = "security-health-plan"
 PLAN = "benchmark"
 #: The first service date; a member's visits follow it at distances, so none looks like another's double.
 FIRST_DAY = date(2026, 1, 5)
-#: Checks ask about dates from here on, as clinics ask for the visits of their next weeks.
-CHECKED_FROM = date(2026, 10, 26)
-CHECKED_DAYS = 40
+#: Checks ask about dates from here on, as clinics ask for the visits of their next two weeks.
+CHECKED_FROM = date(2026, 11, 30)
+CHECKED_DAYS = 14
 CODES = ("20560", "20561")
-DIAGNOSES = ("M54.50", "M54.2", "M25.511", "M79.18", "M62.838", "M77.11", "G44.209", "M54.16")
-PROVIDER_TYPES = ("physical_therapist", "chiropractor", "physician")
+DIAGNOSES = ("M54.50", "M54.2", "M25.511", "M79.18", "M62.838")
+PROVIDER_TYPES = ("physical_therapist", "physician")
 
 Json = dict[str, Any]
 
@@ -82,7 +82,7 @@ def _service(
 def checks(members: int, count: int, seed: int) -> list[str]:
     """The bodies of checks of members drawn evenly from the first `members`.
 
-    What is asked is drawn too, evenly from 1,920 different things; of each there is an answer for each way in
+    What is asked is drawn too, evenly from 280 different things; of each there is an answer for each way in
     which members stand.
     """
     return [json.dumps(asked) for asked in _checks(members, count, seed)]
