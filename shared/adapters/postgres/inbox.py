@@ -13,7 +13,7 @@ from shared.accounting.codec import content_from
 from shared.adapters.postgres.alike import written_once
 from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Integers, Smallints, Texts, Utf8Texts
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
-from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED, insertion_order
+from shared.adapters.postgres.inbox_rows import DUE, STORED_AND_COUNTED, insertion_order
 from shared.adapters.postgres.member_rows import member_arrays
 from shared.adapters.postgres.planning import in_index_order
 from shared.adapters.postgres.trips import Statement, Trips
@@ -67,9 +67,6 @@ select e.arrival, e.shard, e.payer_id, e.client_id, e.visit_id, e.event_id, e.ty
        exists (select from visit v
                 where v.payer_id = e.payer_id and v.client_id = e.client_id and v.visit_id = e.visit_id)
 """
-
-_DUE = "e.status = 'pending' and (e.retry_at is null or e.retry_at <= %(now)s)"
-
 
 _FINISH = Statement(
     "finish_events",
@@ -193,7 +190,7 @@ class PostgresInbox:
                 select p.* from unnest(%(shards)b::smallint[]) as s (shard)
                  cross join lateral (
                        {_PENDING_COLUMNS} from visit_event e
-                        where e.shard = s.shard and {_DUE}
+                        where e.shard = s.shard and {DUE}
                         order by e.arrival limit %(of_each)s
                  ) p
                  order by p.arrival
@@ -206,7 +203,7 @@ class PostgresInbox:
         """Those of the given events that are still pending and due."""
         rows = self._connection.execute(
             f"""{_PENDING_COLUMNS} from visit_event e
-                 where e.arrival = any (%(arrivals)b::bigint[]) and {_DUE} order by e.arrival""",
+                 where e.arrival = any (%(arrivals)b::bigint[]) and {DUE} order by e.arrival""",
             {"arrivals": list(arrivals), "now": now},
         )
         return _pending_from(rows.fetchall())

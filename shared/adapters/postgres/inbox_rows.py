@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+#: That an event `e` waits and may be applied at `now`.
+DUE = "e.status = 'pending' and (e.retry_at is null or e.retry_at <= %(now)s)"
+
+#: The event that came first of those due in the shard `s.shard`, to be joined laterally. It is to be planned
+#: `in_index_order`: a look into the index for each shard, however many events wait.
+FIRST_DUE_OF_SHARD = f"""(
+    select e.arrival, e.received_at from visit_event e
+     where e.shard = s.shard::smallint and {DUE}
+     order by e.arrival limit 1
+)"""
+
 #: The middle of a statement that begins with `given`: events in the order of `insertion_order`, each with
 #: its `place` (from 1) among those sent; `places` is the array of these.
 #:

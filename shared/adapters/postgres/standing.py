@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.inbox_rows import FIRST_DUE_OF_SHARD
 from shared.adapters.postgres.planning import in_index_order
 from shared.domain.standing import EventCounts
 from shared.messages import SHARDS
@@ -65,15 +66,10 @@ class PostgresStanding:
         """
         with in_index_order(self._connection):
             row = self._connection.execute(
-                """
+                f"""
                 select min(event.received_at)
                   from generate_series(0, %(last)s) as s (shard)
-                 cross join lateral (
-                       select e.received_at from visit_event e
-                        where e.shard = s.shard::smallint and e.status = 'pending'
-                          and (e.retry_at is null or e.retry_at <= %(now)s)
-                        order by e.arrival limit 1
-                 ) event
+                 cross join lateral {FIRST_DUE_OF_SHARD} event
                 """,
                 {"last": SHARDS - 1, "now": now},
             ).fetchone()

@@ -8,6 +8,8 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.inbox_rows import FIRST_DUE_OF_SHARD
+from shared.adapters.postgres.planning import in_index_order
 from shared.messages import SHARDS
 
 #: The first key of the advisory locks that keep a job to one worker at a time.
@@ -40,25 +42,20 @@ class PostgresWorkerJobs:
 
     def shards_with_work(self, now: datetime) -> list[int]:
         """The shards with events due at `now` or members to fold again, longest waiting first."""
-        # A look into the index per shard, however many events wait.
-        rows = self._connection.execute(
-            """
-            select s.shard
-              from generate_series(0, %(last)s) as s (shard)
-              left join lateral (
-                    select e.arrival from visit_event e
-                     where e.shard = s.shard::smallint and e.status = 'pending'
-                       and (e.retry_at is null or e.retry_at <= %(now)s)
-                     order by e.arrival limit 1
-              ) event on true
-              left join lateral (
-                    select 1 as asked from refold_request r where r.shard = s.shard::smallint limit 1
-              ) refold on true
-             where event.arrival is not null or refold.asked is not null
-             order by event.arrival nulls last, s.shard
-            """,
-            {"last": SHARDS - 1, "now": now},
-        )
+        with in_index_order(self._connection):
+            rows = self._connection.execute(
+                f"""
+                select s.shard
+                  from generate_series(0, %(last)s) as s (shard)
+                  left join lateral {FIRST_DUE_OF_SHARD} event on true
+                  left join lateral (
+                        select 1 as asked from refold_request r where r.shard = s.shard::smallint limit 1
+                  ) refold on true
+                 where event.arrival is not null or refold.asked is not null
+                 order by event.arrival nulls last, s.shard
+                """,
+                {"last": SHARDS - 1, "now": now},
+            ).fetchall()
         return [shard for (shard,) in rows]
 
     def note_run(self, job: str) -> None:
