@@ -15,6 +15,7 @@ class NewEvent:
     """A valid visit event to be accepted. `content` is the normalized JSON object, None for a void.
 
     `shard` is where it goes unless an earlier event of its visit already lies in another shard.
+    `member_id` is whom it is about: of a void, whom an event before it that came with it named.
     """
 
     payer_id: str

@@ -78,7 +78,7 @@ def take_in(office: Office, given: Sequence[NewEvent]) -> None:
         for event in given
     ]
     with office.database.transaction(EVERY_PAYER) as tx:
-        tx.bulk_inbox.take_in("c", streamed, [event.shard for event in given], NOW)
+        tx.bulk_inbox.take_in("c", streamed, [(event.shard, event.member_id) for event in given], NOW)
         tx.commit()
 
 

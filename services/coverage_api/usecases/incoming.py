@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import field
 from datetime import datetime
 from typing import Any
@@ -79,40 +79,48 @@ def _entry(audit: CallAudit, payer_id: str, member_id: str | None, events: int) 
     return audit.entry_of_payer(202, payer_id, events)
 
 
-def shards_of(events: Iterable[StreamedEvent]) -> list[int]:
-    """The shard of each of the events of one client. Those of one visit share that of the first."""
-    shards: dict[tuple[str, str], int] = {}
-    found = []
-    for event in events:
-        visit = (event.payer_id, event.visit_id)
+def places_of(events: Iterable[tuple[Hashable, str, str, str | None]]) -> Iterator[tuple[int, str | None]]:
+    """The shard that each event goes to, and the member that it is about as far as these events tell.
+
+    Of each event its visit, payer, visit id and the member that it names. Those of one visit share the shard
+    of the first, to be applied in order; a void is about whom the event before it named.
+    """
+    shards: dict[Hashable, int] = {}
+    members: dict[Hashable, str] = {}
+    for visit, payer_id, visit_id, member_id in events:
         shard = shards.get(visit)
         if shard is None:
-            shard = shards[visit] = shard_of(event.payer_id, event.member_id or event.visit_id)
-        found.append(shard)
-    return found
+            shard = shards[visit] = shard_of(payer_id, member_id or visit_id)
+        if member_id is None:
+            yield shard, members.get(visit)
+        else:
+            members[visit] = member_id
+            yield shard, member_id
 
 
-def new_events(reports: Iterable[VisitReport], received_at: datetime) -> list[NewEvent]:
-    """The events for the inbox. Those of one visit share the shard of the first, to be applied in order."""
-    shards: dict[tuple[str, str, str], int] = {}
-    events = []
-    for report in reports:
-        visit = (report.payer_id, report.client_id, report.visit_id)
-        shard = shards.get(visit)
-        if shard is None:
-            shard = shards[visit] = shard_of(report.payer_id, report.member_id or report.visit_id)
-        events.append(
-            NewEvent(
-                payer_id=report.payer_id,
-                client_id=report.client_id,
-                event_id=report.event_id,
-                type=report.type,
-                visit_id=report.visit_id,
-                member_id=report.member_id,
-                shard=shard,
-                content=report.content,
-                payload_digest=report.payload_digest,
-                received_at=received_at,
-            )
+def new_events(reports: Sequence[VisitReport], received_at: datetime) -> list[NewEvent]:
+    """The events for the inbox."""
+    places = places_of(
+        (
+            (report.payer_id, report.client_id, report.visit_id),
+            report.payer_id,
+            report.visit_id,
+            report.member_id,
         )
-    return events
+        for report in reports
+    )
+    return [
+        NewEvent(
+            payer_id=report.payer_id,
+            client_id=report.client_id,
+            event_id=report.event_id,
+            type=report.type,
+            visit_id=report.visit_id,
+            member_id=member_id,
+            shard=shard,
+            content=report.content,
+            payload_digest=report.payload_digest,
+            received_at=received_at,
+        )
+        for report, (shard, member_id) in zip(reports, places, strict=True)
+    ]

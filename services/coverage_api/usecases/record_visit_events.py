@@ -65,7 +65,7 @@ def _accept(
     firsts: dict[EventName, VisitReport] = {}
     for report in reports:
         firsts.setdefault(report.name, report)
-    new = new_events(firsts.values(), now)
+    new = new_events(list(firsts.values()), now)
     stored = tx.inbox.accept(new) if new else {}
     there = [name for name in firsts if name not in stored]
     known = {_name_of(event): _first_receipt(event) for event in new if _name_of(event) in stored}

@@ -49,19 +49,20 @@ class PostgresBulkInbox:
         self,
         client_id: str,
         events: Sequence[StreamedEvent],
-        shards: Sequence[int],
+        places: Sequence[tuple[int, str | None]],
         received_at: datetime,
         await_turn: Callable[[], None] = lambda: None,
     ) -> Intake:
         """Store a client's events that are not there yet, in order, once `await_turn` returns.
 
-        An event may be among them more than once. `shards` are where they go, one for each, unless an
-        earlier event of the same visit lies in another.
+        An event may be among them more than once. `places` are the shard that each goes to, unless an
+        earlier event of the same visit lies in another, and the member that it is about, if that is known.
         """
         order = insertion_order([event.event_id for event in events])
-        payers, names, types, visits, members, holds, contents, digests = zip(
-            *(events[place] for place in order), strict=True
+        payers, names, types, visits, _, holds, contents, digests = zip(
+            *(events[number] for number in order), strict=True
         )
+        shards, members = zip(*(places[number] for number in order), strict=True)
         # Packed before the turn comes, for then Postgres waits.
         errand = _ACCEPT.errand(
             {
@@ -72,10 +73,10 @@ class PostgresBulkInbox:
                 "types": Texts(types),
                 "visits": Texts(visits),
                 "members": Texts(members),
-                "shards": Smallints(shards[place] for place in order),
+                "shards": Smallints(shards),
                 "contents": Utf8Texts(contents),
                 "digests": Blobs(digests),
-                "places": Integers(place + 1 for place in order),
+                "places": Integers(number + 1 for number in order),
             }
         )
         await_turn()

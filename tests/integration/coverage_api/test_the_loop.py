@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from tests.api_service import Api, check, event
 from tests.builders import MEMBER, PAYER
 
@@ -78,6 +82,22 @@ def test_pending_events_are_shown_beside_the_count(api: Api) -> None:
     api.post("/v1/visit-events", event(1))
     (accumulator,) = api.post("/v1/eligibility-checks", check()).get_json()["accumulators"]
     assert (accumulator["used"], accumulator["pending_events"]) == (0, 1)
+
+
+@pytest.mark.parametrize("way", ["batch", "bulk"])
+def test_void_that_came_with_its_visit_is_pending_for_the_visits_member(api: Api, way: str) -> None:
+    """Also where both lie in the inbox since the same commit."""
+    void = {"event_id": "x1", "type": "visit.voided", "visit_id": "v1", "payer_id": PAYER}
+    sent = [event(1), event(2), void]
+    if way == "batch":
+        api.post("/v1/visit-events/batch", {"events": sent})
+    else:
+        lines = "".join(json.dumps(line) + "\n" for line in sent)
+        api.post("/v1/visit-events/bulk", data=lines.encode(), content_type="application/x-ndjson")
+    (accumulator,) = api.post("/v1/eligibility-checks", check()).get_json()["accumulators"]
+    assert accumulator["pending_events"] == 3
+    api.installation.drain()
+    assert used(api) == 1
 
 
 def test_accumulators_can_be_searched(api: Api) -> None:
