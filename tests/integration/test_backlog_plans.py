@@ -27,14 +27,26 @@ select %(payer)s, 'c', n::text, 'visit.recorded', n::text, 'SAMPLE-' || n, n %% 
 """
 
 
-@pytest.fixture
-def connection(database_url: str) -> Iterator[Connection]:
-    """A service's connection to a database with a backlog that was never analysed."""
+_APPLIED = """
+insert into visit_event (payer_id, client_id, event_id, type, visit_id, member_id, shard, payload_digest,
+                         received_at, status, applied_at)
+select %(payer)s, 'c', 'e' || n, 'visit.recorded', 'v' || n, 'SAMPLE-' || n, n %% %(shards)s, '', now(),
+       'applied', now()
+  from generate_series(1, %(count)s) n
+"""
+
+
+@pytest.fixture(params=[0, 10_000], ids=["never analysed", "analysed while nothing waited"])
+def connection(request: pytest.FixtureRequest, database_url: str) -> Iterator[Connection]:
+    """A service's connection to a database with a backlog of which the planner knows nothing."""
     with psycopg.connect(database_url) as owner:
         # As many pages as a backlog ten times as long has, which is all that the planner goes by.
         owner.execute("alter table visit_event set (autovacuum_enabled = off, fillfactor = 10)")
         owner.execute("insert into payer (payer_id, name) values (%s, 'A payer')", [PAYER])
         add_client(owner)
+        if request.param:
+            owner.execute(_APPLIED, {"payer": PAYER, "shards": SHARDS, "count": request.param})
+            owner.execute("analyze visit_event")
         owner.execute(_BACKLOG, {"payer": PAYER, "shards": SHARDS, "count": WAITING})
         owner.execute("alter table visit_event reset (fillfactor)")
     with Connection.connect(database_url) as connected:
