@@ -30,6 +30,7 @@ from services.coverage_api.http import PROBLEM_TYPE, Answer, Endpoint, respond
 from services.coverage_api.logs import CALL_FAILED, STORE_UNAVAILABLE
 from services.coverage_api.metrics import Metrics
 from services.coverage_api.openapi import public_path
+from services.coverage_api.plain_flask import PlainFlask, WholeResponse
 from services.coverage_api.rate_limits import RateLimiter, RateStanding
 from services.coverage_api.security import Doorkeeper
 from services.coverage_api.this_call import notes, this_request
@@ -101,7 +102,7 @@ def create_app(
     Calls of endpoints are told to the auditor, all calls are counted and noted. `open_routes` are (name,
     method, path, view).
     """
-    app = Flask("needlecap", static_folder=None)
+    app = PlainFlask("needlecap", static_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
     app.url_map.converters.update(
@@ -150,12 +151,12 @@ def _begin(store: BudgetedStore) -> Callable[[], None]:
 
 def _finish(
     metrics: Metrics, note: AccessLog, templates: Mapping[str, str]
-) -> Callable[[Response], Response]:
+) -> Callable[[WholeResponse], WholeResponse]:
     """Stamp every answer, count it, and write its line of the access log."""
 
-    def finish(response: Response) -> Response:
+    def finish(response: WholeResponse) -> WholeResponse:
         call, asked = notes(), this_request()
-        _stamp(response, call.request_id, call.rate)
+        response.stamp = _stamp(response, call.request_id, call.rate)
         seconds = time.perf_counter() - call.started
         route = templates[asked.url_rule.rule] if asked.url_rule is not None else UNKNOWN_ROUTE
         method = asked.method if asked.method in HTTP_METHODS else UNKNOWN_METHOD
@@ -167,17 +168,14 @@ def _finish(
     return finish
 
 
-def _stamp(response: Response, request_id: str, rate: RateStanding | None) -> None:
-    """Give an answer the headers that every answer has, unless it has its own."""
-    headers = response.headers
-    given = {name.lower() for name, _ in headers}
-    headers.add(REQUEST_ID_HEADER, request_id)
-    for lowered, name, value in _HEADERS:
-        if lowered not in given:
-            headers.add(name, value)
+def _stamp(response: Response, request_id: str, rate: RateStanding | None) -> list[tuple[str, str]]:
+    """The headers that every answer has, without those that this one has by itself."""
+    given = {name.lower() for name, _ in response.headers}
+    stamp = [(REQUEST_ID_HEADER, request_id)]
+    stamp += [(name, value) for lowered, name, value in _HEADERS if lowered not in given]
     if rate is not None:
-        for name, value in rate.headers():
-            headers.add(name, value)
+        stamp += rate.headers()
+    return stamp
 
 
 def _new_request_id() -> str:
