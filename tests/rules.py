@@ -104,6 +104,11 @@ class SimpleRules:
         """The limits in force for a plan on a date."""
         return tuple((self._limit(row), SOURCE) for row in self._rows(plan, on))
 
+    def bearing_on(self, payer_id: str, plan: Plan | None, service: Service) -> Service:
+        """All of it: there is no telling what settings ask."""
+        del payer_id, plan
+        return service
+
     def _rows(self, plan: Plan, on: date) -> list[dict[str, Any]]:
         return [
             row

@@ -21,6 +21,13 @@ CHECKED_DAYS = 14
 CODES = ("20560", "20561")
 DIAGNOSES = ("M54.50", "M54.2", "M25.511", "M79.18", "M62.838")
 PROVIDER_TYPES = ("physical_therapist", "physician")
+#: What `first_checks` draws besides dates and codes. All of it may change an answer, so that none is taken
+#: for another: a chart item that is not there is asked for.
+FIRST_PROVIDER_TYPES = (*PROVIDER_TYPES, "chiropractor", "physician_assistant", "nurse_practitioner")
+FIRST_STATES = ("WI", "MN", "MI", "IL", "IA", "CA")
+FIRST_MUSCLES = (1, 2, 3, 4)
+FIRST_QUANTITIES = (1, 2, 3)
+CHART_ITEMS = ("informed_consent", "contraindication_screening", "medical_necessity")
 
 Json = dict[str, Any]
 
@@ -82,22 +89,36 @@ def _service(
 def checks(members: int, count: int, seed: int) -> list[str]:
     """The bodies of checks of members drawn evenly from the first `members`.
 
-    What is asked is drawn too, evenly from 280 different things; of each there is an answer for each way in
-    which members stand.
+    What is asked is drawn too, evenly from 280 different things, of which the rules tell 56 apart; of each
+    there is an answer for each way in which members stand.
     """
-    return [json.dumps(asked) for asked in _checks(members, count, seed)]
+    return [json.dumps(asked) for asked in _checks(generator(seed), members, count)]
 
 
 def first_checks(members: int, count: int, seed: int) -> list[str]:
-    """Checks that nobody asked before: each has an authorization of its own."""
-    return [
-        json.dumps({**asked, "authorization": {"number": f"A-{seed}-{number}"}})
-        for number, asked in enumerate(_checks(members, count, seed))
-    ]
+    """Checks that hardly anybody asked before: of what may change an answer, each draws its own.
 
-
-def _checks(members: int, count: int, seed: int) -> Iterator[Json]:
+    There are 80,640 things to ask, each as likely, and of each an answer for each way in which members stand:
+    ten times more than answers are remembered, and four times more than evaluations.
+    """
     draw = generator(seed)
+    return [json.dumps(_drawn_apart(draw, asked)) for asked in _checks(draw, members, count)]
+
+
+def _drawn_apart(draw: random.Random, asked: Json) -> Json:
+    [line] = asked["lines"]
+    counted = {"muscles": draw.choice(FIRST_MUSCLES), "quantity": draw.choice(FIRST_QUANTITIES)}
+    charted = [item for item in CHART_ITEMS if draw.random() < 0.5]
+    return {
+        **asked,
+        "lines": [{**line, **counted}],
+        "provider": {**asked["provider"], "type": draw.choice(FIRST_PROVIDER_TYPES)},
+        "state": draw.choice(FIRST_STATES),
+        "clinical": {"documented": charted},
+    }
+
+
+def _checks(draw: random.Random, members: int, count: int) -> Iterator[Json]:
     for _ in range(count):
         yield _service(
             draw.randrange(members),

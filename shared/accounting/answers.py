@@ -1,8 +1,10 @@
 """Answers to eligibility checks, remembered: who asks the same of members who stand the same hears the same.
 
 An answer is a function of what is kept beside it (the request, the member's standing, the catalog), and
-nothing of it tells whose it is. So those inputs, as they are kept and without the member's id, are what an
-answer is remembered by, and `replay.py` shows that no other input was forgotten.
+nothing of it tells whose it is. So those inputs without the member's id are what an answer is remembered by,
+of the request only what bears on an answer (`shared/domain/bearing.py`). It is decided from just that, so
+that nothing else can have a part in it; `replay.py`, which decides from all that was kept, shows that nothing
+was forgotten.
 """
 
 from __future__ import annotations
@@ -17,14 +19,17 @@ from shared.accounting.codec import service_from
 from shared.accounting.determination_body import determination_body
 from shared.accounting.standing_codec import of_member, standing_apart
 from shared.domain.determination import Determination, MemberStanding, determine_from_visits
+from shared.domain.enrollment import span_on
 from shared.domain.evaluation import Audience
 from shared.domain.history import History, Rules
 from shared.domain.record import record
+from shared.domain.service import Service
 
 #: Answers kept for one catalog; one has some 5 KB with its inputs, a large one 10 KB.
 REMEMBERED_MAX = 8_000
 
-#: By whom it is for, what was asked and how the member stands: the catalog that decided, and what it said.
+#: By whom it is for, what bears on it of what was asked, and how the member stands: the catalog that
+#: decided, and what it said.
 _Remembered = dict[tuple[Audience, bytes, bytes], tuple[int, bytes]]
 
 
@@ -70,16 +75,16 @@ class Answers:
         newer, older = self._of(rules)
         asked = orjson.dumps({name: value for name, value in request.items() if name != "member_id"})
         stands = standing_apart(standing, request.get("hold_id"))
-        name = (audience, asked, stands)
+        service = _bearing(rules, standing.history, service_from(request))
+        borne = orjson.dumps(service)
+        name = (audience, borne, stands)
         known = newer.get(name) or older.get(name)
         if known is None:
-            found, stood = determine_from_visits(
-                rules, standing, service_from(request), request.get("hold_id"), history
-            )
+            found, stood = determine_from_visits(rules, standing, service, request.get("hold_id"), history)
             if stood is not standing:
                 # What it follows from is kept, and the answer remembered by that.
                 stands = standing_apart(stood, request.get("hold_id"))
-                name = (audience, asked, stands)
+                name = (audience, borne, stands)
             known = _said(found, audience)
         newer[name] = known
         catalog_version, said = known
@@ -105,6 +110,13 @@ class Answers:
             newer, older = {}, newer
         self._memory = (rules, newer, older)
         return newer, older
+
+
+def _bearing(rules: Rules, history: History, service: Service) -> Service:
+    """What bears on the answer of a service that is asked of a member."""
+    span = span_on(history.spans, service.service_date)
+    plan = history.plans.get(span.plan_id) if span else None
+    return rules.bearing_on(history.payer_id, plan, service)
 
 
 def _said(found: Determination, audience: Audience) -> tuple[int, bytes]:

@@ -9,6 +9,7 @@ from shared.domain.enrollment import Plan
 from shared.domain.evaluation import Evaluation, Situation, Source
 from shared.domain.limit import Limit
 from shared.domain.rule_evaluation import evaluate
+from shared.domain.service import Service
 
 _REMEMBERED_MAX = 20_000
 
@@ -23,12 +24,19 @@ class CatalogRules:
 
     def evaluate(self, situation: Situation) -> Evaluation:
         """The evaluation of one service in its situation."""
-        known = self._remembered.get(situation)
+        on, frequency = situation.service.service_date, self.catalog.guidance.frequency
+        bearing = self.catalog.bearing(situation.payer_id, situation.plan, on)
+        asked = bearing.situation(situation, frequency)
+        known = self._remembered.get(asked)
         if known is None:
             if len(self._remembered) >= _REMEMBERED_MAX:
                 self._remembered = {}
-            known = self._remembered[situation] = evaluate(self.catalog, situation)
+            known = self._remembered[asked] = evaluate(self.catalog, asked)
         return known
+
+    def bearing_on(self, payer_id: str, plan: Plan | None, service: Service) -> Service:
+        """The service as far as it bears on what the rules say of it, and on the periods of their limits."""
+        return self.catalog.bearing(payer_id, plan, service.service_date).service(service)
 
     def limits_on(self, payer_id: str, plan: Plan, on: date) -> tuple[tuple[Limit, Source], ...]:
         """Every limit that the rules set for a plan on a date, with the document that sets it."""

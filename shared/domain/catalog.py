@@ -6,10 +6,11 @@ the order in which it decides: by authority, then the narrower scope, then the l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from shared.domain.bearing import Bearing
 from shared.domain.code_list import NEEDLING_SERVICE, CodeList
 from shared.domain.enrollment import Plan
 from shared.domain.errors import Conflict
@@ -67,11 +68,17 @@ class Selection:
     """What speaks of a plan on a service date: deciding documents in order, articles, and what is not there.
 
     `gap` says what the payer's own documents lack; None if one is in force and speaks of the plan.
+    `bearing` tells what all of these read of a service.
     """
 
     documents: tuple[Selected, ...]
     articles: tuple[Selected, ...]
     gap: Gap | None
+    bearing: Bearing = field(compare=False, repr=False)
+
+
+#: Where nobody is asked: the member is not covered that day, or not known.
+NO_SELECTION = Selection(documents=(), articles=(), gap=None, bearing=Bearing(()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +97,9 @@ class Catalog:
     dated_by_payer: Mapping[str, frozenset[str]] = field(default_factory=dict)
     dated_of_any: frozenset[str] = frozenset()
     _selections: dict[tuple[str, Plan, date], Selection] = field(
+        init=False, compare=False, repr=False, default_factory=dict
+    )
+    _bearings: dict[tuple[tuple[str, int], ...], Bearing] = field(
         init=False, compare=False, repr=False, default_factory=dict
     )
 
@@ -118,6 +128,7 @@ class Catalog:
         if known is None:
             if len(self._selections) >= _SELECTIONS_MAX:
                 self._selections.clear()
+                self._bearings.clear()
             known = self._selections[key] = self._select(payer_id, plan, on)
         return known
 
@@ -141,12 +152,26 @@ class Catalog:
                 gaps.append(gap)
         chosen.sort(key=_rank)
         deciding = tuple(item for _, item in chosen if item.document.decides and item.document.held)
+        articles = tuple(item for _, item in chosen if not item.document.decides)
         worst_gap = min(gaps, key=lambda g: g[0])[1] if gaps else Gap(code="rule_not_loaded")
         return Selection(
             documents=deciding,
-            articles=tuple(item for _, item in chosen if not item.document.decides),
+            articles=articles,
             gap=None if own else worst_gap,
+            bearing=self._bearing_of([item.document for item in (*deciding, *articles)]),
         )
+
+    def _bearing_of(self, documents: Sequence[RuleDocument]) -> Bearing:
+        """What these documents read of a service: one for all selections of them."""
+        key = tuple((document.document_id, document.version) for document in documents)
+        known = self._bearings.get(key)
+        if known is None:
+            known = self._bearings[key] = Bearing(documents)
+        return known
+
+    def bearing(self, payer_id: str, plan: Plan | None, on: date) -> Bearing:
+        """What is read of a service of a plan on a date; of one without a plan, what every answer reads."""
+        return (self.select(payer_id, plan, on) if plan else NO_SELECTION).bearing
 
     def limits_on(self, payer_id: str, plan: Plan, on: date) -> tuple[tuple[Limit, Source], ...]:
         """Every limit that may apply to a plan on a service date, whatever the service, with its source.

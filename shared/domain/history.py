@@ -13,6 +13,7 @@ from shared.domain.evaluation import Evaluation, Reason, Situation, Source
 from shared.domain.hold import Hold, HoldState, OpeningBalance, Override
 from shared.domain.limit import Limit
 from shared.domain.record import record
+from shared.domain.service import Service
 from shared.domain.visit import Disposition, Visit, VisitKey
 
 
@@ -25,6 +26,10 @@ class Rules(Protocol):
 
     def limits_on(self, payer_id: str, plan: Plan, on: date) -> tuple[tuple[Limit, Source], ...]:
         """Every limit that the rules set for a plan on a date, with the document that sets it."""
+        ...
+
+    def bearing_on(self, payer_id: str, plan: Plan | None, service: Service) -> Service:
+        """The service as far as it bears on what the rules say of it, and on the periods of their limits."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import orjson
@@ -10,17 +11,26 @@ import pytest
 
 from shared.accounting import answers
 from shared.accounting.answers import Answers
+from shared.accounting.codec import service_from
+from shared.accounting.determination_body import determination_body
+from shared.accounting.rules import CatalogRules
 from shared.accounting.standing_codec import of_member, standing_apart
-from shared.domain.determination import MemberStanding
+from shared.domain.adjudication import adjudicate
+from shared.domain.determination import MemberStanding, determine
 from shared.domain.history import History
-from tests.builders import MEMBER, NOW, PAYER, history
+from shared.domain.limit import BASES
+from shared.domain.service import Authorization
+from tests.builders import MEMBER, NOW, PAYER, history, service, visit
 from tests.rules import SimpleRules, limit_row, plain_rules
+from tests.unit.rules.builders import catalog_of, document, packaged
+from tests.unit.rules.drawn_requests import changed, drawn_request, generator
 
+NEEDLED = {"procedure_code": "20560", "diagnosis_codes": ["M54.50"]}
 REQUEST = {
     "payer_id": PAYER,
     "member_id": MEMBER,
     "service_date": "2026-03-04",
-    "lines": [{"procedure_code": "20560"}],
+    "lines": [NEEDLED],
 }
 STANDING = MemberStanding(history=history())
 
@@ -69,6 +79,69 @@ def test_whatever_differs_is_decided_for_itself(
         own, standing, request_, audience, no_history
     )
     assert before == Answers().decide(SimpleRules(), STANDING, REQUEST, "provider", no_history)
+
+
+def test_what_no_rule_reads_is_answered_from_memory() -> None:
+    """Who treats and under which number is kept with each answer, and decides none."""
+    some, rules = Answers(), CatalogRules(packaged())
+    first = some.decide(rules, STANDING, REQUEST, "provider", no_history)
+    other = {**REQUEST, "provider": {"npi": "1234567893"}, "lines": [{**NEEDLED, "diagnosis_codes": ["Z00"]}]}
+    second = some.decide(rules, STANDING, other, "provider", no_history)
+    assert some.remembered == 1
+    assert second.said == first.said
+    assert orjson.loads(second.request) == other
+
+
+#: Some of what clinics say, of which the rest of the document asks nothing.
+EARLY = {"all": [{"network": "out"}, {"diagnosis": ["M54.5"]}, {"onset_days": {"at_most": 83}}]}
+
+
+def under(basis: str) -> CatalogRules:
+    """Rules that read most of what a request says, with a limit of such periods."""
+    needling = ["service:dry_needling"]
+    document_ = document(
+        applies_to=[{"payers": [PAYER], "plans": ["employer"]}],
+        authority="plan_document",
+        rules=[
+            {
+                "id": "early",
+                "codes": needling,
+                "when": EARLY,
+                "decision": "not_covered",
+                "reason": "excluded",
+            },
+            {"id": "covered", "codes": needling, "decision": "covered"},
+        ],
+        limits=[{"limit_id": "own", "codes": needling, "allowed": 2, "period": {"basis": basis}}],
+    )
+    return CatalogRules(catalog_of(document_))
+
+
+def after(rules: CatalogRules, visits: int) -> MemberStanding:
+    """A member after so many visits under the first authorization and for the first injury."""
+    told: dict[str, Any] = {"authorization": Authorization(number="A1"), "injury_id": "I1"}
+    days = [date(2026, 2, number) for number in range(1, visits + 1)]
+    seen = tuple(visit(on.day, service=service(on, network="in", **told)) for on in days)
+    folded = adjudicate(history(visits=seen), rules).accumulators
+    return replace(STANDING, accumulators=tuple(folded.values()))
+
+
+@pytest.mark.parametrize("basis", [basis for basis in BASES if basis != "rolling_days"])
+def test_remembered_answer_is_what_the_whole_request_is_answered(basis: str) -> None:
+    """Whatever is asked of whoever stands however, in any order, and whatever was asked before."""
+    rules, some, draw = under(basis), Answers(), generator(3)
+    standings = [after(rules, visits) for visits in range(3)]
+    asked = 0
+    for _ in range(50):
+        drawn, standing = drawn_request(draw), draw.choice(standings)
+        for request in (drawn, *(changed(drawn, draw) for _ in range(3))):
+            whole = {**request, "payer_id": PAYER, "member_id": MEMBER}
+            said = some.decide(rules, standing, whole, "provider", no_history).said
+            decided = determine(rules, standing, service_from(whole))
+            assert b"{" + said == orjson.dumps(determination_body(decided, "provider"))
+            asked += 1
+    # Some were answered from memory.
+    assert some.remembered < asked * 0.8
 
 
 def test_body_is_json_with_its_id_and_time_first() -> None:
