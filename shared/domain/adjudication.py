@@ -96,6 +96,8 @@ class Fold:
             qualify(history, rules, visit, self._same_day)
             for visit in sorted(history.visits, key=_arrival_of)
         ]
+        # Those who come later and are ordered by arrival have their turns before these.
+        self._has_dated_turns = any(_is_by_date(candidate) for candidate in candidates)
         held_open = years_held_open(history, rules, self._same_day, candidates)
         years = [*self._years_opened(candidates), *held_open, *openings]
         corrections: Mapping[str, Correction] | None = {}
@@ -352,7 +354,8 @@ class Fold:
 
         Returns False, having changed nothing, when only a fold of the whole history is right: it
         arrived before others or before a hold (which may be for the same day), names a hold, has units
-        of its own, opens an earlier first-service year, or feeds a limit ordered by service date.
+        of its own, opens an earlier first-service year, or it or another visit, whose units a change of
+        plan may carry, feeds a limit ordered by service date.
         """
         if visit.arrival is None or visit.arrival <= self._last_arrival or visit.key in self._outcomes:
             return False
@@ -364,7 +367,8 @@ class Fold:
         candidate = qualify(self.history, self._rules, visit, self._same_day)
         claims = candidate.evaluation.claims if candidate.evaluation else ()
         if candidate.disposition is None and (
-            any(claim.limit.ordering != "received" for claim in claims)
+            self._has_dated_turns
+            or any(claim.limit.ordering != "received" for claim in claims)
             or any(
                 claim.limit.ordering != "received" or claim.limit.basis == "first_service_year"
                 for _, claim in self._carried_claims(candidate)
@@ -386,10 +390,13 @@ def _arrival_of(visit: Visit) -> tuple[bool, int, VisitKey]:
     return visit.arrival is None, visit.arrival or 0, visit.key
 
 
+def _is_by_date(candidate: Candidate) -> bool:
+    claims = candidate.evaluation.claims if candidate.evaluation else ()
+    return any(claim.limit.ordering == "service_date" for claim in claims)
+
+
 def _turn(candidate: Candidate) -> tuple[bool, date, tuple[bool, int, VisitKey]]:
     """A candidate's place: by arrival, or by service date where the limits it feeds say so (4)."""
-    claims = candidate.evaluation.claims if candidate.evaluation else ()
-    by_date = any(claim.limit.ordering == "service_date" for claim in claims)
-    content = candidate.visit.content
+    by_date, content = _is_by_date(candidate), candidate.visit.content
     on = content.service.service_date if by_date and content else date.min
     return by_date, on, _arrival_of(candidate.visit)

@@ -129,3 +129,20 @@ def test_a_visit_that_is_not_plain_has_its_member_loaded() -> None:
     by_date = _store({**limit_row(), "ordering": "service_date"})
     _apply(by_date, _recorded(1, DAY))
     assert by_date.loaded == 1
+
+
+def test_units_carried_from_visits_that_are_ordered_by_date_are_not_the_lanes() -> None:
+    """By arrival comes before by date: the new plan's own visit takes the room of the carried unit."""
+    world = _world(
+        {**limit_row(allowed=1), "plans": ["plan-a"], "ordering": "service_date"},
+        {**limit_row(allowed=1), "plans": ["plan-b"]},
+    )
+    changed = date(2026, 7, 1)
+    world["plans"]["plan-b"] = {**world["plans"]["plan-a"], "carry_over": "all"}
+    world["members"]["SAMPLE-1"]["spans"] = [
+        {"plan": "plan-a", "start": date(2020, 1, 1), "end": changed},
+        {"plan": "plan-b", "start": changed, "end": None},
+    ]
+    store = MemoryStore(world, SimpleRules(world["rules"]))
+    assert _apply(store, _recorded(1, DAY)) == ["counted"]
+    assert _apply(store, _recorded(2, changed)) == ["counted"]

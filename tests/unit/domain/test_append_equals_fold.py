@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from shared.accounting.codec import hold_outcome_to, key_to, visit_outcome_to
 from shared.domain.adjudication import Fold, adjudicate
+from shared.domain.enrollment import EnrollmentSpan
 from shared.domain.history import MemberState, Rules
-from tests.builders import history, visit
+from tests.builders import history, plan, visit
 from tests.model.bridge import Row, history_of, members_of, visits_of
 from tests.model.running import searching
 from tests.model.worlds import worlds
@@ -88,3 +89,21 @@ def test_a_visit_that_may_move_others_is_not_appended() -> None:
     assert not Fold(history(visits=(visit(5),)), by_date).append(visit(6))
     first = SimpleRules(plain_rules(limit_row(basis="first_service_year")))
     assert not Fold(history(visits=(visit(5),)), first).append(visit(6, date(2026, 3, 3)))
+
+
+def test_a_visit_is_not_appended_behind_one_whose_turn_comes_by_date() -> None:
+    """By arrival comes before by date, so a unit that a change of plan carries waits for the new visit's."""
+    limits = (
+        {**limit_row(allowed=1), "plans": ["by-date"], "ordering": "service_date"},
+        {**limit_row(allowed=1), "plans": ["by-arrival"]},
+    )
+    changed = date(2026, 7, 1)
+    known = history(
+        plans=(plan("by-date"), plan("by-arrival", carry_over="all")),
+        spans=(
+            EnrollmentSpan(plan_id="by-date", start=date(2020, 1, 1), end=changed),
+            EnrollmentSpan(plan_id="by-arrival", start=changed),
+        ),
+        visits=(visit(1),),
+    )
+    assert not Fold(known, SimpleRules(plain_rules(*limits))).append(visit(2, changed))
