@@ -24,7 +24,6 @@ from shared.domain.plain_visits import (
     PlainClaim,
     PlainTurn,
     can_take_plain,
-    may_have_dated_turns,
     plain_turn,
 )
 from shared.domain.record import record
@@ -64,9 +63,6 @@ class PlainLane:
 
     def fold(self, row: MemberRow, member: PlainMember, events: Sequence[PendingEvent]) -> PlainFolded | None:
         """Count a locked member's plain events, in arrival order; None where they need a book."""
-        for stored in member.accumulators.values():
-            if stored.in_use and may_have_dated_turns(stored.state):
-                return None
         work = _Work(row, member)
         days = set()
         for event in events:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from datetime import date
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey
+from shared.domain.carrying import Arrival, Carrying, arrival_of, carried_claims, is_by_date
 from shared.domain.enrollment import Plan
 from shared.domain.evaluation import Evaluation, LimitClaim, Source
 from shared.domain.held_units import Correction, HeldUnits, years_held_open
@@ -93,11 +94,8 @@ class Fold:
         self._last_arrival = max([*arrivals, *(hold.arrival for hold in history.holds)], default=0)
         self._same_day = SameDay(history.visits, day_codes)
         candidates = [
-            qualify(history, rules, visit, self._same_day)
-            for visit in sorted(history.visits, key=_arrival_of)
+            qualify(history, rules, visit, self._same_day) for visit in sorted(history.visits, key=arrival_of)
         ]
-        # Those who come later and are ordered by arrival have their turns before these.
-        self._has_dated_turns = any(_is_by_date(candidate) for candidate in candidates)
         held_open = years_held_open(history, rules, self._same_day, candidates)
         years = [*self._years_opened(candidates), *held_open, *openings]
         corrections: Mapping[str, Correction] | None = {}
@@ -109,8 +107,12 @@ class Fold:
             self._tallies.open_years(years)
             self._tallies.open_balances(rules)
             self._held = HeldUnits(history, rules, self._tallies, self._same_day, candidates, corrections)
-            for candidate in sorted(candidates, key=_turn):
+            self._carrying = Carrying(history, rules, self._tallies, candidates)
+            for candidate in sorted(candidates, key=self._turn):
+                if not is_by_date(candidate):
+                    self._bring_along(candidate)
                 self._take_turn(candidate)
+            self._bring_along()
             corrections = self._held.corrections()
 
     # What comes out
@@ -148,12 +150,24 @@ class Fold:
             on = candidate.visit.content.service.service_date  # type: ignore[union-attr]  # it qualifies
             opened += [
                 (plan.plan_id, claim.limit.limit_id, on)
-                for plan, claim in (*claims, *self._carried_claims(candidate))
+                for plan, claim in (*claims, *carried_claims(self.history, self._rules, candidate))
                 if claim.limit.basis == "first_service_year"
             ]
         return opened
 
     # A visit's turn
+
+    def _turn(self, candidate: Candidate) -> tuple[bool, date, Arrival]:
+        """A candidate's place: by arrival, or by service date where the limits it feeds say so (4)."""
+        by_date, content = is_by_date(candidate), candidate.visit.content
+        on = content.service.service_date if by_date and content else date.min
+        return by_date is not self._carrying.dated_first, on, arrival_of(candidate.visit)
+
+    def _bring_along(self, before: Candidate | None = None) -> None:
+        """Carry what is on its way of visits that arrived before this candidate's, or all of it."""
+        for key, posting in self._carrying.bring(before):
+            outcome = self._outcomes[key]
+            self._outcomes[key] = replace(outcome, postings=(*outcome.postings, posting))
 
     def _take_turn(self, candidate: Candidate) -> None:
         """Give a visit its turn: count it where every limit it feeds has room (4)."""
@@ -212,7 +226,7 @@ class Fold:
             }
             self._held.post(candidate.visit, used)
         postings = [self._count(candidate, w, n) for w, n in zip(weighed, units, strict=True)]
-        postings += self._carry(candidate, weighed, postings)
+        postings += self._carrying.leave(candidate, weighed, postings)
         return VisitOutcome(
             disposition="partially_counted" if short else "counted",
             reasons=tuple(counted_within(w.claim, w.allowed) for w in weighed),
@@ -238,50 +252,6 @@ class Fold:
         tally.allow(weighed.allowed)
         tally.count(units, granted, on, ahead=min(units - granted, weighed.promised))
         return posting
-
-    def _carry(self, candidate: Candidate, weighed: list[Weighed], postings: list[Posting]) -> list[Posting]:
-        """What this visit leaves in plans the member changes into and that bring the count along.
-
-        A carried unit never overruns: it is counted there only as far as there is room (I3).
-        """
-        carried: list[Posting] = []
-        if candidate.visit.content is None:
-            return carried
-        service = candidate.visit.content.service
-        on = service.service_date
-        moved = {w.claim.limit.limit_id: posting for w, posting in zip(weighed, postings, strict=True)}
-        for plan, claim in self._carried_claims(candidate):
-            key = self._tallies.key_of(claim.limit, plan, service)
-            own = moved.get(claim.limit.limit_id)
-            units = min(own.units, self._tallies.room(key, claim.limit, on)) if key and own else 0
-            if key is None or not units:
-                continue
-            tally, allowed = (
-                self._tallies.tally(key, claim.limit),
-                self._tallies.allowed_on(claim.limit, key, on),
-            )
-            carried.append(Posting(key=key, on=on, units=units, allowed=allowed, carried=True))
-            tally.allow(allowed)
-            tally.carry(units, on)
-        return carried
-
-    def _carried_claims(self, candidate: Candidate) -> list[tuple[Plan, LimitClaim]]:
-        """What a visit claims in plans the member changes into after it and that bring its count along.
-
-        A limit's own `carry_over` goes before the plan's.
-        """
-        own, content, situation = candidate.plan, candidate.visit.content, candidate.situation
-        if own is None or content is None or situation is None or len(self.history.spans) < 2:
-            return []
-        on = content.service.service_date
-        later = {span.plan_id for span in self.history.spans if span.start > on} - {own.plan_id}
-        claims: list[tuple[Plan, LimitClaim]] = []
-        for plan in (self.history.plans[plan_id] for plan_id in sorted(later)):
-            for claim in self._rules.evaluate(replace(situation, plan=plan)).claims:
-                brings = claim.limit.carry_over or plan.carry_over
-                if brings == "all" or (brings == "same_product" and plan.same_product(own)):
-                    claims.append((plan, claim))
-        return claims
 
     # A service that is only asked about
 
@@ -354,8 +324,7 @@ class Fold:
 
         Returns False, having changed nothing, when only a fold of the whole history is right: it
         arrived before others or before a hold (which may be for the same day), names a hold, has units
-        of its own, opens an earlier first-service year, or it or another visit, whose units a change of
-        plan may carry, feeds a limit ordered by service date.
+        of its own, opens an earlier first-service year, or feeds a limit ordered by service date.
         """
         if visit.arrival is None or visit.arrival <= self._last_arrival or visit.key in self._outcomes:
             return False
@@ -367,11 +336,10 @@ class Fold:
         candidate = qualify(self.history, self._rules, visit, self._same_day)
         claims = candidate.evaluation.claims if candidate.evaluation else ()
         if candidate.disposition is None and (
-            self._has_dated_turns
-            or any(claim.limit.ordering != "received" for claim in claims)
+            any(claim.limit.ordering != "received" for claim in claims)
             or any(
                 claim.limit.ordering != "received" or claim.limit.basis == "first_service_year"
-                for _, claim in self._carried_claims(candidate)
+                for _, claim in carried_claims(self.history, self._rules, candidate)
             )
             or not self._tallies.open_next_years(candidate)
         ):
@@ -383,20 +351,3 @@ class Fold:
         self._same_day.add(visit)
         self._take_turn(candidate)
         return True
-
-
-def _arrival_of(visit: Visit) -> tuple[bool, int, VisitKey]:
-    """Known visits by arrival; those not recorded yet behind them, by name."""
-    return visit.arrival is None, visit.arrival or 0, visit.key
-
-
-def _is_by_date(candidate: Candidate) -> bool:
-    claims = candidate.evaluation.claims if candidate.evaluation else ()
-    return any(claim.limit.ordering == "service_date" for claim in claims)
-
-
-def _turn(candidate: Candidate) -> tuple[bool, date, tuple[bool, int, VisitKey]]:
-    """A candidate's place: by arrival, or by service date where the limits it feeds say so (4)."""
-    by_date, content = _is_by_date(candidate), candidate.visit.content
-    on = content.service.service_date if by_date and content else date.min
-    return by_date, on, _arrival_of(candidate.visit)

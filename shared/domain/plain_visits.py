@@ -98,14 +98,6 @@ def can_take_plain(state: Accumulator) -> bool:
     return not state.days and not state.held_days and state.visits > state.opening
 
 
-def may_have_dated_turns(state: Accumulator) -> bool:
-    """Whether visits behind a stored accumulator may have their turns by service date, so behind a plain one.
-
-    What a change of plan carries of theirs then waits for the plain one's turn.
-    """
-    return bool(state.days)
-
-
 def plain_turn(
     payer_id: str,
     spans: tuple[EnrollmentSpan, ...],

@@ -11,6 +11,7 @@ from tests.model.coverage import (
     first_service_year,
     first_service_years,
     period_of,
+    settled_by_rules,
 )
 
 Key = tuple[str, str, str, date, date, str]
@@ -165,6 +166,20 @@ class MemberInputs:
         said = evaluate(self.rules, plan_id, content, received_on=visit["received_on"])
         return next((claim["row"].get("ordering", default) for claim in said["claims"]), default)
 
+    def _carries_out_of_order(self, visit: Row) -> bool:
+        """Whether a visit whose turn comes by service date carries into a limit ordered by arrival."""
+        if self._before_the_rules(visit) is not None or self._ordering(visit) == "received":
+            return False
+        content, received_on = visit["content"], visit["received_on"]
+        here, *there = (
+            evaluate(self.rules, plan_id, content, received_on=received_on)
+            for plan_id in (self._plan_id(content["date"]), *self._later_plans(visit))
+        )
+        if settled_by_rules(here) is not None:
+            return False
+        claims = [claim for said in there for claim in said["claims"]]
+        return any(not by_date(self.rules, claim["row"]) for claim in claims)
+
     def _later_plans(self, visit: Row) -> list[str]:
         """The plans that the member changes into after a visit and that bring the count along."""
         on = visit["content"]["date"]
@@ -179,6 +194,11 @@ class MemberInputs:
         if open_yet:
             return min(open_yet, key=lambda s: s["start"])
         return max(own, key=lambda s: s["start"], default=None)
+
+
+def by_date(rules: Row, limit: Row) -> bool:
+    """Whether a limit's visits have their turns by service date."""
+    return bool(limit.get("ordering", rules["ordering"]) == "service_date")
 
 
 def _takes_place(visit: Row) -> bool:

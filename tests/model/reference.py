@@ -29,6 +29,8 @@ R10 A late service in a rolling limit must find room in every window that contai
 R11 Units that a visit under an earlier plan used are carried in that visit's turn, as far as there is
     room under the later plan.
     Such a visit also opens the later plan's first-service year.
+    Where visits ordered by service date carry into limits ordered by arrival, they have their turns
+    first, and what they carry into those has its place by when they arrived. Else they come last.
 R12 A visit's number counts what an opening balance says of visits or days, and carried visits.
 R13 Units follow the lines: covered lines of a visit claim units, whatever becomes of its other lines.
 R14 A limit whose period is not known (no authorization, no injury, no contract start; a date outside
@@ -46,7 +48,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from tests.model.coverage import Row, evaluate, first_service_year, limits_for, settled_by_rules
-from tests.model.inputs import Key, MemberInputs, fold_visits
+from tests.model.inputs import Key, MemberInputs, by_date, fold_visits
 
 PASSES_MAX = 200
 
@@ -78,6 +80,7 @@ class Member(MemberInputs):
     def settle(self) -> Row:
         """Fold until every hold that is thought to be posted is, and keeps what its visit uses."""
         self._find_years()
+        self.dated_first = any(map(self._carries_out_of_order, self.visits))
         for _ in range(PASSES_MAX):
             result = self._pass()
             if not self._revise(result):
@@ -104,19 +107,23 @@ class Member(MemberInputs):
 
     def _pass(self) -> Row:
         result: Row = {"posts": [], "visits": {}, "countable": [], "taken": {}, "promised": {}, "days": set()}
+        result["on_the_way"] = []
         self._open(result)
         for hold in self.holds:
             result["promised"][hold["hold_id"]] = self._promise(result, hold)
         for visit in sorted(self.visits, key=self._place):
+            if visit["arrival"] is not None and self._ordering(visit) == "received":
+                self._bring(result, visit["arrival"])
             result["visits"][visit["key"]] = self._weigh(result, visit)
+        self._bring(result)
         return result
 
     def _place(self, visit: Row) -> tuple[Any, ...]:
         if visit["arrival"] is None:
             return (0,)
         if self._ordering(visit) == "service_date":
-            return (2, visit["content"]["date"], visit["arrival"])
-        return (1, visit["arrival"])
+            return (1 if self.dated_first else 3, visit["content"]["date"], visit["arrival"])
+        return (2, visit["arrival"])
 
     def _open(self, result: Row) -> None:
         """Post what was used elsewhere: of each source and period the newest statement."""
@@ -307,9 +314,25 @@ class Member(MemberInputs):
             for row in (c["row"] for c in said["claims"]):
                 key = self._key(row, plan_id, content, self._span_in(plan_id, content["date"]))
                 if row["limit_id"] == claim["row"]["limit_id"] and key is not None:
-                    room = max(0, self._rest(result, key, row, content["date"]))
-                    post = {"key": key, "date": content["date"], "visit": visit["key"], "kind": "carried"}
-                    result["posts"].append({**post, "units": min(units, room)})
+                    item = {"visit": visit, "key": key, "row": row, "units": units}
+                    dated = self._ordering(visit) == "service_date"
+                    if self.dated_first and dated and not by_date(self.rules, row):
+                        result["on_the_way"].append(item)
+                    else:
+                        self._leave(result, item)
+
+    def _bring(self, result: Row, before: int | None = None) -> None:
+        """Carry what is on its way of visits that arrived before another, or all of it."""
+        for item in sorted(result["on_the_way"], key=lambda item: item["visit"]["arrival"]):
+            if before is None or item["visit"]["arrival"] < before:
+                result["on_the_way"].remove(item)
+                self._leave(result, item)
+
+    def _leave(self, result: Row, item: Row) -> None:
+        key, on = item["key"], item["visit"]["content"]["date"]
+        room = max(0, self._rest(result, key, item["row"], on))
+        post = {"key": key, "date": on, "visit": item["visit"]["key"], "kind": "carried"}
+        result["posts"].append({**post, "units": min(item["units"], room)})
 
     # -- the answer ------------------------------------------------------------------------------
 

@@ -131,8 +131,8 @@ def test_a_visit_that_is_not_plain_has_its_member_loaded() -> None:
     assert by_date.loaded == 1
 
 
-def test_units_carried_from_visits_that_are_ordered_by_date_are_not_the_lanes() -> None:
-    """By arrival comes before by date: the new plan's own visit takes the room of the carried unit."""
+def test_lane_counts_behind_units_carried_from_a_limit_ordered_by_date() -> None:
+    """They have their place by when their visit arrived, so the new plan's own visit finds no room."""
     world = _world(
         {**limit_row(allowed=1), "plans": ["plan-a"], "ordering": "service_date"},
         {**limit_row(allowed=1), "plans": ["plan-b"]},
@@ -145,4 +145,6 @@ def test_units_carried_from_visits_that_are_ordered_by_date_are_not_the_lanes() 
     ]
     store = MemoryStore(world, SimpleRules(world["rules"]))
     assert _apply(store, _recorded(1, DAY)) == ["counted"]
-    assert _apply(store, _recorded(2, changed)) == ["counted"]
+    store.loaded = 0
+    assert _apply(store, _recorded(2, changed)) == ["over_limit"]
+    assert store.loaded == 0

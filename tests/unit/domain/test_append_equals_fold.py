@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import orjson
 from hypothesis import given
@@ -13,6 +13,7 @@ from shared.accounting.codec import hold_outcome_to, key_to, visit_outcome_to
 from shared.domain.adjudication import Fold, adjudicate
 from shared.domain.enrollment import EnrollmentSpan
 from shared.domain.history import MemberState, Rules
+from shared.domain.visit import Visit
 from tests.builders import history, plan, visit
 from tests.model.bridge import Row, history_of, members_of, visits_of
 from tests.model.running import searching
@@ -91,19 +92,33 @@ def test_a_visit_that_may_move_others_is_not_appended() -> None:
     assert not Fold(history(visits=(visit(5),)), first).append(visit(6, date(2026, 3, 3)))
 
 
-def test_a_visit_is_not_appended_behind_one_whose_turn_comes_by_date() -> None:
-    """By arrival comes before by date, so a unit that a change of plan carries waits for the new visit's."""
+def test_a_unit_carried_from_a_limit_ordered_by_date_has_its_place_by_arrival() -> None:
+    """It keeps its room from a visit that is recorded later, and takes none from one before it."""
     limits = (
         {**limit_row(allowed=1), "plans": ["by-date"], "ordering": "service_date"},
         {**limit_row(allowed=1), "plans": ["by-arrival"]},
     )
     changed = date(2026, 7, 1)
+    rules = SimpleRules(plain_rules(*limits))
     known = history(
         plans=(plan("by-date"), plan("by-arrival", carry_over="all")),
         spans=(
             EnrollmentSpan(plan_id="by-date", start=date(2020, 1, 1), end=changed),
             EnrollmentSpan(plan_id="by-arrival", start=changed),
         ),
-        visits=(visit(1),),
+        visits=(visit(2),),
     )
-    assert not Fold(known, SimpleRules(plain_rules(*limits))).append(visit(2, changed))
+    before, after = visit(1, changed), visit(3, changed + timedelta(days=1))
+    fold = Fold(known, rules)
+    assert fold.append(after)
+    assert canonical(fold.state()) == canonical(adjudicate(replace(known, visits=(visit(2), after)), rules))
+    assert disposition(fold, after) == "over_limit"
+    both = Fold(replace(known, visits=(before, visit(2), after)), rules)
+    assert [disposition(both, v) for v in (before, visit(2), after)] == ["counted", "counted", "over_limit"]
+
+
+def disposition(fold: Fold, of: Visit) -> str:
+    """What became of a visit."""
+    outcome = fold.outcome(of.key)
+    assert outcome is not None
+    return outcome.disposition

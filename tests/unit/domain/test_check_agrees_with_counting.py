@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.adjudication import adjudicate
@@ -20,22 +20,10 @@ from tests.model.worlds import DATES, MEMBERS, service, worlds
 from tests.rules import SimpleRules, limit_row, plain_rules
 
 
-def _carries_between_orders(world: Row) -> bool:
-    """Whether a plan brings counts along and limits are ordered in both ways.
-
-    Visits ordered by arrival have their turns before those ordered by service date, so one that is recorded
-    later may take the room of a unit that was carried over; no check knows of that.
-    """
-    orders = {limit.get("ordering", world["rules"]["ordering"]) for limit in world["rules"]["limits"]}
-    carried = any(plan["carry_over"] != "none" for plan in world["plans"].values())
-    return carried and len(orders) > 1
-
-
 @searching(60)
 @given(worlds(), service(st.sampled_from(DATES)))
 def test_a_check_says_what_the_next_visit_meets(world: Row, asked: Row) -> None:
     """Covered is counted, a full limit is over the limit, and the rest is not counted for the same reason."""
-    assume(not _carries_between_orders(world))
     rules, member = SimpleRules(world["rules"]), MEMBERS[0]
     known = history_of(world, member)
     # Two visits of one provider may be one, and what an operator makes of that no check can know.
