@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import psycopg
+from psycopg.errors import UniqueViolation
 
 from shared.adapters.postgres import visit_changes, visit_rows
 from shared.adapters.postgres.arrays import Bigints, Blobs
@@ -68,9 +69,14 @@ def save_visits(
     listed = [(ref, visit) for ref, visit in rows if visit.cause is not None]
     if listed:
         connection.execute(visit_changes.RECORD, visit_changes.values(listed))
-    errands = [visit_rows.saving(rows), *besides] if rows else besides
-    written = trips.do(*errands)
-    if rows and written[0] != len(rows):
+    saving = visit_rows.saving(rows)
+    try:
+        written = trips.do(*saving, *besides)
+    except UniqueViolation as error:
+        if error.diag.constraint_name != visit_rows.KEY:
+            raise
+        raise ConcurrentChange from error
+    if sum(written[: len(saving)]) != len(rows):
         raise ConcurrentChange
 
 

@@ -18,10 +18,11 @@ COLUMNS = """v.payer_id, v.client_id, v.visit_id, v.member_id, v.arrival, v.rece
     v.corrected_by, v.voided_by, v.last_event, v.duplicate_decision, v.disposition, v.plan_id, v.outcome,
     v.revision"""
 
+#: The constraint that is violated when a visit has a row that had none when it was looked for.
+KEY = "visit_pkey"
+
 # The content is that of the event that gave it.
-_SAVE = Statement(
-    "save_visits",
-    """
+_INSERT = """
 with became as materialized (
     select place, outcome::jsonb as outcome
       from unnest(%(outcomes)b::text[]) with ordinality as o (outcome, place)
@@ -40,6 +41,16 @@ select n.payer_id, n.client_id, n.visit_id, n.member_id, n.arrival, n.received_o
              corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id, place, revision)
   join became o using (place)
   left join visit_event e on e.arrival = n.content_of
+"""
+
+# Of visits that are new, as most are. With `on conflict` each key would be looked up twice, and each row
+# marked twice: as one that may have to go, and as one that stays.
+_SAVE_NEW = Statement("insert_visits", _INSERT)
+
+_SAVE = Statement(
+    "save_visits",
+    f"""
+{_INSERT}
 on conflict (payer_id, client_id, visit_id) do update
    set member_id = excluded.member_id, arrival = excluded.arrival, received_on = excluded.received_on,
        service_date = excluded.service_date, content = excluded.content,
@@ -78,8 +89,17 @@ def visit_from(row: Sequence[Any]) -> tuple[str, str | None, StoredVisit]:
     return payer, member, stored
 
 
-def saving(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> Errand:
-    """Writes visits whose row is as it was read (`revision`), and counts only those."""
+def saving(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> list[Errand]:
+    """Writes visits whose row is as it was read (`revision`), and counts only those.
+
+    A visit that was new when it was read and has a row by now is a violation of the table's key.
+    """
+    new = [row for row in rows if row[1].revision == 0]
+    others = [row for row in rows if row[1].revision] if len(new) < len(rows) else []
+    return [_saving(statement, some) for statement, some in ((_SAVE_NEW, new), (_SAVE, others)) if some]
+
+
+def _saving(statement: Statement, rows: Sequence[tuple[MemberRef, SavedVisit]]) -> Errand:
     visits = [saved.visit for _, saved in rows]
     places, outcomes = written_once(
         (saved.outcome for _, saved in rows), lambda outcome: orjson.dumps(visit_outcome_to(outcome))
@@ -104,4 +124,4 @@ def saving(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> Errand:
         "places": places,
         "outcomes": outcomes,
     }
-    return _SAVE.errand(given)
+    return statement.errand(given)
