@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -59,6 +60,10 @@ class Jobs(Protocol):
 
     def seconds_since(self, job: str) -> float | None:
         """How long ago a job last came to its end, by the database's clock; None if it never did."""
+        ...
+
+    def more_wait(self, events: int) -> bool:
+        """Whether more than so many events are pending."""
         ...
 
     def note_run(self, job: str) -> None:
@@ -163,7 +168,10 @@ class WakeFlags(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What every use case is handed. `monotonic` is a clock in seconds that never goes back."""
+    """What every use case is handed. `monotonic` is a clock in seconds that never goes back.
+
+    `backlog` is held while this process drains every shard that has work.
+    """
 
     store: Store
     rules: RulesSource
@@ -173,3 +181,4 @@ class Tools:
     monotonic: Callable[[], float]
     totals: Totals
     batch_max: int
+    backlog: threading.Lock = field(default_factory=threading.Lock)

@@ -8,10 +8,10 @@ from environs import Env, EnvError
 
 from shared.adapters.environment import Environment, SettingsError, load_environment
 
-#: Three drains, a sweep's guard and the standby each hold a connection, and some are to spare.
+#: Four drains, a sweep's guard and the standby each hold a connection, and some are to spare.
 CONNECTIONS_MAX = 8
 #: Of those that are always open: one for each thread that drains a backlog, and one for what goes on beside.
-CONNECTIONS_KEPT = 4
+CONNECTIONS_KEPT = 5
 BATCH_MAX = 1_000
 
 

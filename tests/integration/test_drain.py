@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -15,7 +16,12 @@ from shared.accounting.rules import CatalogRules
 from shared.adapters.catalog_files import load_catalog
 from shared.adapters.postgres.database import PostgresDatabase
 from shared.domain.client import EVERY_PAYER
+from shared.domain.errors import ConcurrentChange
+from shared.domain.history import VisitOutcome
 from shared.domain.inbox import NewEvent
+from shared.domain.qualification import VISIT_NOT_KNOWN
+from shared.domain.records import SavedVisit
+from shared.domain.visit import Visit, VisitKey
 from shared.messages import shard_of
 from tests.builders import MEMBER, NOW, PAYER
 from tests.clients import add_client
@@ -188,3 +194,15 @@ def drain_all(database: PostgresDatabase) -> None:
     for shard in range(64):
         while drain_shards(database, rules, lambda: datetime(2026, 3, 5, tzinfo=UTC), [shard], 100).applied:
             pass
+
+
+def test_visit_that_somebody_else_made_meanwhile_is_a_concurrent_change(database: PostgresDatabase) -> None:
+    """A visit that had no row when it was looked for is not written over."""
+    outcome = VisitOutcome(disposition="not_countable", reasons=(VISIT_NOT_KNOWN,))
+    visit = Visit(key=VisitKey(client_id="c", visit_id="v1"))
+    saved = SavedVisit(visit=visit, last_event=1, outcome=outcome, revision=0)
+    with database.transaction(EVERY_PAYER) as tx:
+        tx.books.save_unattributed(PAYER, [saved])
+        tx.commit()
+    with database.transaction(EVERY_PAYER) as tx, pytest.raises(ConcurrentChange):
+        tx.books.save_unattributed(PAYER, [replace(saved, last_event=2)])

@@ -23,11 +23,13 @@ TURN_SECONDS = 5.0
 BUSY_EVENTS = 16
 #: One of so many tells of a backlog, which several threads drain.
 BACKLOG_EVENTS = 100
-#: While one of them adjudicates, Postgres works for another, and a third waits for the disk.
-THREADS = 3
+#: While one of them adjudicates, Postgres works for two others, and a fourth waits for the disk.
+THREADS = 4
 #: Shards that a thread takes at once of a backlog; the others are free for other workers meanwhile. All of
 #: them make two parts for each thread, so that the threads come to an end together.
-SHARDS_AT_ONCE = 11
+SHARDS_AT_ONCE = 8
+#: Wake-ups for so many shards may tell of a backlog, which no single thread need begin.
+WOKEN_BY_BACKLOG = 16
 
 _log = structlog.get_logger()
 
@@ -40,8 +42,11 @@ def drain_shard(tools: Tools, shard: int) -> list[int]:
     """
     turn_ends = tools.monotonic() + TURN_SECONDS
     shards = _woken(tools, shard)
+    if len(shards) >= WOKEN_BY_BACKLOG and _is_backlog(tools):
+        return _drain_backlog(tools, turn_ends)
     while shards:
-        report = drain_batch(tools, shards)
+        # No more than tells of a backlog: until the threads begin, this one works alone.
+        report = drain_batch(tools, shards, BACKLOG_EVENTS)
         if report.applied >= BACKLOG_EVENTS:
             return _drain_backlog(tools, turn_ends)
         if tools.monotonic() >= turn_ends:
@@ -58,8 +63,22 @@ def _with_work(tools: Tools) -> list[int]:
         return tx.jobs.shards_with_work(tools.clock())
 
 
+def _is_backlog(tools: Tools) -> bool:
+    """Whether more than a batch waits."""
+    with tools.store.transaction(EVERY_PAYER) as tx:
+        return tx.jobs.more_wait(tools.batch_max)
+
+
 def _drain_backlog(tools: Tools, turn_ends: float) -> list[int]:
-    """Drain every shard that has work, some at a time in each thread; those left when the turn is over."""
+    """Drain every shard that has work, some at a time in each thread; those left when the turn is over.
+
+    Meanwhile the standby's sweep drains none: it would take shards from under the threads.
+    """
+    with tools.backlog:
+        return _drain_in_threads(tools, turn_ends)
+
+
+def _drain_in_threads(tools: Tools, turn_ends: float) -> list[int]:
     shards = _with_work(tools)
     parts = deque(shards[at : at + SHARDS_AT_ONCE] for at in range(0, len(shards), SHARDS_AT_ONCE))
 
@@ -98,10 +117,14 @@ def _woken(tools: Tools, shard: int) -> list[int]:
         return [shard]
 
 
-def drain_batch(tools: Tools, shards: Sequence[int]) -> DrainReport:
-    """Apply one batch of the shards in one commit, then project it. Raises StoreUnavailable."""
+def drain_batch(tools: Tools, shards: Sequence[int], events_max: int | None = None) -> DrainReport:
+    """Apply one batch of the shards in one commit, then project it. Raises StoreUnavailable.
+
+    The batch has about `events_max` events at most, and as many as the tools say.
+    """
     began = tools.monotonic()
-    report = drain.drain_shards(tools.store, tools.rules, tools.clock, shards, tools.batch_max)
+    size = tools.batch_max if events_max is None else min(events_max, tools.batch_max)
+    report = drain.drain_shards(tools.store, tools.rules, tools.clock, shards, size)
     tools.totals.add(totals.EVENTS_APPLIED, report.applied)
     tools.totals.add(totals.EVENTS_FAILED, report.failed)
     project(tools, report.images)

@@ -38,7 +38,9 @@ def sweep(tools: Tools, *, from_beat: bool = False) -> bool:
     with tools.store.transaction(EVERY_PAYER, seconds=GUARD_SECONDS) as guard:
         if not guard.jobs.claim(SWEEP):
             return False
-        shards = guard.jobs.shards_with_work(tools.clock())
+        # Threads that drain a backlog have every shard in turn. What a sweep took from under them they would
+        # leave to it, and it has only one thread for it all.
+        shards = [] if tools.backlog.locked() else guard.jobs.shards_with_work(tools.clock())
         applied, failures = _drain(tools, shards)
         projected = _project(tools, failures)
         guard.jobs.gather_event_counts()

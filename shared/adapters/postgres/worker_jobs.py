@@ -58,6 +58,15 @@ class PostgresWorkerJobs:
             ).fetchall()
         return [shard for (shard,) in rows]
 
+    def more_wait(self, events: int) -> bool:
+        """Whether more than so many events are pending. Reads no more of them."""
+        row = self._connection.execute(
+            """select count(*) > %(events)s
+                 from (select from visit_event where status = 'pending' limit %(events)s + 1) waiting""",
+            {"events": events},
+        ).fetchone()
+        return bool(row and row[0])
+
     def note_run(self, job: str) -> None:
         """Record that a job has just come to its end."""
         self._connection.execute("set local synchronous_commit = off")

@@ -13,6 +13,7 @@ from services.counter_worker.usecases.drain_shard import (
     BACKLOG_EVENTS,
     BUSY_EVENTS,
     TURN_SECONDS,
+    WOKEN_BY_BACKLOG,
     drain_shard,
 )
 from shared.adapters.redis.connection import connect
@@ -120,6 +121,23 @@ def test_a_full_batch_has_the_other_shards_looked_at(office: Office, tools: Tool
     assert office.pending() == 0
     assert office.used() == {ref.member_id: min(events, 20), **{other.member_id: 2 for other in others}}
     assert tools.counters.read([ref, *others]).keys() == {ref, *others}
+
+
+def test_backlog_is_told_by_the_flags_that_are_up(
+    office: Office, make_tools: MakeTools, redis_url: str
+) -> None:
+    """Where many flags are up and more than a batch waits everything is applied, once, and shown."""
+    refs = office.enroll(60)
+    shards = {shard_for(ref) for ref in refs}
+    assert len(shards) >= WOKEN_BY_BACKLOG
+    office.accept(refs, visits=2)
+    with redis.Redis.from_url(redis_url) as client:
+        for shard in shards:
+            client.set(wake_flag(shard), b"1")
+    tools = make_tools(batch_max=30)
+    assert drain_shard(tools, shard_for(refs[0])) == []
+    assert office.used() == {ref.member_id: 2 for ref in refs}
+    assert tools.counters.read(refs).keys() == set(refs)
 
 
 def test_turn_ends_and_asks_to_come_back(office: Office, make_tools: MakeTools) -> None:

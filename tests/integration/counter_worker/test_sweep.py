@@ -65,6 +65,20 @@ def test_only_one_sweeps_at_a_time(office: Office, tools: Tools) -> None:
     assert sweep(tools) is True
 
 
+def test_shards_are_left_to_the_threads_of_a_backlog(office: Office, tools: Tools) -> None:
+    """While this process drains everything a sweep does the rest: what is queued is shown."""
+    [waiting, queued] = office.enroll(2)
+    office.accept([waiting])
+    office.change("insert into counter_outbox values (%s, %s, 0)", queued.payer_id, queued.member_id)
+    age_queue(office)
+    with tools.backlog:
+        assert sweep(tools)
+    assert office.pending() == 1
+    assert set(tools.counters.read([waiting, queued])) == {queued}
+    assert sweep(tools)
+    assert office.pending() == 0
+
+
 def test_sweeps_and_wake_ups_of_several_workers_count_once(office: Office, make_tools: MakeTools) -> None:
     """However many drain at once, each event is applied once and no limit is passed."""
     refs = office.enroll(20)
