@@ -99,7 +99,8 @@ def first_checks(members: int, count: int, seed: int) -> list[str]:
     """Checks that hardly anybody asked before: of what may change an answer, each draws its own.
 
     There are 80,640 things to ask, each as likely, and of each an answer for each way in which members stand:
-    ten times more than answers are remembered, and four times more than evaluations.
+    ten times more than answers are remembered. What the rules say before anybody counts is remembered apart,
+    and soon known: they tell a few thousand of these things from each other.
     """
     draw = generator(seed)
     return [json.dumps(_drawn_apart(draw, asked)) for asked in _checks(draw, members, count)]

@@ -24,9 +24,8 @@ class CatalogRules:
 
     def evaluate(self, situation: Situation) -> Evaluation:
         """The evaluation of one service in its situation."""
-        on, frequency = situation.service.service_date, self.catalog.guidance.frequency
-        bearing = self.catalog.bearing(situation.payer_id, situation.plan, on)
-        asked = bearing.situation(situation, frequency)
+        on = situation.service.service_date
+        asked = self.catalog.bearing(situation.payer_id, situation.plan, on).situation(situation)
         known = self._remembered.get(asked)
         if known is None:
             if len(self._remembered) >= _REMEMBERED_MAX:

@@ -4,13 +4,15 @@ Answers and evaluations are remembered by what they follow from, and most of wha
 one to the next without any rule in force reading it: who treats, the authorization's number, the very day of
 the onset, a diagnosis in no list. The rules and the limits are handed the service without all that, so what
 was taken out cannot have decided anything. That it would not have either is what the tests of this show, for
-each condition that there is.
+each condition that there is. Besides, rules mostly do not tell one date from another, nor three units from
+two; limits do, so that only evaluations are asked for of the first of its like.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 
 from shared.domain.code_sets import DiagnosisSet, normalise_diagnosis
@@ -24,8 +26,24 @@ from shared.domain.predicate_tests import (
     NumberTest,
     OneOf,
 )
+from shared.domain.record import record
 from shared.domain.rule_document import RuleDocument
 from shared.domain.service import Authorization, Clinical, Provider, Service, ServiceLine
+
+
+@record(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """Where a catalog's evaluations may turn, whichever of its documents speak of a plan.
+
+    `dates` are those from which on something in the catalog holds or does not hold any more, `muscles` the
+    numbers from which on a code fits or does not, both in order; `frequency` looks at the member's other
+    dates.
+    """
+
+    dates: tuple[date, ...] = ()
+    muscles: tuple[int, ...] = ()
+    frequency: FrequencyAdvice | None = None
+
 
 #: Stands for a number or an id that is only there or not.
 _NAMED = "-"
@@ -36,9 +54,8 @@ _CUTS_MAX = 10_000
 class Bearing:
     """What documents that speak of a plan read of a service, besides its codes, its date and where it is."""
 
-    def __init__(self, documents: Iterable[RuleDocument]) -> None:
+    def __init__(self, documents: Sequence[RuleDocument], turns: Turns) -> None:
         """Gather what the conditions, limits and terms of `documents` ask for."""
-        documents = tuple(documents)
         leaves = tuple(leaf for document in documents for leaf in document.leaves)
         self._read = frozenset(
             leaf.name for leaf in leaves if isinstance(leaf, OneOf | ListTest | NumberTest)
@@ -49,9 +66,13 @@ class Bearing:
         self._modifiers = frozenset[str]().union(
             *(leaf.values for leaf in leaves if isinstance(leaf, ListTest) and leaf.name == "modifiers")
         )
-        self._onset_days = _turning_points(
-            leaf for leaf in leaves if isinstance(leaf, NumberTest) and leaf.name == "onset_days"
-        )
+        numbers = [leaf for leaf in leaves if isinstance(leaf, NumberTest)]
+        self._onset_days = _turning_points(numbers, "onset_days")
+        self._muscles = sorted({*turns.muscles, *_turning_points(numbers, "muscles")})
+        # From two units on, there may be too many of a code that is billed once.
+        self._quantities = sorted({1, 2, *_turning_points(numbers, "quantity")})
+        self._counts_units = any(rule.limit.measure == "unit" for d in documents for rule in d.limits)
+        self._turns = turns
         self._dated = frozenset(leaf.limit_id for leaf in leaves if isinstance(leaf, DaysSinceFirstVisitTest))
         self._bases = frozenset(rule.limit.basis for document in documents for rule in document.limits)
         self._asks_injury = any(isinstance(leaf, InjuryTest) for leaf in leaves)
@@ -60,23 +81,65 @@ class Bearing:
         )
         self._cuts: dict[str, str] = {}
 
-    def situation(self, situation: Situation, frequency: FrequencyAdvice | None) -> Situation:
-        """A situation as far as it bears on its evaluation. `frequency` is what looks at the other dates."""
-        on, recent = situation.service.service_date, situation.recent_service_dates
-        if recent and (frequency is None or frequency.advisory(on, recent) is None):
-            recent = ()
+    def situation(self, situation: Situation) -> Situation:
+        """A situation as far as it bears on its evaluation."""
+        service = self.service(situation.service)
+        on, frequency, recent = service.service_date, self._turns.frequency, situation.recent_service_dates
+        crowded = frequency if recent and frequency and frequency.advisory(on, recent) else None
+        received_on = self._received(situation.received_on, on)
+        first_visit_dates = tuple(item for item in situation.first_visit_dates if item[0] in self._dated)
+        alone = received_on is None and not first_visit_dates
+        service = self._evaluated(service, self._day_like(service) if alone else on)
         return Situation(
             payer_id=situation.payer_id,
             plan=situation.plan,
             enrollment=situation.enrollment,
             attributes=situation.attributes if "attributes" in self._read else (),
-            service=self.service(situation.service),
+            service=service,
             visit_numbers=situation.visit_numbers,
-            first_visit_dates=tuple(item for item in situation.first_visit_dates if item[0] in self._dated),
+            first_visit_dates=first_visit_dates,
             # However many they are, they are too many.
-            recent_service_dates=(on,) * frequency.visits_max if recent and frequency else (),
+            recent_service_dates=(service.service_date,) * crowded.visits_max if crowded else (),
             same_day_codes=situation.same_day_codes,
-            received_on=self._received(situation.received_on, on),
+            received_on=received_on,
+        )
+
+    def _day_like(self, service: Service) -> date:
+        """The first date that no rule tells from the service's own, if the onset can be as far before it."""
+        on, dates, onset_on = service.service_date, self._turns.dates, service.clinical.onset_on
+        place = bisect_right(dates, on)
+        day = dates[place - 1] if place else on
+        return on if onset_on is not None and day - date.min < on - onset_on else day
+
+    def _evaluated(self, service: Service, day: date) -> Service:
+        """A service on `day`, its other dates as far from it, its numbers the least of their like."""
+        clinical, authorization = service.clinical, service.authorization
+        back = service.service_date - day
+        if back and clinical.onset_on is not None:
+            clinical = replace(clinical, onset_on=clinical.onset_on - back)
+        if authorization is not None and authorization.end is not None:
+            authorization = Authorization(number=authorization.number, end=day)
+        return Service(
+            service_date=day,
+            lines=tuple(self._counted(line) for line in service.lines),
+            provider=service.provider,
+            state=service.state,
+            place_of_service=service.place_of_service,
+            network=service.network,
+            clinical=clinical,
+            authorization=authorization,
+            injury_id=service.injury_id,
+            billing_provider=service.billing_provider,
+        )
+
+    def _counted(self, line: ServiceLine) -> ServiceLine:
+        quantity, muscles = line.quantity, line.muscles
+        return ServiceLine(
+            procedure_code=line.procedure_code,
+            quantity=quantity if self._counts_units else _lowest(self._quantities, quantity),
+            modifiers=line.modifiers,
+            diagnosis_codes=line.diagnosis_codes,
+            muscles=None if muscles is None else _lowest(self._muscles, muscles),
         )
 
     def service(self, service: Service) -> Service:
@@ -177,12 +240,23 @@ class Bearing:
         return Authorization(number=number, end=None if authorization.covers(on) else on)
 
 
-def _turning_points(tests: Iterable[NumberTest]) -> tuple[int, ...]:
-    """The numbers from which on some test says otherwise than just below, in order."""
+def _lowest(points: Sequence[int], number: int) -> int:
+    """The lowest number that none of the turning points comes between; a number below all is itself."""
+    place = bisect_right(points, number)
+    return points[place - 1] if place else number
+
+
+def _turning_points(tests: Iterable[NumberTest], name: str) -> tuple[int, ...]:
+    """The numbers from which on some test of what has this name says otherwise than just below, in order."""
+    return turning_points((test.at_least, test.at_most) for test in tests if test.name == name)
+
+
+def turning_points(ranges: Iterable[tuple[int | None, int | None]]) -> tuple[int, ...]:
+    """Where ranges of whole numbers, with both ends or open, begin and are over, in order."""
     points: set[int] = set()
-    for test in tests:
-        if test.at_least is not None:
-            points.add(test.at_least)
-        if test.at_most is not None:
-            points.add(test.at_most + 1)
+    for low, high in ranges:
+        if low is not None:
+            points.add(low)
+        if high is not None:
+            points.add(high + 1)
     return tuple(sorted(points))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from shared.domain.bearing import Bearing
+from shared.domain.bearing import Bearing, Turns, turning_points
 from shared.domain.code_list import NEEDLING_SERVICE, CodeList
 from shared.domain.enrollment import Plan
 from shared.domain.errors import Conflict
@@ -18,7 +18,7 @@ from shared.domain.evaluation import AUTHORITIES, Contact, Source
 from shared.domain.guidance import GuidanceBook
 from shared.domain.limit import Limit
 from shared.domain.predicate import Predicate
-from shared.domain.predicate_tests import DaysSinceFirstVisitTest
+from shared.domain.predicate_tests import DaysSinceFirstVisitTest, ServiceDateTest
 from shared.domain.rule_document import RuleDocument, Scope, state_guard
 from shared.domain.state_scope import StateScope
 from shared.domain.vocabulary import Vocabulary
@@ -68,17 +68,11 @@ class Selection:
     """What speaks of a plan on a service date: deciding documents in order, articles, and what is not there.
 
     `gap` says what the payer's own documents lack; None if one is in force and speaks of the plan.
-    `bearing` tells what all of these read of a service.
     """
 
     documents: tuple[Selected, ...]
     articles: tuple[Selected, ...]
     gap: Gap | None
-    bearing: Bearing = field(compare=False, repr=False)
-
-
-#: Where nobody is asked: the member is not covered that day, or not known.
-NO_SELECTION = Selection(documents=(), articles=(), gap=None, bearing=Bearing(()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +90,17 @@ class Catalog:
     families_of_any: tuple[Family, ...] = ()
     dated_by_payer: Mapping[str, frozenset[str]] = field(default_factory=dict)
     dated_of_any: frozenset[str] = frozenset()
-    _selections: dict[tuple[str, Plan, date], Selection] = field(
+    turns: Turns = field(init=False, compare=False, repr=False)
+    _selections: dict[tuple[str, Plan, date], tuple[Selection, Bearing]] = field(
         init=False, compare=False, repr=False, default_factory=dict
     )
     _bearings: dict[tuple[tuple[str, int], ...], Bearing] = field(
         init=False, compare=False, repr=False, default_factory=dict
     )
+
+    def __post_init__(self) -> None:
+        """Look once for where evaluations may turn."""
+        object.__setattr__(self, "turns", _turns(self))
 
     def is_needling(self, code: str) -> bool:
         """Whether a procedure code is dry needling. Acupuncture is not, even where a limit pools both."""
@@ -122,14 +121,24 @@ class Catalog:
         )
 
     def select(self, payer_id: str, plan: Plan, on: date) -> Selection:
-        """What speaks of a plan of a payer on a service date. Remembered: many services share both."""
+        """What speaks of a plan of a payer on a service date."""
+        return self._selected(payer_id, plan, on)[0]
+
+    def bearing(self, payer_id: str, plan: Plan | None, on: date) -> Bearing:
+        """What bears on the answer of a service of a plan on a date; without a plan no document is asked."""
+        return self._selected(payer_id, plan, on)[1] if plan else self._bearing_of(())
+
+    def _selected(self, payer_id: str, plan: Plan, on: date) -> tuple[Selection, Bearing]:
+        """Both, remembered: many services share payer, plan and date."""
         key = (payer_id, plan, on)
         known = self._selections.get(key)
         if known is None:
             if len(self._selections) >= _SELECTIONS_MAX:
                 self._selections.clear()
                 self._bearings.clear()
-            known = self._selections[key] = self._select(payer_id, plan, on)
+            found = self._select(payer_id, plan, on)
+            asked = [item.document for item in (*found.documents, *found.articles)]
+            known = self._selections[key] = found, self._bearing_of(asked)
         return known
 
     def _select(self, payer_id: str, plan: Plan, on: date) -> Selection:
@@ -152,13 +161,11 @@ class Catalog:
                 gaps.append(gap)
         chosen.sort(key=_rank)
         deciding = tuple(item for _, item in chosen if item.document.decides and item.document.held)
-        articles = tuple(item for _, item in chosen if not item.document.decides)
         worst_gap = min(gaps, key=lambda g: g[0])[1] if gaps else Gap(code="rule_not_loaded")
         return Selection(
             documents=deciding,
-            articles=articles,
+            articles=tuple(item for _, item in chosen if not item.document.decides),
             gap=None if own else worst_gap,
-            bearing=self._bearing_of([item.document for item in (*deciding, *articles)]),
         )
 
     def _bearing_of(self, documents: Sequence[RuleDocument]) -> Bearing:
@@ -166,12 +173,8 @@ class Catalog:
         key = tuple((document.document_id, document.version) for document in documents)
         known = self._bearings.get(key)
         if known is None:
-            known = self._bearings[key] = Bearing(documents)
+            known = self._bearings[key] = Bearing(documents, self.turns)
         return known
-
-    def bearing(self, payer_id: str, plan: Plan | None, on: date) -> Bearing:
-        """What is read of a service of a plan on a date; of one without a plan, what every answer reads."""
-        return (self.select(payer_id, plan, on) if plan else NO_SELECTION).bearing
 
     def limits_on(self, payer_id: str, plan: Plan, on: date) -> tuple[tuple[Limit, Source], ...]:
         """Every limit that may apply to a plan on a service date, whatever the service, with its source.
@@ -218,6 +221,32 @@ class Catalog:
         merged = {(d.document_id, d.version): d for d in self.documents}
         merged.update({(d.document_id, d.version): d for d in documents})
         return build_catalog(replace(self, version=version, documents=tuple(merged.values())))
+
+
+def _turns(catalog: Catalog) -> Turns:
+    """Where evaluations of a catalog may turn."""
+    entries = catalog.code_list.entries.values()
+    leaves = [leaf for document in catalog.documents for leaf in document.leaves]
+    spans = [
+        *((document.effective_from, document.effective_until) for document in catalog.documents),
+        *((leaf.start, leaf.end) for leaf in leaves if isinstance(leaf, ServiceDateTest)),
+        *((entry.valid_from, entry.valid_until) for entry in entries),
+        *(
+            (row.effective_from, row.effective_until)
+            for rows in catalog.state_scope.rows.values()
+            for row in rows
+        ),
+        *(
+            (code.started_on, code.stopped_on)
+            for codes in (catalog.vocabulary.carcs, catalog.vocabulary.rarcs)
+            for code in codes.values()
+        ),
+    ]
+    return Turns(
+        dates=tuple(sorted({day for span in spans for day in span if day is not None})),
+        muscles=turning_points((entry.muscles_min, entry.muscles_max) for entry in entries),
+        frequency=catalog.guidance.frequency,
+    )
 
 
 def _in_force(family: Family, on: date) -> RuleDocument | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from shared.domain.catalog import NO_SELECTION, Catalog, Selection
+from shared.domain.catalog import Catalog, Selection
 from shared.domain.evaluation import (
     COVERING,
     DECISIONS,
@@ -86,6 +86,7 @@ _REQUIREMENT_ORDER: tuple[Requirement, ...] = ("required", "unknown", "not_requi
 
 _UNKNOWN: Decision = "unknown_verify_with_plan"
 _T = TypeVar("_T")
+_NO_SELECTION = Selection(documents=(), articles=(), gap=None)
 
 
 def evaluate(catalog: Catalog, situation: Situation) -> Evaluation:
@@ -103,7 +104,7 @@ def evaluate(catalog: Catalog, situation: Situation) -> Evaluation:
         decision, code = standing or ("unknown_verify_with_plan", "plan_not_matched")
         reason = catalog.vocabulary.reason(ReasonTemplate(code=code), on)
         outcomes = tuple(refused_line(catalog, subject, decision, reason) for subject in subjects)
-        return _assembled(catalog, situation, outcomes, NO_SELECTION)
+        return _assembled(catalog, situation, outcomes, _NO_SELECTION)
     selection = catalog.select(situation.payer_id, situation.plan, on)
     outcomes = tuple(evaluate_line(catalog, subject, selection) for subject in subjects)
     return _assembled(catalog, situation, outcomes, selection)

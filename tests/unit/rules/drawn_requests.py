@@ -62,7 +62,7 @@ def _some(draw: random.Random, of: Sequence[str]) -> list[str]:
 def _line(draw: random.Random) -> dict[str, Any]:
     return {
         "procedure_code": draw.choice(("20560", "20560", "20561", "97110", "97810")),
-        "quantity": draw.choice((1, 1, 2)),
+        "quantity": draw.choice((1, 2, 3)),
         "modifiers": _some(draw, ("GP", "KX", "59")),
         "diagnosis_codes": _some(draw, _DIAGNOSES),
         "muscles": draw.choice((None, 1, 2, 4)),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.accounting.codec import service_from
 from shared.accounting.rules import CatalogRules
+from shared.adapters.catalog_files import load_rule_document
 from shared.domain.catalog import Catalog
 from shared.domain.evaluation import Situation
 from shared.domain.predicate_parsing import LEAF_NAMES
@@ -63,7 +66,7 @@ CONDITIONS: list[tuple[str, Any]] = [
     ("other_codes_on_visit", ["97110"]),
     ("other_codes_on_day", {"none": ["97110-97139"]}),
     ("muscles", {"at_least": 2, "at_most": 3}),
-    ("quantity", {"at_most": 1}),
+    ("quantity", {"at_most": 2}),
     ("line_count", {"at_least": 2}),
     ("onset_days", {"at_least": 0, "at_most": 83}),
     ("onset_weeks", {"at_least": 12}),
@@ -93,7 +96,7 @@ def drawn_situation(draw: random.Random) -> Situation:
         first_visit_dates=draw.choice(((), ((LIMIT, min(near, default=service.service_date)),))),
         recent_service_dates=tuple(near),
         same_day_codes=draw.choice(((), ("97110",), ("97140", "98940"))),
-        received_on=service.service_date + timedelta(days=draw.randrange(400)),
+        received_on=draw.choice((None, None, service.service_date + timedelta(days=draw.randrange(400)))),
     )
 
 
@@ -152,6 +155,7 @@ ALIKE: dict[str, Situation] = {
     "network": treated(ONE, network="in"),
     "purpose": of_chart(ONE, purpose="active"),
     "onset": of_chart(ONE, onset_on=ON - timedelta(days=84)),
+    "date": treated(ONE, service_date=ON + timedelta(days=90)),
     "diagnosis": medicare("M54.59"),
     "further diagnosis": treated(ONE, lines=(line("20560", LOW_BACK_PAIN, "M54.59"),)),
     "modifier": medicare(modifiers=("59",)),
@@ -165,7 +169,7 @@ LATE = treated(ONE, authorization=Authorization(number="A1", end=ON))
 UNALIKE: dict[str, Situation] = {
     "provider": treated(ONE, provider=Provider(type="chiropractor")),
     "state": treated(ONE, state="CA"),
-    "date": treated(ONE, service_date=ON + timedelta(days=1)),
+    "date": treated(ONE, service_date=date(2019, 12, 31)),
     "code": medicare(code="20561"),
     "quantity": treated(ONE, lines=(replace(ONE.service.lines[0], quantity=2),)),
     "onset": of_chart(ONE, onset_on=ON - timedelta(days=83)),
@@ -194,6 +198,48 @@ def test_what_no_rule_reads_is_answered_from_memory(name: str) -> None:
 def test_what_some_rule_reads_is_evaluated_by_itself(name: str) -> None:
     """Medicare's policies, or what every answer says, may turn on it."""
     assert not asked_once(ONE, UNALIKE[name])
+
+
+def test_number_is_told_by_what_turns_on_it() -> None:
+    """One unit is not too many, and two are as many as three; two muscles are one code's, three another's."""
+    alone, twice, often = (treated(ONE, lines=(line("20560", quantity=n),)) for n in (1, 2, 3))
+    assert asked_once(twice, often)
+    assert not asked_once(alone, twice)
+    least, most, many = (treated(ONE, lines=(line("20560", muscles=n),)) for n in (1, 2, 3))
+    assert asked_once(least, most)
+    assert not asked_once(most, many)
+
+
+def dates_in(value: object) -> set[date]:
+    """Every date in a value made of dataclasses, mappings and tuples."""
+    if isinstance(value, date):
+        return {value}
+    if isinstance(value, Mapping):
+        return dates_in(tuple(value.values()))
+    if isinstance(value, tuple):
+        return set().union(*map(dates_in, value))
+    if is_dataclass(value):
+        return dates_in(tuple(getattr(value, one.name) for one in fields(value) if one.compare))
+    return set()
+
+
+@pytest.mark.parametrize("part", ["documents", "vocabulary", "code_list", "state_scope"])
+def test_evaluations_may_turn_on_every_date_of_a_catalog(part: str) -> None:
+    """So that a further one, wherever it is written, is not left out."""
+    files = sorted(Path(__file__).with_name("invented_policies").glob("*.yaml"))
+    invented_ = [load_rule_document(file, packaged().vocabulary) for file in files]
+    catalog = replace(packaged(), documents=(*packaged().documents, *invented_))
+    alone = Catalog(version=1, **{part: getattr(catalog, part)})
+    assert dates_in(getattr(catalog, part)) == set(alone.turns.dates)
+
+
+def test_units_are_counted_where_a_limit_measures_them() -> None:
+    """Then no quantity is like another."""
+    limit = {"limit_id": LIMIT, "codes": ["20560"], "allowed": 12, "measure": "unit"}
+    rules = CatalogRules(catalog_of(document(limits=[{**limit, "period": {"basis": "lifetime"}}])))
+    for quantity in (2, 3):
+        [claim] = rules.evaluate(invented(line(quantity=quantity))).claims
+        assert claim.quantity == quantity
 
 
 def test_day_of_filing_is_told_by_whether_it_is_late() -> None:
@@ -230,11 +276,18 @@ def test_member_without_a_plan_is_asked_nothing_of_plans() -> None:
     assert not asked_once(unknown, treated(unknown, state="CA"))
 
 
+def test_period_follows_from_the_date_itself() -> None:
+    """What no rule tells from another date is asked of the rules alone."""
+    rules = CatalogRules(packaged())
+    other = treated(ONE, service_date=ON + timedelta(days=1)).service
+    assert rules.bearing_on("medicare", ONE.plan, other).service_date == other.service_date
+
+
 def test_situation_that_bears_is_the_same_again() -> None:
     """What was taken out once leaves nothing more to take out."""
     catalog, draw = packaged(), generator(2)
     for _ in range(DRAWN):
         asked = replace(drawn_situation(draw), payer_id="medicare", plan=ONE.plan)
         bearing = catalog.bearing("medicare", ONE.plan, asked.service.service_date)
-        once = bearing.situation(asked, catalog.guidance.frequency)
-        assert bearing.situation(once, catalog.guidance.frequency) == once
+        once = bearing.situation(asked)
+        assert bearing.situation(once) == once
