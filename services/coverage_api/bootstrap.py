@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 
 import redis
@@ -235,7 +235,8 @@ def endpoints_of(parts: Parts) -> list[Endpoint]:
 def _open_routes(
     endpoints: Sequence[Endpoint], readiness: health.Readiness, metrics: Metrics, desk: oauth.TokenDesk
 ) -> list[OpenRoute]:
-    document = openapi_document(endpoints, metadata.version("needlecap"))
+    # Made when somebody asks for it: most processes never describe themselves.
+    document = cache(partial(openapi_document, endpoints, metadata.version("needlecap")))
     return [
         ("alive", "GET", "/healthz", health.alive),
         ("ready", "GET", "/readyz", readiness.view),

@@ -7,6 +7,7 @@ and allowed by its hash.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
@@ -25,10 +26,10 @@ Json = dict[str, Any]
 
 
 class ConfirmationPage:
-    """Renders confirmations; the template and the policy are made once."""
+    """Renders confirmations; the policy is made once."""
 
     def __init__(self) -> None:
-        """Read the template and its style sheet."""
+        """Read the style sheet."""
         style = (PAGES / "confirmation.css").read_text(encoding="utf-8")
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         #: The Content-Security-Policy under which the page looks as it should, and nothing else happens.
@@ -36,20 +37,26 @@ class ConfirmationPage:
             f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; "
             "frame-ancestors 'none'"
         )
-        environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(PAGES),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {"day": in_words, "sentence": words.sentence, "spaced": words.spaced}
-        environment.globals |= {"words": words, "style": Markup(style)}  # noqa: S704 - our own file
-        self._template = environment.get_template("confirmation.html")
+        self._style = Markup(style)  # noqa: S704 - our own file
 
     def render(self, confirmation: Confirmation) -> bytes:
         """The page of a confirmation, as HTML in UTF-8."""
-        return self._template.render(facts(confirmation)).encode()
+        return _template().render(facts(confirmation), style=self._style).encode()
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    """The template, compiled when it is first needed."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"day": in_words, "sentence": words.sentence, "spaced": words.spaced}
+    environment.globals |= {"words": words}
+    return environment.get_template("confirmation.html")
 
 
 def facts(confirmation: Confirmation) -> Json:

@@ -1,12 +1,14 @@
 """`/openapi.json`, `/docs` and `/problems/...`: the API's description, for programs and for people.
 
-Each page is rendered once from the document, has no script, and loads nothing from another host.
+Each page is rendered once from the document, when it is first asked for; it has no script, and loads nothing
+from another host.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,31 +31,19 @@ PAGE_POLICY = (
 )
 
 
-def document_view(document: Json) -> View:
+def document_view(document: Callable[[], Json]) -> View:
     """The OpenAPI document."""
-    return _constant(to_json(document), JSON_TYPE)
+    return _constant(lambda: to_json(document()), JSON_TYPE)
 
 
-def page_view(document: Json) -> View:
+def page_view(document: Callable[[], Json]) -> View:
     """The document as a page."""
-    page = (
-        _templates()
-        .get_template("docs.html")
-        .render(
-            document=document,
-            operations=[operation for operation in _operations(document) if operation["path"] != STYLE_PATH],
-            problems=problem_kinds(),
-            schemas=[
-                _schema(name, schema) for name, schema in sorted(document["components"]["schemas"].items())
-            ],
-        )
-    )
-    return _constant(page.encode(), "text/html; charset=utf-8")
+    return _constant(lambda: _page(document()).encode(), "text/html; charset=utf-8")
 
 
 def style_view() -> View:
     """The page's style sheet."""
-    return _constant((PAGES / "docs.css").read_bytes(), "text/css; charset=utf-8")
+    return _constant((PAGES / "docs.css").read_bytes, "text/css; charset=utf-8")
 
 
 def start() -> Response:
@@ -69,8 +59,8 @@ def problem_view() -> ProblemView:
     template = _templates().get_template("problem.html")
     pages = {
         kind.slug: (
-            _constant(to_json(_explained(kind)), JSON_TYPE),
-            _constant(template.render(problem=kind).encode(), f"{HTML_TYPE}; charset=utf-8"),
+            _constant(partial(_explained, kind), JSON_TYPE),
+            _constant(partial(_explained_page, template, kind), f"{HTML_TYPE}; charset=utf-8"),
         )
         for kind in problem_kinds()
     }
@@ -87,16 +77,38 @@ def problem_view() -> ProblemView:
     return view
 
 
-def _explained(kind: ProblemType) -> Json:
-    return {
-        "type": f"/problems/{kind.slug}",
-        "title": kind.title,
-        "status": kind.status,
-        "means": kind.means,
-        "remedy": kind.remedy,
-    }
+def _explained(kind: ProblemType) -> bytes:
+    return to_json(
+        {
+            "type": f"/problems/{kind.slug}",
+            "title": kind.title,
+            "status": kind.status,
+            "means": kind.means,
+            "remedy": kind.remedy,
+        }
+    )
 
 
+def _explained_page(template: jinja2.Template, kind: ProblemType) -> bytes:
+    return template.render(problem=kind).encode()
+
+
+def _page(document: Json) -> str:
+    return (
+        _templates()
+        .get_template("docs.html")
+        .render(
+            document=document,
+            operations=[operation for operation in _operations(document) if operation["path"] != STYLE_PATH],
+            problems=problem_kinds(),
+            schemas=[
+                _schema(name, schema) for name, schema in sorted(document["components"]["schemas"].items())
+            ],
+        )
+    )
+
+
+@cache
 def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined
@@ -111,9 +123,11 @@ def _words(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
-def _constant(body: bytes, content_type: str) -> View:
+def _constant(make: Callable[[], bytes], content_type: str) -> View:
+    body = cache(make)
+
     def view() -> Response:
-        response = Response(body, content_type=content_type)
+        response = Response(body(), content_type=content_type)
         response.headers["Content-Security-Policy"] = PAGE_POLICY
         response.headers["Cache-Control"] = "public, max-age=300"
         return response
