@@ -34,9 +34,10 @@ Json = dict[str, Any]
 class Installation:
     """A migrated database with the packaged catalog, and the clients a test asks for."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, keys: Mapping[str, str] | None = None) -> None:
+        """Use this database, in which there are `keys` by the names of their clients."""
         self.database_url = database_url
-        self._keys: dict[str, str] = {}
+        self.keys = dict(keys or {})
         self._database: PostgresDatabase | None = None
 
     @property
@@ -58,21 +59,26 @@ class Installation:
         """The key of a client with this role and these payers (none: all), made when first asked for."""
         granted = payers or ("*",)
         name = name or f"{role}-{'-'.join(granted).replace('*', 'all')}"
-        if name not in self._keys:
+        if name not in self.keys:
             client_id = f"cli_{secrets.token_hex(8)}"
             with psycopg.connect(self.database_url) as connection:
                 add_client(connection, client_id, name=name, role=role, payers=granted)
-                self._keys[name] = add_key(connection, client_id, HASH_KEY, expires_at=expires_at)
-        return self._keys[name]
+                self.keys[name] = add_key(connection, client_id, HASH_KEY, expires_at=expires_at)
+        return self.keys[name]
 
     def drain(self) -> int:
         """Apply everything that waits, as a worker would; how many events that were."""
-        rules = CatalogSource(self.database)
-        reports = [
-            drain_shards(self.database, rules, lambda: datetime.now(UTC), [shard], 1000)
-            for shard in range(SHARDS)
-        ]
-        return sum(report.applied for report in reports)
+        applied, more = 0, True
+        while more:
+            report = drain_shards(
+                self.database, self._rules, lambda: datetime.now(UTC), list(range(SHARDS)), 1_000
+            )
+            applied, more = applied + report.applied, report.more
+        return applied
+
+    @functools.cached_property
+    def _rules(self) -> CatalogSource:
+        return CatalogSource(self.database)
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         """What a query answers, as superuser."""
@@ -168,7 +174,14 @@ def serving(database_url: str, redis_url: str, *, behind: str | None = None) -> 
     """The service with the packaged catalog, on a database of its own; `behind` is how it gets there."""
     installation = Installation(database_url)
     installation.load_catalog()
-    service = build(settings_for(behind or database_url, redis_url))
+    with running(installation, redis_url, behind=behind) as api:
+        yield api
+
+
+@contextlib.contextmanager
+def running(installation: Installation, redis_url: str, *, behind: str | None = None) -> Iterator[Api]:
+    """The service on an installation, which is closed too in the end."""
+    service = build(settings_for(behind or installation.database_url, redis_url))
     yield Api(service, installation)
     service.close()
     installation.close()

@@ -119,12 +119,11 @@ class Desk:
     def drain(self) -> list[CounterImage]:
         """Apply everything that waits; the counters to show."""
         images: list[CounterImage] = []
-        for shard in range(SHARDS):
-            more = True
-            while more:
-                report = drain_shards(self.database, self.rules, lambda: datetime.now(UTC), [shard], 1_000)
-                images += report.images
-                more = report.more
+        shards, more = list(range(SHARDS)), True
+        while more:
+            report = drain_shards(self.database, self.rules, lambda: datetime.now(UTC), shards, 1_000)
+            images += report.images
+            more = report.more
         return images
 
     def refold(self, *refs: MemberRef) -> None:

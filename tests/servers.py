@@ -88,11 +88,14 @@ class Postgres:
     embedded: EmbeddedPostgres
 
     @contextmanager
-    def database(self, name: str) -> Iterator[str]:
-        """The URL of a new database with the newest schema; dropped afterwards, whoever is connected."""
+    def database(self, name: str, like: str = TEMPLATE) -> Iterator[str]:
+        """The URL of a new database with the newest schema; dropped afterwards, whoever is connected.
+
+        It has what there is in the database `like`, to which nobody may be connected.
+        """
         target = sql.Identifier(name)
         with psycopg.connect(self.embedded.url("postgres"), autocommit=True) as admin:
-            admin.execute(sql.SQL("create database {} template {}").format(target, sql.Identifier(TEMPLATE)))
+            admin.execute(sql.SQL("create database {} template {}").format(target, sql.Identifier(like)))
         try:
             yield self.embedded.url(name)
         finally:

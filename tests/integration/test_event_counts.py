@@ -84,10 +84,9 @@ def take_in(office: Office, given: Sequence[NewEvent]) -> None:
 
 def drain(office: Office) -> None:
     """Apply what waits."""
-    rules = CatalogSource(office.database)
-    for shard in range(SHARDS):
-        while drain_shards(office.database, rules, lambda: datetime.now(UTC), [shard], 50).more:
-            pass
+    rules, shards = CatalogSource(office.database), list(range(SHARDS))
+    while drain_shards(office.database, rules, lambda: datetime.now(UTC), shards, 50).more:
+        pass
 
 
 def counts(office: Office, payer_id: str = PAYER) -> EventCounts:
