@@ -26,8 +26,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) \
 		|| { echo "Python's venv module does not work here; on Debian it is the package python3-venv." >&2; exit 1; }
 	@echo "Installing the locked dependencies into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
+		-r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# All cores compile; some files of libraries are templates, which nobody can.
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib services shared || true
 	@touch $(STAMP)
 
 run: setup ## serve everything on embedded servers; Ctrl-C stops it
@@ -36,11 +39,13 @@ run: setup ## serve everything on embedded servers; Ctrl-C stops it
 # The suite's hundreds of databases are made in memory where the machine has 4 GB of it to give.
 SCRATCH = $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 { print "/dev/shm" }')
 
+# Whoever has Python keep no compiled files would have each of the processes that the tests start compile
+# everything anew. Files of tests come in the order of their folders: the longest first, of parts last.
 test: lint ## check the style and the types, then run the whole suite
 	@scratch=$$(mktemp -d "$(or $(SCRATCH),$${TMPDIR:-/tmp})/needlecap-test.XXXXXX") \
 		&& trap 'rm -rf "$$scratch"' EXIT && trap 'exit 130' INT TERM \
-		&& $(BIN)/python -m pytest --basetemp "$$scratch/suite" \
-			--numprocesses auto --maxprocesses 4 --dist loadfile
+		&& PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --basetemp "$$scratch/suite" \
+			--numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## style, types and import directions
 	$(BIN)/ruff check
@@ -112,6 +117,6 @@ full-size: setup ## 1,000 members and 20,000 events in random order: the stored 
 	NEEDLECAP_PROPERTY_SEARCH=2 $(BIN)/python -m pytest --capture no --quiet \
 		tests/integration/accounting/test_random_traffic.py
 
-properties: setup ## search forty times as long as `make test` for a history that is counted wrong; an hour or so
-	NEEDLECAP_PROPERTY_SEARCH=40 $(BIN)/python -m pytest --timeout 7200 \
+properties: setup ## search sixty times as long as `make test` for a history that is counted wrong; an hour or so
+	NEEDLECAP_PROPERTY_SEARCH=60 $(BIN)/python -m pytest --timeout 7200 \
 		tests/unit/domain tests/unit/accounting tests/integration/accounting

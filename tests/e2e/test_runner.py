@@ -60,17 +60,11 @@ def _refused_runner(first: Running) -> str:
     return refused.stderr
 
 
-def test_first_start_second_start_and_ctrl_c(run: Callable[..., Running]) -> None:
-    """The ready line, the keys, no second runner beside it, an orderly stop, and everything there again."""
+def test_stopped_killed_and_started_again(run: Callable[..., Running]) -> None:
+    """Stopped, or killed in part or as a whole, it leaves no process; each start has all that was there."""
     first = run().wait_ready()
-    assert first.answers()
-    credentials = first.data_dir / "dev-credentials.json"
-    keys = json.loads(credentials.read_text())
-    assert list(keys) == ["ehr", "portal", "ops", "admin"]
-    assert credentials.stat().st_mode & 0o777 == 0o600
-    assert "celery" in first.child("worker").cmdline()  # type: ignore[union-attr]  # it runs, or this fails
-    children = psutil.Process(first.process.pid).children()
-    assert {os.getsid(child.pid) for child in children} == {first.process.pid}
+    keys = _keys_of(first)
+    _looks_as_it_should(first)
     with psycopg.connect(first.database_url()) as connection:
         connection.execute("create table kept as select 7 as number")
     assert f"Another runner (pid {first.process.pid})" in _refused_runner(first)
@@ -81,53 +75,63 @@ def test_first_start_second_start_and_ctrl_c(run: Callable[..., Running]) -> Non
     assert "needlecap: stopping ...\nneedlecap: stopped\n" in first.stderr
 
     second = run().wait_ready()
-    assert json.loads(credentials.read_text()) == keys
-    with psycopg.connect(second.database_url()) as connection:
-        assert connection.execute("select number from kept").fetchone() == (7,)
-    assert second.stop(signal.SIGTERM) == 0
-
-
-def test_killed_child_comes_back_and_a_second_ctrl_c_leaves_nothing(run: Callable[..., Running]) -> None:
-    """Each part that is killed is missed and started again; asked to stop twice, all of them end at once."""
-    running = run().wait_ready()
+    assert _keys_of(second) == keys
+    _has_what_was_kept(second)
     for name in CHILDREN:
-        before = running.child(name)
-        assert before is not None, name
-        before.kill()
-
-        def is_back(name: str = name, before: psutil.Process = before) -> bool:
-            return running.child(name) not in (None, before)
-
-        wait_for(is_back)
-        wait_for(running.answers)
-        assert f"{name} was ended by signal 9; starting it again" in running.stderr
-    everyone = running.descendants()
-    running.process.send_signal(signal.SIGINT)
-    running.process.send_signal(signal.SIGINT)
-    running.process.wait(STOP_SECONDS_MAX)
+        _kill_and_await(second, name)
+    everyone = second.descendants()
+    with _survivor(second) as survivor:
+        second.process.kill()
+        second.process.wait()
+        third = run().wait_ready()
+        assert survivor.wait(STOP_SECONDS_MAX) == -signal.SIGTERM
+    assert f"(pid {survivor.pid}), left by an earlier run" in third.stderr
+    assert _alive(everyone) == []
+    _has_what_was_kept(third)
+    everyone = third.descendants()
+    third.process.send_signal(signal.SIGINT)
+    third.process.send_signal(signal.SIGINT)
+    third.process.wait(STOP_SECONDS_MAX)
     wait_for(lambda: _alive(everyone) == [])
 
 
-def test_killed_runner_leaves_nothing_and_can_start_again(run: Callable[..., Running]) -> None:
-    """After `kill -9` of the runner its children go; the next start ends a survivor and finds the data."""
-    first = run().wait_ready()
-    with psycopg.connect(first.database_url()) as connection:
-        connection.execute("create table kept as select 7 as number")
-    everyone = first.descendants()
-    worker = first.child("worker")
-    assert worker is not None
-    with subprocess.Popen(
-        [sys.executable, "-c", "import signal; signal.pause()"], env=worker.environ()
-    ) as survivor:
-        first.process.kill()
-        first.process.wait()
-        second = run().wait_ready()
-        assert survivor.wait(STOP_SECONDS_MAX) == -signal.SIGTERM
-    assert f"(pid {survivor.pid}), left by an earlier run" in second.stderr
-    assert _alive(everyone) == []
-    with psycopg.connect(second.database_url()) as connection:
+def _keys_of(running: Running) -> dict[str, str]:
+    """The keys that it wrote for whoever may read them."""
+    credentials = running.data_dir / "dev-credentials.json"
+    assert credentials.stat().st_mode & 0o777 == 0o600
+    keys: dict[str, str] = json.loads(credentials.read_text())
+    assert list(keys) == ["ehr", "portal", "ops", "admin"]
+    return keys
+
+
+def _looks_as_it_should(running: Running) -> None:
+    """It answers, its worker can be known, and its processes are in its session."""
+    assert running.answers()
+    assert "celery" in running.child("worker").cmdline()  # type: ignore[union-attr]  # it runs, or this fails
+    children = psutil.Process(running.process.pid).children()
+    assert {os.getsid(child.pid) for child in children} == {running.process.pid}
+
+
+def _has_what_was_kept(running: Running) -> None:
+    with psycopg.connect(running.database_url()) as connection:
         assert connection.execute("select number from kept").fetchone() == (7,)
-    assert second.stop() == 0
+
+
+def _kill_and_await(running: Running, name: str) -> None:
+    """Kill a part: it is missed, and started again."""
+    before = running.child(name)
+    assert before is not None, name
+    before.kill()
+    wait_for(lambda: running.child(name) not in (None, before))
+    wait_for(running.answers)
+    assert f"{name} was ended by signal 9; starting it again" in running.stderr
+
+
+def _survivor(running: Running) -> subprocess.Popen[bytes]:
+    """A process that looks as one of the runner's, and ends only if somebody asks it to."""
+    worker = running.child("worker")
+    assert worker is not None
+    return subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], env=worker.environ())
 
 
 def test_ctrl_c_during_the_start_stops_what_there_is(run: Callable[..., Running]) -> None:
@@ -163,4 +167,4 @@ def test_given_servers_replace_the_embedded_ones(
     with psycopg.connect(database_url) as connection:
         names = connection.execute("select name from client order by name").fetchall()
     assert names == [("dev-admin",), ("dev-ehr",), ("dev-ops",), ("dev-portal",)]
-    assert running.stop() == 0
+    assert running.stop(signal.SIGTERM) == 0

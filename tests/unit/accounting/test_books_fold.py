@@ -48,7 +48,7 @@ def deliveries(draw: st.DrawFn) -> tuple[Row, list[list[Row]]]:
     return world, batches
 
 
-@searching(40)
+@searching(25)
 @given(deliveries())
 def test_any_order_and_any_batches_lead_to_the_fold_of_everything(
     delivery: tuple[Row, list[list[Row]]],
@@ -73,7 +73,7 @@ def test_any_order_and_any_batches_lead_to_the_fold_of_everything(
         }
 
 
-@searching(40)
+@searching(25)
 @given(deliveries())
 def test_ledger_adds_up_and_is_never_over_at_any_version(delivery: tuple[Row, list[list[Row]]]) -> None:
     """Entries are numbered and chained without gaps, sum to the stored counts, and none overruns (I3)."""
@@ -113,7 +113,7 @@ def _follow(entries: list[LedgerEntry], state: Accumulator) -> None:
     assert (used, held) == (state.used, state.held)
 
 
-@searching(40)
+@searching(25)
 @given(deliveries())
 def test_every_unit_of_used_has_a_visit_or_an_opening_balance_behind_it(
     delivery: tuple[Row, list[list[Row]]],
@@ -141,7 +141,7 @@ def test_every_unit_of_used_has_a_visit_or_an_opening_balance_behind_it(
         assert not any(explained.values())
 
 
-@searching(40)
+@searching(25)
 @given(deliveries())
 def test_receipts_tell_what_was_used_before_and_after(delivery: tuple[Row, list[list[Row]]]) -> None:
     """An event's receipt shows, for each accumulator of its visit, the stored counts around it."""
@@ -174,7 +174,7 @@ def _used(store: MemoryStore) -> dict[tuple[str, str, str], set[int]]:
     return {name: counts | {0} for name, counts in used.items()}
 
 
-@searching(40)
+@searching(25)
 @given(worlds())
 def test_no_window_of_a_rolling_limit_is_ever_over(world: Row) -> None:
     """Shared and held units of any window stay within the most that any of them was counted under (I3)."""

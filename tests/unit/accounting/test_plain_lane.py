@@ -42,7 +42,7 @@ def _deliveries(draw: st.DrawFn) -> tuple[Row, list[list[Row]]]:
     return world, batches
 
 
-@searching(120)
+@searching(60)
 @given(_deliveries())
 def test_lane_and_books_come_to_the_same(delivery: tuple[Row, list[list[Row]]]) -> None:
     """Receipts, accumulators with versions, visits, holds, and the ledger with its hashes are equal (I4)."""

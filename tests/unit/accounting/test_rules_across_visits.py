@@ -74,14 +74,14 @@ RULES = st.builds(
 )
 
 
-@searching(30)
+@searching(20)
 @given(worlds(), RULES, st.integers(0, 8))
 def test_appending_equals_folding_whole(world: Row, rules: CatalogRules, known: int) -> None:
     """Wherever `append` takes a visit, the state is byte-equal to that of a full fold (I4)."""
     assert_appending_equals_folding(world, rules, known)
 
 
-@searching(25)
+@searching(15)
 @given(deliveries(), RULES)
 def test_any_order_and_any_batches_lead_to_the_same(
     delivery: tuple[Row, list[list[Row]]], rules: CatalogRules
@@ -100,7 +100,7 @@ def test_any_order_and_any_batches_lead_to_the_same(
         }
 
 
-@searching(30)
+@searching(20)
 @given(worlds(), st.sampled_from(["plan_year", "lifetime"]))
 def test_what_is_counted_keeps_to_both_rules(world: Row, basis: str) -> None:
     """No needling is counted on a day with therapy before it, nor later than eight weeks into a course."""
@@ -132,7 +132,7 @@ def _done_before(history: History, visit: Visit) -> set[str]:
     }
 
 
-@searching(30)
+@searching(20)
 @given(worlds(), service(st.sampled_from(DATES)), st.sampled_from(["received", "service_date"]))
 def test_a_check_says_what_the_next_visit_meets(world: Row, asked: Row, order: str) -> None:
     """A check is told the codes of the day, and finds the course where counting finds it."""

@@ -50,7 +50,7 @@ def assert_appending_equals_folding(world: Row, rules: Rules, known: int) -> Non
             assert canonical(fold.state()) == canonical(adjudicate(so_far, rules))
 
 
-@searching(50)
+@searching(35)
 @given(worlds(), st.integers(0, 8))
 def test_appending_visits_after_any_history_equals_folding_it_whole(world: Row, known: int) -> None:
     """Wherever `append` takes a visit, the state is byte-equal to that of a full fold."""

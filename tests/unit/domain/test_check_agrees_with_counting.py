@@ -20,7 +20,7 @@ from tests.model.worlds import DATES, MEMBERS, service, worlds
 from tests.rules import SimpleRules, limit_row, plain_rules
 
 
-@searching(60)
+@searching(40)
 @given(worlds(), service(st.sampled_from(DATES)))
 def test_a_check_says_what_the_next_visit_meets(world: Row, asked: Row) -> None:
     """Covered is counted, a full limit is over the limit, and the rest is not counted for the same reason."""
