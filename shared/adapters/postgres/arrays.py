@@ -204,8 +204,10 @@ _DUMPERS: dict[type[list[Any]], type[_ArrayDumper]] = {
 _PACKERS = {kind: dumper(kind) for kind, dumper in _DUMPERS.items()}
 
 
-def packed(value: list[Any] | str) -> bytes:
-    """One of these arrays, or a text, as it goes over the wire in binary."""
+def packed(value: list[Any] | str | bytes) -> bytes:
+    """One of these arrays, or a text, as it goes over the wire in binary; what is packed already as it is."""
+    if isinstance(value, bytes):
+        return value
     return value.encode() if isinstance(value, str) else bytes(_PACKERS[type(value)].dump(value))
 
 

@@ -78,7 +78,7 @@ class PostgresBulkInbox:
                 "digests": Blobs(digests),
                 "places": Integers(number + 1 for number in order),
             }
-        )
+        ).packed()
         await_turn()
         name_holds(self._connection, (hold_id for hold_id in holds if hold_id is not None))
         [[found]] = self._trips.ask_all(errand)

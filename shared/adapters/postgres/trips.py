@@ -59,6 +59,13 @@ class Errand:
     statement: Statement
     given: list[Any]
 
+    def packed(self) -> Errand:
+        """The same with its parameters as they will be sent, for who has the time now and not later.
+
+        Raises what packing raises for values that are not of their array's type.
+        """
+        return Errand(self.statement, [packed(value) for value in self.given])
+
 
 BEGIN = Statement("begin", "begin").errand()
 COMMIT = Statement("commit", "commit").errand()
