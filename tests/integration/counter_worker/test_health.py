@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -16,6 +18,12 @@ from tests.counter_images import HASH_KEY
 from tests.offices import Office
 
 LIMIT = 30.0
+
+
+def _only(faults: Sequence[str], pattern: str) -> bool:
+    """Whether there is this one fault; on a busy machine a second or two may have passed meanwhile."""
+    [fault] = faults
+    return re.fullmatch(pattern, fault) is not None
 
 
 def test_worker_that_swept_and_left_nothing_is_healthy(office: Office, tools: Tools) -> None:
@@ -38,7 +46,7 @@ def test_event_that_waits_too_long_is_a_fault(office: Office, tools: Tools) -> N
     office.accept(office.enroll())
     assert judge_health(tools.store, LIMIT) == []
     office.change("update visit_event set received_at = received_at - interval '40 seconds'")
-    assert judge_health(tools.store, LIMIT) == ["an event has been waiting for 40 seconds"]
+    assert _only(judge_health(tools.store, LIMIT), "an event has been waiting for 4[0-9] seconds")
 
 
 def test_event_that_is_not_due_is_no_fault(office: Office, tools: Tools) -> None:
@@ -58,9 +66,9 @@ def test_old_sweep_is_a_fault(office: Office, tools: Tools) -> None:
     office.change("update worker_job set last_run_at = last_run_at - interval '40 seconds'")
     sweep(tools)
     assert judge_health(tools.store, LIMIT) == []
-    assert judge_beat(tools.store, LIMIT) == ["the last sweep that beat asked for was 40 seconds ago"]
+    assert _only(judge_beat(tools.store, LIMIT), "the last sweep that beat asked for was 4[0-9] seconds ago")
     office.change("update worker_job set last_run_at = last_run_at - interval '40 seconds'")
-    assert judge_health(tools.store, LIMIT) == ["the last sweep was 40 seconds ago"]
+    assert _only(judge_health(tools.store, LIMIT), "the last sweep was 4[0-9] seconds ago")
 
 
 def test_unreachable_postgres_is_a_fault() -> None:
