@@ -6,12 +6,17 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
 from tests.servers import Postgres, Server, start_postgres, start_valkey
 
 _numbers = itertools.count(1)
+
+# How long one example takes says more of a busy machine than of what it tries; a test has its time-out.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
