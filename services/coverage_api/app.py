@@ -43,6 +43,8 @@ UNKNOWN_METHOD = "OTHER"
 #: Whatever else a caller makes up is not written down, nor a label of a metric.
 HTTP_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 REQUEST_ID_HEADER = "X-Request-ID"
+#: As WSGI names it.
+_REQUEST_ID = "HTTP_X_REQUEST_ID"
 
 #: Each after its name in small letters.
 _HEADERS = tuple(
@@ -139,8 +141,8 @@ def _add(app: Flask, name: str, method: str, rule: str, view: Callable[..., Resp
 def _begin(store: BudgetedStore) -> Callable[[], None]:
     def begin() -> None:
         call = notes()
-        given = this_request().headers.get(REQUEST_ID_HEADER, "")
-        call.request_id = given if _is_request_id(given) else _new_request_id()
+        given = this_request().environ.get(_REQUEST_ID, "")
+        call.request_id = given if given and _is_request_id(given) else _new_request_id()
         call.started = time.perf_counter()
         call.client_name = None
         call.rate = None

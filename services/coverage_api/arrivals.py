@@ -59,12 +59,15 @@ class Arrivals:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one call."""
-        environ["wsgi.input"] = _ArrivingBody(environ["wsgi.input"], environ, self)
+        body = environ["wsgi.input"]
+        environ["wsgi.input"] = _ArrivingBody(body, environ, self)
         self._places.get()
         try:
             return self._app(environ, start_response)
         finally:
             self._places.put(None)
+            # It holds what holds it, and all that is known of the call, and would wait for the collector.
+            environ["wsgi.input"] = body
 
     def longest_seconds(self) -> float:
         """How long the longest of the reads takes that are under way."""

@@ -32,7 +32,7 @@ class CallAudit:
         self.purpose = USUAL_PURPOSE[client.role]
         self.is_taken = False
         self._call = call
-        self._request_id = request_id
+        self.request_id = request_id
         self._hash_key = hash_key
         self._clock = clock
         self._payer_id: str | None = None
@@ -85,7 +85,7 @@ class CallAudit:
             client_id=self.client.client_id,
             credential=self.client.credential,
             call=self._call,
-            request_id=self._request_id,
+            request_id=self.request_id,
             purpose=self.purpose,
             payer_id=payer_id,
             member_hash=hashed,

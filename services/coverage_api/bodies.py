@@ -26,7 +26,7 @@ def require_type(request: Request, media_type: str) -> None:
     """Raises UnsupportedMediaType unless the body is plain UTF-8 of `media_type`."""
     if not _is_of_type(request.environ.get("CONTENT_TYPE", ""), media_type):
         raise UnsupportedMediaType(f"The body must be {media_type} in UTF-8.")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("The body must not be compressed.")
 
 

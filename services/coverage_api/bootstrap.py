@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import secrets
 import sys
 import time
@@ -16,7 +17,6 @@ import redis
 import structlog
 from flask import Flask
 from redis.exceptions import RedisError
-from ulid import ULID
 
 from services.coverage_api.access_log import access_log
 from services.coverage_api.app import OpenRoute, create_app
@@ -34,6 +34,7 @@ from services.coverage_api.known_keys import KnownKeys
 from services.coverage_api.log_lines import LogLines
 from services.coverage_api.logs import WAKE_UP_FAILED
 from services.coverage_api.metrics import Metrics, StandingCollector
+from services.coverage_api.new_ids import NewIds
 from services.coverage_api.openapi import PROBLEM_PATH, STYLE_PATH, openapi_document
 from services.coverage_api.ports import Tools
 from services.coverage_api.rate_limits import RateLimiter
@@ -157,7 +158,7 @@ def build(settings: Settings) -> Service:
         counters=CountedCounters(RedisCounters(client, hash_key=environment.hash_key), metrics),
         wakeups=wakeups,
         clock=utc_now,
-        new_id=new_id,
+        new_id=NewIds(os.urandom),
         monotonic=time.monotonic,
         pause=time.sleep,
     )
@@ -271,11 +272,6 @@ def _token_desk(settings: Settings, tools: Tools, limiter: RateLimiter) -> oauth
 def utc_now() -> datetime:
     """The current instant."""
     return datetime.now(UTC)
-
-
-def new_id(prefix: str) -> str:
-    """A new id that sorts by the time it was made, such as `chk_01J...`."""
-    return f"{prefix}_{ULID()}"
 
 
 def _answers(client: redis.Redis) -> bool:

@@ -31,6 +31,10 @@ View = Callable[..., Response]
 #: In which a client says what it calls for.
 PURPOSE_HEADER = "X-Purpose-Of-Use"
 
+#: Headers as WSGI names them (PEP 3333): werkzeug makes these names anew for each look.
+_AUTHORIZATION = "HTTP_AUTHORIZATION"
+_PURPOSE = "HTTP_" + PURPOSE_HEADER.upper().replace("-", "_")
+
 #: Not audited: nothing was done or shown, and a row for each would cost more than the call was refused for.
 _UNAUDITED = frozenset({429, 503})
 
@@ -41,22 +45,25 @@ def view_of(
     """The Flask view of an endpoint. What it refuses it raises; the app turns that into a problem."""
 
     def view(**path: str) -> Response:
-        authorization = this_request().headers.get("Authorization")
+        request = this_request()
+        authorization = request.environ.get(_AUTHORIZATION)
         caller = doorkeeper.recall(authorization) if endpoint.confirms else None
         if caller is not None:
             try:
-                return answered(caller.client, caller, path)
+                return answered(request, caller.client, caller, path)
             except KeyChanged:
                 _forget_caller()
-        return answered(doorkeeper.identify(authorization), None, path)
+        return answered(request, doorkeeper.identify(authorization), None, path)
 
-    def answered(client: Client, caller: CredentialRecord | None, path: Mapping[str, str]) -> Response:
+    def answered(
+        request: Request, client: Client, caller: CredentialRecord | None, path: Mapping[str, str]
+    ) -> Response:
         """The answer to a known client. A key that was recalled is confirmed before any refusal."""
         audit = None
         try:
             admit(limiter, client)
             audit = auditor.begin(client, endpoint.name, notes().request_id)
-            answer = _answer(endpoint, doorkeeper, client, caller, audit, path)
+            answer = _answer(request, endpoint, doorkeeper, client, caller, audit, path)
         except KeyChanged:
             raise
         except Exception as error:
@@ -92,6 +99,7 @@ def _forget_caller() -> None:
 
 
 def _answer(
+    request: Request,
     endpoint: Endpoint,
     doorkeeper: Doorkeeper,
     client: Client,
@@ -100,8 +108,7 @@ def _answer(
     path: Mapping[str, str],
 ) -> Answer:
     """What the endpoint answers a known client. Whatever refuses the call is raised."""
-    request = this_request()
-    purpose = request.headers.get(PURPOSE_HEADER, audit.purpose)
+    purpose = request.environ.get(_PURPOSE, audit.purpose)
     audit.purpose = purpose if purpose in PURPOSES else audit.purpose
     doorkeeper.require_role(client, endpoint.roles)
     _check_path_payer(endpoint, doorkeeper, client, audit, path)
@@ -113,7 +120,7 @@ def _answer(
     return endpoint.handler(
         Call(
             client=client,
-            request_id=notes().request_id,
+            request_id=audit.request_id,
             audit=audit,
             body=body,
             path=path,

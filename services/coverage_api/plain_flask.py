@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
+from werkzeug.routing import MapAdapter, Rule
 
 #: Of which werkzeug knows what their answers must not have, such as a body.
 _WITHOUT_BODY_BELOW = 200
@@ -36,7 +37,8 @@ class WholeResponse(Response):
         )
         if is_usual:
             start_response(self.status, [*self.headers, *self.stamp])
-            return list[bytes](body)
+            whole: list[bytes] = body
+            return whole
         for name, value in self.stamp:
             self.headers.add(name, value)
         return super().__call__(environ, start_response)
@@ -57,6 +59,31 @@ class PlainFlask(Flask):
 
     response_class = WholeResponse
     session_interface = _NoSessions()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As Flask's."""
+        super().__init__(*args, **kwargs)
+        self._rules_of_addresses: dict[tuple[str, str], Rule] = {}
+
+    def add_url_rule(self, rule: str, endpoint: str | None = None, *args: Any, **kwargs: Any) -> None:
+        """As Flask's. Addresses without parameters are then looked up instead of matched."""
+        super().add_url_rule(rule, endpoint, *args, **kwargs)
+        for added in self.url_map.iter_rules(endpoint):
+            if not added.arguments:
+                self._rules_of_addresses |= {(method, added.rule): added for method in added.methods or ()}
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """What matches a call's address; none for one that was looked up, whose rule is noted in the call.
+
+        Matching leaves a circle of garbage for each call. Looking through tens of thousands of them takes
+        long enough for a hundredth of all calls to wait for it.
+        """
+        if request is not None:
+            rule = self._rules_of_addresses.get((request.method, request.path))
+            if rule is not None:
+                request.url_rule, request.view_args = rule, {}
+                return None
+        return super().create_url_adapter(request)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself: none of ours is a coroutine, and finding out took longer than most of them."""

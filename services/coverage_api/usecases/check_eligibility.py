@@ -55,7 +55,8 @@ def check_eligibility(
     """
     if not checks:
         return []
-    refs = list(dict.fromkeys(check.ref for check in checks))
+    asked = [check.ref for check in checks]
+    refs = list(dict.fromkeys(asked))
     days = {date.fromisoformat(check.request["service_date"]) for check in checks}
     images = read_counters(tools.counters, refs)
     ahead = Ahead(credentials=prefixes_of(checks), members=refs, days=days)
@@ -64,31 +65,28 @@ def check_eligibility(
         confirmed = tools.keys.confirm(tx, checks, now)
         rules = tools.rules.current(tx)
         standings = member_standings(tx, rules, images, refs, days)
-        to_decide = list(itertools.compress(checks, confirmed))
-        decided = [
-            answers.decide(
-                rules,
-                standings[check.ref],
-                check.request,
-                check.audience,
-                partial(whole_history, tx, check.ref),
+        to_decide = list(itertools.compress(zip(checks, asked, strict=True), confirmed))
+        said = []
+        for check, ref in to_decide:
+            answer = answers.decide(
+                rules, standings[ref], check.request, check.audience, partial(whole_history, tx, ref)
             )
-            for check in to_decide
-        ]
-        said = [_record(tools, check, answer, now) for check, answer in zip(to_decide, decided, strict=True)]
+            said.append(_record(tools, check, ref, answer, now))
         tx.determinations.record(said)
-        tx.audit.record([check.audit.entry(201, ref=check.ref) for check in to_decide])
+        tx.audit.record([check.audit.entry(201, ref=ref) for check, ref in to_decide])
         with around(Step.CHECK_COMMIT):
             tx.commit()
     records = iter(said)
     return [next(records) if stands else KeyChanged() for stands in confirmed]
 
 
-def _record(tools: Tools, check: EligibilityCheck, answer: Answer, now: datetime) -> DeterminationRecord:
+def _record(
+    tools: Tools, check: EligibilityCheck, ref: MemberRef, answer: Answer, now: datetime
+) -> DeterminationRecord:
     check_id = tools.new_id("chk")
     return DeterminationRecord(
         check_id=check_id,
-        payer_id=check.ref.payer_id,
+        payer_id=ref.payer_id,
         client_id=check.client.client_id,
         decided_at=now,
         catalog_version=answer.catalog_version,

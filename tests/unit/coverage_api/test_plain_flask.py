@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import gc
+import time
+import weakref
 from typing import Any
 
+import pytest
+from flask import request
 from werkzeug.test import create_environ
 
+from services.coverage_api.arrivals import Arrivals
 from services.coverage_api.plain_flask import PlainFlask, WholeResponse
 
 
 def answered(method: str, path: str) -> tuple[str, dict[str, str], Any]:
     """Status, headers and what is handed over of an application's answer to one call."""
+    app = plain_app()
+    started: list[Any] = []
+
+    def start_response(*given: Any) -> Any:
+        started.append(given)
+
+    handed = app(create_environ(path, method=method), start_response)
+    status, headers = started[0]
+    return status, dict(headers), handed
+
+
+def plain_app() -> PlainFlask:
+    """An application with an address or two, one of them with a parameter."""
     app = PlainFlask("plain", static_folder=None)
 
     @app.get("/text")
     def text() -> WholeResponse:
         return WholeResponse(b"text", 200)
+
+    @app.post("/body")
+    def body() -> WholeResponse:
+        return WholeResponse(request.environ["wsgi.input"].read(100), 200)
+
+    @app.get("/<name>/of")
+    def named(name: str) -> WholeResponse:
+        return WholeResponse(f"{request.url_rule}: {name}".encode(), 200)
 
     @app.get("/nothing")
     def nothing() -> WholeResponse:
@@ -26,14 +53,7 @@ def answered(method: str, path: str) -> tuple[str, dict[str, str], Any]:
         response.stamp = [("X-Stamp", "yes")]
         return response
 
-    started: list[Any] = []
-
-    def start_response(*given: Any) -> Any:
-        started.append(given)
-
-    handed = app(create_environ(path, method=method), start_response)
-    status, headers = started[0]
-    return status, dict(headers), handed
+    return app
 
 
 def test_usual_answer_is_handed_over_as_one_list() -> None:
@@ -57,3 +77,32 @@ def test_answers_without_a_body_are_left_to_werkzeug() -> None:
     assert (headers["Content-Length"], headers["X-Stamp"], b"".join(handed)) == ("4", "yes", b"")
     _, headers, handed = answered("GET", "/nothing")
     assert ("Content-Length" in headers, headers["X-Stamp"], b"".join(handed)) == (False, "yes", b"")
+
+
+def test_addresses_with_and_without_parameters_are_found() -> None:
+    """Those without are looked up, and are refused for other methods as before."""
+    assert answered("GET", "/one/of")[2] == [b"/<name>/of: one"]
+    assert answered("POST", "/text")[:1] == ("405 METHOD NOT ALLOWED",)
+    assert answered("GET", "/text/")[:1] == ("404 NOT FOUND",)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/text"), ("POST", "/body")])
+def test_call_leaves_no_garbage_behind(method: str, path: str) -> None:
+    """What belongs to a call is gone with it, without the collector: it stops all calls when it comes."""
+    served = Arrivals(
+        plain_app().wsgi_app,
+        working_max=1,
+        arriving_max=1,
+        arrived=lambda _seconds: None,
+        suspicious=lambda _port, _longest: None,
+        monotonic=time.monotonic,
+    )
+    environ = create_environ(path, method=method, data=b"body" if method == "POST" else None)
+    body = weakref.ref(environ["wsgi.input"])
+    gc.disable()
+    try:
+        served(environ, lambda *_: None)
+        del environ
+        assert body() is None
+    finally:
+        gc.enable()
