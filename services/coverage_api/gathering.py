@@ -7,8 +7,9 @@ load one commit serves many.
 Those who were answered wake each other, one by one: woken at once, they would all wait for the interpreter
 and pass it around.
 
-A second may lead beside it, so that one computes while the other waits for Postgres; but each transaction
-costs as much as several requests, so it sets out once as many wait as the first took, or after a moment.
+Others may lead beside it, so that one computes while the rest wait for Postgres, which mostly waits for the
+disk; but each transaction costs as much as several requests, so one sets out once half as many wait as any
+that is under way took, or after a moment.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from shared.domain.errors import StoreUnavailable
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-LEADERS_MAX = 2
+LEADERS_MAX = 4
 
 #: Nobody waits longer than this for a leader to come back while another may set out.
 COMPANY_SECONDS = 0.05
@@ -112,7 +113,7 @@ class Gathering(Generic[Q, A]):
         """
         if not self._waiting or len(self._leaders) >= self._leaders_max:
             return False
-        if not in_haste and any(len(leader.led) > len(self._waiting) for leader in self._leaders):
+        if not in_haste and any(len(leader.led) > 2 * len(self._waiting) for leader in self._leaders):
             return False
         first = self._waiting.popleft()
         self._leaders.append(first)
