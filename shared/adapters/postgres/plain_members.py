@@ -17,14 +17,17 @@ from shared.domain.records import MemberRef, PlainMember, StoredAccumulator
 
 _SPAN = "e.plan_id, e.starts_on, e.ends_on, e.attributes"
 
-# A row for each enrollment with each accumulator: most members have one of either.
+# A row for each enrollment with each accumulator: most members have one of either. Both are looked up for
+# each member, however few there were when the statement was planned: `offset` keeps it from being a join.
 _MEMBERS = Statement(
     "plain_members",
     f"""
 select m.place, {_SPAN}, {ACCUMULATOR_COLUMNS}
   from unnest(%(payers)b::text[], %(members)b::text[]) with ordinality as m (payer_id, member_id, place)
-  left join enrollment e on e.payer_id = m.payer_id and e.member_id = m.member_id
-  left join accumulator a on a.payer_id = m.payer_id and a.member_id = m.member_id
+  left join lateral (select * from enrollment e
+                      where e.payer_id = m.payer_id and e.member_id = m.member_id offset 0) e on true
+  left join lateral (select * from accumulator a
+                      where a.payer_id = m.payer_id and a.member_id = m.member_id offset 0) a on true
 """,
 )
 
