@@ -262,9 +262,8 @@ class Fold:
         feed if it were are weighed instead, for show. `recent_service_dates` are for advice only.
         """
         codes = self._same_day.codes_before(service.service_date)
-        situation = replace(
-            situation_of(self.history, service, same_day_codes=codes),
-            recent_service_dates=recent_service_dates,
+        situation = situation_of(
+            self.history, service, same_day_codes=codes, recent_service_dates=recent_service_dates
         )
         evaluation = self._rules.evaluate(situation)
         content = VisitContent(member_id=self.history.member_id, service=service)
@@ -274,13 +273,16 @@ class Fold:
             situation=situation,
             evaluation=evaluation,
         )
-        claimed = tuple(key for _, key in self._tallies.claims_of(asked))
-        asked = numbered(self._rules, self._tallies, asked, asked_only=True)
-        found = asked.evaluation or evaluation
+        claims = self._tallies.claims_of(asked)
+        placed = numbered(self._rules, self._tallies, asked, asked_only=True)
+        found = placed.evaluation or evaluation
         if not found.claims and found.matching_limits:
-            asked = replace(asked, evaluation=replace(found, claims=found.matching_limits))
-        weighed = tuple(weigh(self._tallies, asked, None, asked_only=True))
-        return Preview(evaluation=found, weighed=weighed, plan=situation.plan, claimed=claimed)
+            placed = replace(placed, evaluation=replace(found, claims=found.matching_limits))
+        weighed = weigh(
+            self._tallies, placed, None, asked_only=True, claims=claims if placed is asked else None
+        )
+        claimed = tuple(key for _, key in claims)
+        return Preview(evaluation=found, weighed=tuple(weighed), plan=situation.plan, claimed=claimed)
 
     def standing(self, plan: Plan, limit: Limit, source: Source, service: Service) -> list[Weighed]:
         """How one limit of a plan stands on a service's date, with nothing asked of it.

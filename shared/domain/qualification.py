@@ -54,6 +54,7 @@ def situation_of(
     service: Service,
     received_on: date | None = None,
     same_day_codes: tuple[str, ...] = (),
+    recent_service_dates: tuple[date, ...] = (),
 ) -> Situation:
     """The situation of a service of this member: who covers them on its date, and as what."""
     span = span_on(history.spans, service.service_date)
@@ -64,6 +65,7 @@ def situation_of(
         enrollment=enrollment_on(history.spans, service.service_date),
         attributes=span.attributes if span else (),
         service=service,
+        recent_service_dates=recent_service_dates,
         same_day_codes=same_day_codes,
         received_on=received_on,
     )

@@ -10,7 +10,7 @@ from shared.domain.held_units import Waiting
 from shared.domain.qualification import Candidate
 from shared.domain.record import record
 from shared.domain.service import Service
-from shared.domain.tallies import Tallies
+from shared.domain.tallies import KeyedClaim, Tallies
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -35,15 +35,21 @@ class Weighed:
 
 
 def weigh(
-    tallies: Tallies, candidate: Candidate, waiting: Waiting | None, *, asked_only: bool = False
+    tallies: Tallies,
+    candidate: Candidate,
+    waiting: Waiting | None,
+    *,
+    asked_only: bool = False,
+    claims: Sequence[KeyedClaim] | None = None,
 ) -> list[Weighed]:
     """Each claim against its accumulator; empty when one of its periods is not known.
 
     `waiting` is the hold that the visit would post. A service that is `asked_only` has not had its
-    turn in the order of service dates: units of later dates would make way for it.
+    turn in the order of service dates: units of later dates would make way for it. `claims` are the
+    candidate's, where they are at hand.
     """
     visit, evaluation = candidate.visit, candidate.evaluation
-    claims = tallies.claims_of(candidate)
+    claims = tallies.claims_of(candidate) if claims is None else claims
     if visit.content is None or evaluation is None or len(claims) < len(evaluation.claims):
         return []
     on = visit.content.service.service_date
