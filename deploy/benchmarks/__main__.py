@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploy.benchmarks.cores import two_cores
 from deploy.benchmarks.plan import FULL, QUICK
-from deploy.benchmarks.report import document, peers_table, targets_table
+from deploy.benchmarks.report import document, peers_table, targets_table, this_commit
 from deploy.benchmarks.session import PARTS, Session
 from deploy.benchmarks.stack import Stack
 
@@ -25,7 +25,7 @@ def main() -> None:
     plan = QUICK if arguments.quick else FULL
     if arguments.large is not None:
         plan = replace(plan, large_members=arguments.large)
-    began = time.monotonic()
+    began, commit = time.monotonic(), this_commit()
 
     def say(text: str) -> None:
         sys.stderr.write(f"[{time.monotonic() - began:5.0f} s] {text}\n")
@@ -38,6 +38,7 @@ def main() -> None:
             session.run(arguments.only or PARTS)
             text = document(
                 at=datetime.now(UTC),
+                commit=commit,
                 machine=session.machine,
                 rows=session.rows,
                 peers=session.peers,

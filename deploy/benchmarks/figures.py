@@ -40,11 +40,15 @@ class Goal:
     at_least: bool
     unit: str = ""
 
-    def verdict(self, number: float) -> str:
-        """Which of the two was reached."""
-        if self._reached(number, self.stretch):
-            return "stretch"
-        return "yes" if self._reached(number, self.target) else "no"
+    def verdict(self, found: Figure) -> str:
+        """Which of the two the median reached, and whether single runs say otherwise of the target."""
+        reached = {self._reached(run, self.target) for run in found.runs}
+        doubt = ", but not in every run" if self._reached(found.median, self.target) else ", but in some runs"
+        if self._reached(found.median, self.stretch):
+            said = "stretch"
+        else:
+            said = "yes" if self._reached(found.median, self.target) else "no"
+        return said + (doubt if len(reached) > 1 else "")
 
     def shown(self, bound: float) -> str:
         """A bound as the table writes it."""
@@ -81,7 +85,7 @@ class Row:
         ratio = self.judged.shown() if self.floor else ""
         goal = self.goal
         bounds = (goal.shown(goal.target), goal.shown(goal.stretch)) if goal else ("reported", "")
-        verdict = goal.verdict(self.judged.median) if goal else ""
+        verdict = goal.verdict(self.judged) if goal else ""
         return (self.what, f"{self.figure.shown()} {self.unit}".strip(), against, ratio, *bounds, verdict)
 
 

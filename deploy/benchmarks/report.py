@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from importlib import metadata
@@ -18,9 +19,26 @@ from deploy.benchmarks.footprint import Idle
 from deploy.benchmarks.stack import DURABLE, Stack, redis_client
 
 PACKAGES = ("flask", "granian", "marshmallow", "orjson", "psycopg", "redis", "celery")
-_OPENING = """Measured on {day} by `make bench`; README.md says how. Nothing here is estimated, and nothing
-was measured with durability off."""
+_OPENING = """Measured on {day} by `make bench` at commit {commit}; README.md says how. Nothing here is
+estimated, and nothing was measured with durability off. A target was set before anything was
+measured, mostly as a share of what a floor or a peer does in the same run; a stretch is what we
+would like."""
 _HEAD = ("what", "measured, median (lowest to highest run)", "against", "ratio", "target", "stretch", "met")
+
+
+def this_commit() -> str:
+    """The commit that is measured, and whether anything was changed since; not known outside of a clone."""
+    try:
+        found = subprocess.run(
+            ("git", "describe", "--always", "--dirty"),  # noqa: S607 - whichever git the machine has
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
 
 
 def machine_lines(stack: Stack, database_url: str) -> list[str]:
@@ -99,12 +117,18 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 
 def document(
-    *, at: datetime, machine: Sequence[str], rows: Sequence[Row], peers: Sequence[Peer], idle: Sequence[Idle]
+    *,
+    at: datetime,
+    commit: str,
+    machine: Sequence[str],
+    rows: Sequence[Row],
+    peers: Sequence[Peer],
+    idle: Sequence[Idle],
 ) -> str:
     """The whole file."""
     parts = [
         "# Benchmark results",
-        _OPENING.format(day=f"{at:%Y-%m-%d}"),
+        _OPENING.format(day=f"{at:%Y-%m-%d}", commit=commit),
         "\n".join(machine),
         "## Against the targets",
         targets_table(rows),

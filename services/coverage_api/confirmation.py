@@ -163,13 +163,22 @@ def _unknown(answer: Mapping[str, Any]) -> Iterator[str]:
         yield "What the member pays."
     for accumulator in answer["accumulators"]:
         for name in accumulator["assumptions"]:
-            yield (
-                f"The source does not say the {words.spaced(name)} of the limit "
-                f"{accumulator['label'] or accumulator['limit_id']}; the count rests on an assumption."
-            )
+            yield f"{_left_open(name, accumulator)}, so the count rests on an assumption."
     waiting = max((accumulator["pending_events"] for accumulator in answer["accumulators"]), default=0)
     if waiting:
         yield f"{waiting} reported visit events were not counted yet at the time of the answer."
+
+
+def _left_open(name: str, accumulator: Mapping[str, Any]) -> str:
+    """What the source of a limit does not say, and what is taken for it."""
+    label, start = accumulator["label"] or accumulator["limit_id"], accumulator["period"]["start"]
+    if name == "measure":
+        measure = words.MEASURES[accumulator["measure"]]
+        return f"The source does not say what one service is in the limit {label}; {measure} are counted"
+    if name == "plan_year_start" and start is not None:
+        first = in_words(start)
+        return f"The source does not say when the year of the limit {label} starts; it counts from {first}"
+    return f"The source does not say the {words.spaced(name)} of the limit {label}"
 
 
 def _sources(answer: Json, titles: Mapping[tuple[str, int], str]) -> list[Json]:

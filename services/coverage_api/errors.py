@@ -281,7 +281,7 @@ PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
         slug="indeterminate",
         title="No answer can be given at the moment",
         status=503,
-        means="The database cannot answer, so nothing is known to have happened. It is never a guess.",
+        means="The database cannot answer. Whether the call was done is not known; it is never a guess.",
         remedy="Send it again after the seconds in `Retry-After`: events and holds have their effect once.",
         retry_after_seconds=2,
     ),

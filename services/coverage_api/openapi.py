@@ -55,7 +55,7 @@ _PROBLEMS: Mapping[int, str] = {
     422: "The request has faults, each named by a JSON pointer.",
     429: "The client calls more often than it may (`rate_limited`); try again later.",
     500: "Something failed here; the log tells more under the request id.",
-    503: "No answer can be given at the moment, so nothing is known to have happened.",
+    503: "No answer can be given, and it is not known whether the call was done: send it again unchanged.",
 }
 _PROBLEM_HEADERS: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "How to authenticate."},

@@ -30,8 +30,15 @@ def test_ratio_of_runs_made_one_after_the_other_is_to_the_median() -> None:
 )
 def test_goal_is_met_at_its_bound(number: float, at_least: str, at_most: str) -> None:
     """At least 0.2 and better 0.4; at most 0.4 and better 0.2."""
-    assert Goal(target=0.2, stretch=0.4, at_least=True).verdict(number) == at_least
-    assert Goal(target=0.4, stretch=0.2, at_least=False).verdict(number) == at_most
+    assert Goal(target=0.2, stretch=0.4, at_least=True).verdict(Figure((number,))) == at_least
+    assert Goal(target=0.4, stretch=0.2, at_least=False).verdict(Figure((number,))) == at_most
+
+
+def test_verdict_says_when_single_runs_contradict_it() -> None:
+    """A median between runs on both sides of the target proves little."""
+    goal = Goal(target=0.2, stretch=0.4, at_least=True)
+    assert goal.verdict(Figure((0.1, 0.3, 0.5))) == "yes, but not in every run"
+    assert goal.verdict(Figure((0.1, 0.1, 0.5))) == "no, but in some runs"
 
 
 def test_row_is_judged_by_its_ratio_where_it_has_a_floor() -> None:

@@ -165,6 +165,7 @@ def _schema(name: str, schema: Json) -> Json:
                 "required": field in required,
                 "kind": _kind(value),
                 "ref": next(_refs(value), None),
+                "may_be_null": {"type": "null"} in value.get("anyOf", ()),
                 "values": _values(value),
                 "text": value.get("description", ""),
             }

@@ -42,7 +42,7 @@ class FaultSchema(AnswerSchema):
 
 
 class ProblemSchema(AnswerSchema):
-    """What went wrong, as RFC 9457 describes it."""
+    """What went wrong, as RFC 9457 describes it; of a refused hold `reasons` say why."""
 
     type = required_text(metadata={"example": "/problems/invalid_request"})
     title = required_text()
@@ -50,6 +50,7 @@ class ProblemSchema(AnswerSchema):
     detail = required_text()
     request_id = required_text()
     errors = fields.List(fields.Nested(FaultSchema))
+    reasons = fields.List(fields.Nested(CitedReasonSchema))
 
 
 class ItemResultSchema(AnswerSchema):
@@ -85,8 +86,9 @@ class OutcomeSchema(AnswerSchema):
     `disposition` is `counted`; `partially_counted`: only some of its units had room; `over_limit`: kept,
     and next in order when a unit comes free; `not_covered` by the rules; `not_countable`: kept, not
     counted for what `reasons` say (member or rule not known, not completed, paid by the patient), and
-    looked at again when that changes; `possible_duplicate` of an earlier visit, until an operator
-    decides; `voided`. `binding` is the limit that had no room.
+    looked at again when that changes; `possible_duplicate`: a visit with the same date, procedure code and
+    provider NPI arrived earlier, so it waits for an operator's decision (a visit that names no NPI is never
+    taken for one); `voided`. `binding` is the limit that had no room.
     """
 
     disposition = one_of(DISPOSITIONS)

@@ -18,7 +18,10 @@ QUANTITY_MAX = 9_999
 
 
 class HoldSchema(EligibilityCheckSchema):
-    """Units to be promised to a scheduled service; by default until three days after its date, 00:00 UTC."""
+    """Units to be promised to a scheduled service; by default until three days after its date, 00:00 UTC.
+
+    The rest is that of an eligibility check, of which `hold_id` changes nothing here.
+    """
 
     quantity = Whole(1, QUANTITY_MAX, load_default=1)
     expires_at = Instant(allow_none=True)

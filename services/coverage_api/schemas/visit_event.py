@@ -36,7 +36,10 @@ class VisitReportSchema(_EventSchema):
 
 
 class VisitVoidSchema(_EventSchema):
-    """Removes a visit for good. The four fields that name it are enough; the others change nothing."""
+    """Removes a visit for good. What names event and visit is enough.
+
+    That is `event_id`, `type`, `visit_id` and `payer_id`; the others change nothing.
+    """
 
     type = Word((VOIDED,), required=True)
     member_id = identifier()

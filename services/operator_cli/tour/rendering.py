@@ -17,6 +17,9 @@ from services.operator_cli.tour.json_text import Shown, json_text, pick
 from services.operator_cli.tour.step import Check, Step
 
 WIDTH_MAX = 120
+_RIGHT_UNDER = (
+    "What is right follows from the rules of this version; `needlecap rules list` has those that run."
+)
 HEADERS_SHOWN = ("idempotent-replay",)
 _highlighted = JSONHighlighter()
 
@@ -84,6 +87,8 @@ class Screen:
             else f"all {len(results)} answers are right"
         )
         self._print(Text(f"The tour is over: {verdict}.", style="bold red" if wrong else "bold green"))
+        if wrong:
+            self._print(Text(_RIGHT_UNDER))
 
     def _show_body(self, body: Any, shown: Shown) -> None:
         width = min(self._console.width, WIDTH_MAX)
