@@ -157,17 +157,19 @@ class Fold:
 
     # A visit's turn
 
-    def _turn(self, candidate: Candidate) -> tuple[bool, date, Arrival]:
+    def _turn(self, candidate: Candidate) -> tuple[int, date, Arrival]:
         """A candidate's place: by arrival, or by service date where the limits it feeds say so (4)."""
-        by_date, content = is_by_date(candidate), candidate.visit.content
-        on = content.service.service_date if by_date and content else date.min
-        return by_date is not self._carrying.dated_first, on, arrival_of(candidate.visit)
+        content = candidate.visit.content
+        on = content.service.service_date if is_by_date(candidate) and content else date.min
+        return self._carrying.place(candidate), on, arrival_of(candidate.visit)
 
     def _bring_along(self, before: Candidate | None = None) -> None:
-        """Carry what is on its way of visits that arrived before this candidate's, or all of it."""
+        """Carry what is on its way, or into a candidate's plan of visits that arrived before its own."""
         for key, posting in self._carrying.bring(before):
             outcome = self._outcomes[key]
-            self._outcomes[key] = replace(outcome, postings=(*outcome.postings, posting))
+            # By plan, whichever was carried first.
+            postings = sorted((*outcome.postings, posting), key=lambda p: p.key.plan_id if p.carried else "")
+            self._outcomes[key] = replace(outcome, postings=tuple(postings))
 
     def _take_turn(self, candidate: Candidate) -> None:
         """Give a visit its turn: count it where every limit it feeds has room (4)."""
@@ -352,4 +354,5 @@ class Fold:
         self._last_arrival = visit.arrival
         self._same_day.add(visit)
         self._take_turn(candidate)
+        self._bring_along()
         return True

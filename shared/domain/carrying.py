@@ -5,8 +5,10 @@ A carried unit is counted there only as far as there is room: it never overruns 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import date
 
 from shared.domain.enrollment import Plan
 from shared.domain.evaluation import LimitClaim
@@ -45,9 +47,11 @@ def is_by_date(candidate: Candidate) -> bool:
 class Carrying:
     """What the visits of one history carry, while they have their turns.
 
-    `dated_first`: some carry from limits ordered by service date into limits ordered by arrival. Those have
-    their turns first then, and what they carry has its place by when they arrived: so no visit that is
-    recorded later takes its room, and it pushes out none that came before.
+    Some may carry from limits ordered by service date into limits ordered by arrival (`dated_first`). What
+    is carried into those then has its place by when its visit arrived: so no visit that is recorded later
+    takes its room, and it pushes out none that came before. Turns are taken in the order in which the member
+    was in the plans, so that what is carried is there. Only where the member comes back to a plan whose
+    limits are ordered by arrival there is no such order; then visits ordered by service date go first.
     """
 
     def __init__(
@@ -58,12 +62,20 @@ class Carrying:
         self._rules = rules
         self._tallies = tallies
         self._on_the_way: list[_OnTheWay] = []
-        self.dated_first = any(
+        self._dated_first = any(
             claim.limit.ordering == "received"
             for candidate in candidates
             if candidate.disposition is None and is_by_date(candidate)
             for _, claim in carried_claims(history, rules, candidate)
         )
+        self._stays = _stays_in_turn(history, rules) if self._dated_first else None
+
+    def place(self, candidate: Candidate) -> int:
+        """What decides first whose turn comes before another's; see the class."""
+        if self._stays is None:
+            return int(is_by_date(candidate) is not self._dated_first)
+        content = candidate.visit.content
+        return bisect_right(self._stays, content.service.service_date) if content else 0
 
     def leave(self, candidate: Candidate, weighed: list[Weighed], postings: list[Posting]) -> list[Posting]:
         """What a visit that was just counted carries at once; the rest is on its way."""
@@ -74,16 +86,21 @@ class Carrying:
             if own is None:
                 continue
             item = _OnTheWay(visit=candidate.visit, plan=plan, claim=claim, units=own.units)
-            if self.dated_first and is_by_date(candidate) and claim.limit.ordering == "received":
+            waits = self._stays is not None or (self._dated_first and is_by_date(candidate))
+            if waits and claim.limit.ordering == "received":
                 self._on_the_way.append(item)
             elif posting := self._carry(item):
                 carried.append(posting)
         return carried
 
     def bring(self, before: Candidate | None = None) -> list[tuple[VisitKey, Posting]]:
-        """Carry what is on its way of visits that arrived before this candidate's, or all of it."""
-        place = arrival_of(before.visit) if before else None
-        due = [item for item in self._on_the_way if place is None or arrival_of(item.visit) < place]
+        """Carry what is on its way, or into a candidate's plan of visits that arrived before its own."""
+        due = [
+            item
+            for item in self._on_the_way
+            if before is None
+            or (item.plan == before.plan and arrival_of(item.visit) < arrival_of(before.visit))
+        ]
         carried = []
         for item in sorted(due, key=lambda item: arrival_of(item.visit)):
             self._on_the_way.remove(item)
@@ -103,6 +120,23 @@ class Carrying:
         tally.allow(allowed)
         tally.carry(units, on)
         return Posting(key=key, on=on, units=units, allowed=allowed, carried=True)
+
+
+def _stays_in_turn(history: History, rules: Rules) -> tuple[date, ...] | None:
+    """When each stay of the member in a plan begins; None if one comes back to limits ordered by arrival."""
+    stays: list[date] = []
+    left: set[str] = set()
+    now: str | None = None
+    for span in sorted(history.spans, key=lambda span: span.start):
+        if span.plan_id == now:
+            continue
+        limits = rules.limits_on(history.payer_id, history.plans[span.plan_id], span.start)
+        if span.plan_id in left and any(limit.ordering == "received" for limit, _ in limits):
+            return None
+        stays.append(span.start)
+        left.add(span.plan_id)
+        now = span.plan_id
+    return tuple(stays)
 
 
 def carried_claims(history: History, rules: Rules, candidate: Candidate) -> Sequence[tuple[Plan, LimitClaim]]:

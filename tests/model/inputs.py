@@ -10,6 +10,7 @@ from tests.model.coverage import (
     evaluate,
     first_service_year,
     first_service_years,
+    limits_for,
     period_of,
     settled_by_rules,
 )
@@ -179,6 +180,21 @@ class MemberInputs:
             return False
         claims = [claim for said in there for claim in said["claims"]]
         return any(not by_date(self.rules, claim["row"]) for claim in claims)
+
+    def _stays_in_turn(self) -> list[date] | None:
+        """When each stay in a plan begins; None if the member comes back to one ordered by arrival."""
+        spans = sorted(self.spans, key=lambda span: span["start"])
+        stays = [
+            span
+            for number, span in enumerate(spans)
+            if number == 0 or spans[number - 1]["plan"] != span["plan"]
+        ]
+        for number, stay in enumerate(stays):
+            if stay["plan"] in [earlier["plan"] for earlier in stays[:number]]:
+                limits = limits_for(self.rules, stay["plan"], stay["start"])
+                if not all(by_date(self.rules, row) for row in limits):
+                    return None
+        return [stay["start"] for stay in stays]
 
     def _later_plans(self, visit: Row) -> list[str]:
         """The plans that the member changes into after a visit and that bring the count along."""

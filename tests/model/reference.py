@@ -29,8 +29,9 @@ R10 A late service in a rolling limit must find room in every window that contai
 R11 Units that a visit under an earlier plan used are carried in that visit's turn, as far as there is
     room under the later plan.
     Such a visit also opens the later plan's first-service year.
-    Where visits ordered by service date carry into limits ordered by arrival, they have their turns
-    first, and what they carry into those has its place by when they arrived. Else they come last.
+    Where visits ordered by service date carry into limits ordered by arrival, turns are taken stay by
+    stay, and what is carried into such limits has its place by when its visit arrived. If the member
+    comes back to a plan with such limits, the former come first instead. Else they come last.
 R12 A visit's number counts what an opening balance says of visits or days, and carried visits.
 R13 Units follow the lines: covered lines of a visit claim units, whatever becomes of its other lines.
 R14 A limit whose period is not known (no authorization, no injury, no contract start; a date outside
@@ -81,6 +82,7 @@ class Member(MemberInputs):
         """Fold until every hold that is thought to be posted is, and keeps what its visit uses."""
         self._find_years()
         self.dated_first = any(map(self._carries_out_of_order, self.visits))
+        self.stays = self._stays_in_turn() if self.dated_first else None
         for _ in range(PASSES_MAX):
             result = self._pass()
             if not self._revise(result):
@@ -113,7 +115,7 @@ class Member(MemberInputs):
             result["promised"][hold["hold_id"]] = self._promise(result, hold)
         for visit in sorted(self.visits, key=self._place):
             if visit["arrival"] is not None and self._ordering(visit) == "received":
-                self._bring(result, visit["arrival"])
+                self._bring(result, visit)
             result["visits"][visit["key"]] = self._weigh(result, visit)
         self._bring(result)
         return result
@@ -121,8 +123,12 @@ class Member(MemberInputs):
     def _place(self, visit: Row) -> tuple[Any, ...]:
         if visit["arrival"] is None:
             return (0,)
-        if self._ordering(visit) == "service_date":
-            return (1 if self.dated_first else 3, visit["content"]["date"], visit["arrival"])
+        on, dated = visit["content"]["date"], self._ordering(visit) == "service_date"
+        if self.stays is not None:
+            stay = sum(start <= on for start in self.stays)
+            return (1, stay, on if dated else date.min, visit["arrival"])
+        if dated:
+            return (1 if self.dated_first else 3, on, visit["arrival"])
         return (2, visit["arrival"])
 
     def _open(self, result: Row) -> None:
@@ -315,16 +321,18 @@ class Member(MemberInputs):
                 key = self._key(row, plan_id, content, self._span_in(plan_id, content["date"]))
                 if row["limit_id"] == claim["row"]["limit_id"] and key is not None:
                     item = {"visit": visit, "key": key, "row": row, "units": units}
-                    dated = self._ordering(visit) == "service_date"
-                    if self.dated_first and dated and not by_date(self.rules, row):
+                    waits = self.stays is not None or self._ordering(visit) == "service_date"
+                    if self.dated_first and waits and not by_date(self.rules, row):
                         result["on_the_way"].append(item)
                     else:
                         self._leave(result, item)
 
-    def _bring(self, result: Row, before: int | None = None) -> None:
-        """Carry what is on its way of visits that arrived before another, or all of it."""
+    def _bring(self, result: Row, before: Row | None = None) -> None:
+        """Carry what is on its way, or into a visit's plan what arrived before it."""
+        span = self._span(before["content"]["date"]) if before else None
         for item in sorted(result["on_the_way"], key=lambda item: item["visit"]["arrival"]):
-            if before is None or item["visit"]["arrival"] < before:
+            into = span is not None and item["key"][0] == span["plan"]
+            if before is None or (into and item["visit"]["arrival"] < before["arrival"]):
                 result["on_the_way"].remove(item)
                 self._leave(result, item)
 

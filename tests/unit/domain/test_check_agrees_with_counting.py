@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.adjudication import adjudicate
-from shared.domain.determination import MemberStanding, determine_from_visits
+from shared.domain.determination import MemberStanding, determine, determine_from_visits
+from shared.domain.enrollment import EnrollmentSpan
 from shared.domain.service import Provider
 from shared.domain.visit import Visit, VisitContent, VisitKey
-from tests.builders import history
+from tests.builders import history, plan, visit
+from tests.builders import service as asked_about
 from tests.folding import ask, lines
 from tests.model.agreement import agree
 from tests.model.bridge import Row, history_of, service_of
@@ -41,6 +45,37 @@ def test_a_check_says_what_the_next_visit_meets(world: Row, asked: Row) -> None:
     )
     recorded = adjudicate(replace(known, visits=(*known.visits, new)), rules)
     assert agree(said, recorded.visits[new.key].disposition)
+
+
+@pytest.mark.parametrize("known", range(4))
+@pytest.mark.parametrize(
+    "orderings",
+    [("service_date", "received", "service_date"), ("received", "service_date", "received")],
+)
+def test_a_check_says_what_the_next_visit_meets_after_two_changes_of_plan(
+    orderings: tuple[str, ...], known: int
+) -> None:
+    """Whatever the order of each plan's limit: what earlier plans left in it comes before its own visits."""
+    names, starts = ("a", "b", "c"), (date(2026, 1, 1), date(2026, 3, 1), date(2026, 5, 1))
+    limits = zip(names, orderings, strict=True)
+    rules = SimpleRules(
+        plain_rules(*({**limit_row(allowed=2), "plans": [n], "ordering": o} for n, o in limits))
+    )
+    spans = tuple(
+        EnrollmentSpan(plan_id=name, start=start, end=end)
+        for name, start, end in zip(names, starts, (*starts[1:], None), strict=True)
+    )
+    visits = tuple(visit(number, starts[number - 1]) for number in range(1, known + 1))
+    so_far = history(plans=[plan(n, carry_over="all") for n in names], spans=spans, visits=visits)
+    standing = MemberStanding(
+        history=replace(so_far, visits=()),
+        accumulators=tuple(adjudicate(so_far, rules).accumulators.values()),
+    )
+    for on in starts:
+        said = determine(rules, standing, asked_about(on + timedelta(days=1)))
+        new = visit(known + 1, on + timedelta(days=1))
+        recorded = adjudicate(replace(so_far, visits=(*visits, new)), rules)
+        assert agree(said, recorded.visits[new.key].disposition)
 
 
 def test_a_check_says_when_less_is_left_than_is_asked_for() -> None:
