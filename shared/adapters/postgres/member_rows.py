@@ -21,27 +21,40 @@ _COLUMNS = """k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_hea
     k.last_arrival"""
 
 
-# Each part is a join that an index serves: one condition of them all would be tried row by row.
+# Each part is served by an index: one condition of them all would be tried row by row. What fills while a
+# worker runs is looked up member by member, or a join that was planned while it was empty would compare each
+# row that came with each member. While `visit` is empty its indexes look all alike, too; this order, and this
+# way to compare, only the right one has.
 _SPECIAL = Statement(
     "special_members",
     """
 with asked as materialized (
     select * from unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
 )
-select a.payer_id, a.member_id from asked a join override_grant o using (payer_id, member_id)
+select a.payer_id, a.member_id from asked a
+ cross join lateral (select from override_grant o
+                      where o.payer_id = a.payer_id and o.member_id = a.member_id limit 1) found
  union all
-select a.payer_id, a.member_id from asked a join opening_balance b using (payer_id, member_id)
+select a.payer_id, a.member_id from asked a
+ cross join lateral (select from opening_balance b
+                      where b.payer_id = a.payer_id and b.member_id = a.member_id limit 1) found
  union all
-select a.payer_id, a.member_id from asked a join refold_request r using (payer_id, member_id)
+select a.payer_id, a.member_id from asked a
+ cross join lateral (select from refold_request r
+                      where r.payer_id = a.payer_id and r.member_id = a.member_id limit 1) found
  union all
 select a.payer_id, a.member_id from asked a
   join member k on k.payer_id = a.payer_id and k.merged_into = a.member_id
  where k.merged_into is not null
  union all
-select v.payer_id, v.member_id
+select d.payer_id, d.member_id
   from unnest(%(day_payers)b::text[], %(day_members)b::text[], %(days)b::date[])
        as d (payer_id, member_id, service_date)
-  join visit v using (payer_id, member_id, service_date)
+ cross join lateral (select from visit v
+                      where (v.payer_id, v.member_id, v.service_date)
+                            between (d.payer_id, d.member_id, d.service_date)
+                                and (d.payer_id, d.member_id, d.service_date)
+                      order by v.payer_id, v.member_id, v.service_date limit 1) found
 """,
 )
 
