@@ -10,7 +10,7 @@ was forgotten.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
@@ -19,7 +19,7 @@ from shared.accounting.codec import service_from
 from shared.accounting.determination_body import determination_body
 from shared.accounting.standing_codec import of_member, standing_apart
 from shared.domain.determination import Determination, MemberStanding, determine_from_visits
-from shared.domain.enrollment import span_on
+from shared.domain.enrollment import Plan, span_on
 from shared.domain.evaluation import Audience
 from shared.domain.history import History, Rules
 from shared.domain.record import record
@@ -31,6 +31,11 @@ REMEMBERED_MAX = 8_000
 #: By whom it is for, what bears on it of what was asked, and how the member stands: the catalog that
 #: decided, and what it said.
 _Remembered = dict[tuple[Audience, bytes, bytes], tuple[int, bytes]]
+
+#: Requests kept as they are read, for those that come again to the letter; one has some 1 KB.
+_READ_MAX = 4_000
+#: By a request's text: the plan that it was read for, and what of it bears on its answer.
+_Read = dict[bytes, tuple[Plan | None, bytes]]
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -58,7 +63,7 @@ class Answers:
         """Begin with nothing remembered."""
         # The rules, the newer half and the older: what is asked again comes into the newer one. All in one
         # place, so that another thread never sees what was remembered of other rules.
-        self._memory: tuple[Rules | None, _Remembered, _Remembered] = (None, {}, {})
+        self._memory: tuple[Rules | None, _Remembered, _Remembered, _Read] = (None, {}, {}, {})
 
     def decide(
         self,
@@ -72,14 +77,19 @@ class Answers:
 
         `history` reads the member's whole one, for the few checks that the accumulators do not answer.
         """
-        newer, older = self._of(rules)
+        newer, older, read = self._of(rules)
         asked = orjson.dumps({name: value for name, value in request.items() if name != "member_id"})
         stands = standing_apart(standing, request.get("hold_id"))
-        service = _bearing(rules, standing.history, service_from(request))
-        borne = orjson.dumps(service)
+        plan = _plan_on(standing.history, request["service_date"])
+        service, (of_plan, borne) = None, read.get(asked, (None, b""))
+        if not borne or of_plan is not plan:
+            service = _bearing(rules, plan, request)
+            borne = orjson.dumps(service)
+            read[asked] = (plan, borne)
         name = (audience, borne, stands)
         known = newer.get(name) or older.get(name)
         if known is None:
+            service = service or _bearing(rules, plan, request)
             found, stood = determine_from_visits(rules, standing, service, request.get("hold_id"), history)
             if stood is not standing:
                 # What it follows from is kept, and the answer remembered by that.
@@ -98,25 +108,31 @@ class Answers:
     @property
     def remembered(self) -> int:
         """How many answers are kept."""
-        _, newer, older = self._memory
+        _, newer, older, _ = self._memory
         return len(newer.keys() | older.keys())
 
-    def _of(self, rules: Rules) -> tuple[_Remembered, _Remembered]:
-        """What is remembered of these rules: the newer half, and the older, which goes first."""
-        known, newer, older = self._memory
+    def _of(self, rules: Rules) -> tuple[_Remembered, _Remembered, _Read]:
+        """What is remembered of these rules: the newer answers, the older, which go first, and texts."""
+        known, newer, older, read = self._memory
         if known is not rules:
-            newer, older = {}, {}
-        elif len(newer) >= REMEMBERED_MAX // 2:
+            newer, older, read = {}, {}, {}
+        if len(newer) >= REMEMBERED_MAX // 2:
             newer, older = {}, newer
-        self._memory = (rules, newer, older)
-        return newer, older
+        if len(read) >= _READ_MAX:
+            read = {}
+        self._memory = (rules, newer, older, read)
+        return newer, older, read
 
 
-def _bearing(rules: Rules, history: History, service: Service) -> Service:
-    """What bears on the answer of a service that is asked of a member."""
-    span = span_on(history.spans, service.service_date)
-    plan = history.plans.get(span.plan_id) if span else None
-    return rules.bearing_on(history.payer_id, plan, service)
+def _plan_on(history: History, service_date: str) -> Plan | None:
+    """The member's plan on the date of a check."""
+    span = span_on(history.spans, date.fromisoformat(service_date))
+    return history.plans.get(span.plan_id) if span else None
+
+
+def _bearing(rules: Rules, plan: Plan | None, request: Mapping[str, Any]) -> Service:
+    """What bears on the answer of what a check asks of a member in a plan."""
+    return rules.bearing_on(request["payer_id"], plan, service_from(request))
 
 
 def _said(found: Determination, audience: Audience) -> tuple[int, bytes]:

@@ -20,7 +20,7 @@ from shared.domain.determination import MemberStanding, determine
 from shared.domain.history import History
 from shared.domain.limit import BASES
 from shared.domain.service import Authorization
-from tests.builders import MEMBER, NOW, PAYER, history, service, visit
+from tests.builders import MEMBER, NOW, PAYER, history, plan, service, visit
 from tests.rules import SimpleRules, limit_row, plain_rules
 from tests.unit.rules.builders import catalog_of, document, packaged
 from tests.unit.rules.drawn_requests import changed, drawn_request, generator
@@ -142,6 +142,19 @@ def test_remembered_answer_is_what_the_whole_request_is_answered(basis: str) -> 
             asked += 1
     # Some were answered from memory.
     assert some.remembered < asked * 0.8
+
+
+def test_same_request_bears_otherwise_on_another_plan() -> None:
+    """What was read of a request for a plan that asks nothing is not all that it says to one that asks."""
+    rules, some = under("injury"), Answers()
+    other = plan("other", market="individual")
+    elsewhere = MemberStanding(history=history(plans=[other]))
+    for injury_id in ("I1", "I2"):
+        request = {**REQUEST, "injury_id": injury_id}
+        for standing in (elsewhere, STANDING):
+            said = some.decide(rules, standing, request, "provider", no_history)
+            assert said == Answers().decide(rules, standing, request, "provider", no_history)
+        assert injury_id.encode() in said.said
 
 
 def test_body_is_json_with_its_id_and_time_first() -> None:
