@@ -12,12 +12,14 @@ from shared.adapters.postgres.database import _SETTINGS
 from shared.adapters.postgres.inbox import PostgresInbox
 from shared.adapters.postgres.standing import PostgresStanding
 from shared.adapters.postgres.trips import Connection, Trips
+from shared.adapters.postgres.worker_jobs import PostgresWorkerJobs
 from shared.messages import SHARDS
 from tests.builders import PAYER
 from tests.clients import add_client
 
 WAITING = 100_000
 OF_EACH = 5
+ONCE_WAITING = 5_000
 
 _BACKLOG = """
 insert into visit_event (payer_id, client_id, event_id, type, visit_id, member_id, shard, payload_digest,
@@ -63,8 +65,33 @@ def test_as_few_events_are_read_however_many_wait(connection: Connection) -> Non
     assert len(PostgresInbox(connection, Trips(connection)).pending(range(SHARDS), OF_EACH, now)) == (
         SHARDS * OF_EACH
     )
+    assert 0 < events_read(connection) <= SHARDS + SHARDS * OF_EACH
+
+
+def test_no_event_is_read_where_none_waits_any_more(database_url: str) -> None:
+    """Though a backlog waited when the table was analysed; and of one that waits no more than is asked."""
+    with Connection.connect(database_url, autocommit=True) as connection:
+        connection.execute("alter table visit_event set (autovacuum_enabled = off)")
+        connection.execute("insert into payer (payer_id, name) values (%s, 'A payer')", [PAYER])
+        add_client(connection)
+        connection.execute("select set_config('needlecap.payers', '*', false)")
+        connection.execute(_BACKLOG, {"payer": PAYER, "shards": SHARDS, "count": ONCE_WAITING})
+        connection.execute("analyze visit_event")
+        with connection.transaction():
+            before = events_read(connection)
+            assert PostgresWorkerJobs(connection).more_wait(OF_EACH)
+            assert events_read(connection) <= before + OF_EACH + 1
+        connection.execute("update visit_event set status = 'applied', applied_at = now()")
+        with connection.transaction():
+            before = events_read(connection)
+            assert not PostgresWorkerJobs(connection).more_wait(OF_EACH)
+            assert events_read(connection) == before
+
+
+def events_read(connection: Connection) -> int:
+    """How many events this connection has read, as far as that is not put together yet."""
     row = connection.execute(
         "select idx_tup_fetch + seq_tup_read from pg_stat_xact_user_tables where relname = 'visit_event'"
     ).fetchone()
     assert row is not None
-    assert 0 < row[0] <= SHARDS + SHARDS * OF_EACH
+    return int(row[0])
