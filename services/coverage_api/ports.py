@@ -89,14 +89,14 @@ class BulkInbox(Protocol):
         self,
         client_id: str,
         events: Sequence[StreamedEvent],
-        places: Sequence[tuple[int, str | None]],
+        destinations: Sequence[tuple[int, str | None]],
         received_at: datetime,
         await_turn: Callable[[], None] = ...,
     ) -> Intake:
         """Store a client's events that are not there yet, in order, once `await_turn` returns.
 
-        An event may be among them more than once. `places` are the shard that each goes to, unless an
-        earlier event of the same visit lies in another, and the member that it is about, if that is known.
+        An event may be among them more than once. `destinations` has for each the shard that it goes to,
+        unless an earlier event of its visit lies in another, and the member that it is about, if known.
         """
         ...
 

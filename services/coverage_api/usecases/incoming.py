@@ -79,11 +79,14 @@ def _entry(audit: CallAudit, payer_id: str, member_id: str | None, events: int) 
     return audit.entry_of_payer(202, payer_id, events)
 
 
-def places_of(events: Iterable[tuple[Hashable, str, str, str | None]]) -> Iterator[tuple[int, str | None]]:
+def destinations_of(
+    events: Iterable[tuple[Hashable, str, str, str | None]],
+) -> Iterator[tuple[int, str | None]]:
     """The shard that each event goes to, and the member that it is about as far as these events tell.
 
-    Of each event its visit, payer, visit id and the member that it names. Those of one visit share the shard
-    of the first, to be applied in order; a void is about whom the event before it named.
+    Each event is given by what tells its visit from others, its payer, its visit id and the member that it
+    names, if it names one. Those of one visit share the shard of the first, to be applied in order; a void is
+    about whom an event before it named.
     """
     shards: dict[Hashable, int] = {}
     members: dict[Hashable, str] = {}
@@ -100,7 +103,7 @@ def places_of(events: Iterable[tuple[Hashable, str, str, str | None]]) -> Iterat
 
 def new_events(reports: Sequence[VisitReport], received_at: datetime) -> list[NewEvent]:
     """The events for the inbox."""
-    places = places_of(
+    destinations = destinations_of(
         (
             (report.payer_id, report.client_id, report.visit_id),
             report.payer_id,
@@ -122,5 +125,5 @@ def new_events(reports: Sequence[VisitReport], received_at: datetime) -> list[Ne
             payload_digest=report.payload_digest,
             received_at=received_at,
         )
-        for report, (shard, member_id) in zip(reports, places, strict=True)
+        for report, (shard, member_id) in zip(reports, destinations, strict=True)
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from services.coverage_api.auditing import CallAudit
 from services.coverage_api.ports import Tools
 from services.coverage_api.stream_turns import Turn
-from services.coverage_api.usecases.incoming import audit_of_stream, places_of
+from services.coverage_api.usecases.incoming import audit_of_stream, destinations_of
 from shared.domain.intake import Intake, StreamedEvent
 from shared.failpoints import Step, around
 
@@ -23,15 +23,15 @@ def load_visit_events(tools: Tools, audit: CallAudit, events: Sequence[StreamedE
     if not events:
         turn.await_commit_before()
         return _NOTHING
-    places = list(
-        places_of(
+    destinations = list(
+        destinations_of(
             ((event.payer_id, event.visit_id), event.payer_id, event.visit_id, event.member_id)
             for event in events
         )
     )
     with tools.store.transaction(sorted({event.payer_id for event in events})) as tx:
         intake = tx.bulk_inbox.take_in(
-            audit.client.client_id, events, places, tools.clock(), turn.await_rows_before
+            audit.client.client_id, events, destinations, tools.clock(), turn.await_rows_before
         )
         turn.rows_are_written()
         tx.audit.record(

@@ -49,20 +49,20 @@ class PostgresBulkInbox:
         self,
         client_id: str,
         events: Sequence[StreamedEvent],
-        places: Sequence[tuple[int, str | None]],
+        destinations: Sequence[tuple[int, str | None]],
         received_at: datetime,
         await_turn: Callable[[], None] = lambda: None,
     ) -> Intake:
         """Store a client's events that are not there yet, in order, once `await_turn` returns.
 
-        An event may be among them more than once. `places` are the shard that each goes to, unless an
-        earlier event of the same visit lies in another, and the member that it is about, if that is known.
+        An event may be among them more than once. `destinations` has for each the shard that it goes to,
+        unless an earlier event of its visit lies in another, and the member that it is about, if known.
         """
         order = insertion_order([event.event_id for event in events])
         payers, names, types, visits, _, holds, contents, digests = zip(
             *(events[number] for number in order), strict=True
         )
-        shards, members = zip(*(places[number] for number in order), strict=True)
+        shards, members = zip(*(destinations[number] for number in order), strict=True)
         # Packed before the turn comes, for then Postgres waits.
         errand = _ACCEPT.errand(
             {
