@@ -47,11 +47,13 @@ def is_by_date(candidate: Candidate) -> bool:
 class Carrying:
     """What the visits of one history carry, while they have their turns.
 
-    Some may carry from limits ordered by service date into limits ordered by arrival (`dated_first`). What
-    is carried into those then has its place by when its visit arrived: so no visit that is recorded later
-    takes its room, and it pushes out none that came before. Turns are taken in the order in which the member
-    was in the plans, so that what is carried is there. Only where the member comes back to a plan whose
-    limits are ordered by arrival there is no such order; then visits ordered by service date go first.
+    Usually visits ordered by arrival have their turns first, and each carries in its turn. But where some
+    carry from limits ordered by service date into limits ordered by arrival (`_dated_first`), what is carried
+    into the latter has its place by when its visit arrived: no visit that is recorded later takes its room,
+    and it pushes out none that came before. Turns are then taken stay by stay, in the order in which the
+    member was in the plans (`_stays`), so that what is carried is on its way by then. Where the member comes
+    back to a plan with limits ordered by arrival there is no such order (`_stays` is None), and visits
+    ordered by service date go first.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class Carrying:
     def place(self, candidate: Candidate) -> int:
         """What decides first whose turn comes before another's; see the class."""
         if self._stays is None:
-            return int(is_by_date(candidate) is not self._dated_first)
+            goes_first = is_by_date(candidate) == self._dated_first
+            return 0 if goes_first else 1
         content = candidate.visit.content
         return bisect_right(self._stays, content.service.service_date) if content else 0
 

@@ -28,9 +28,9 @@ R10 A late service in a rolling limit must find room in every window that contai
     A hold gives its unit to a visit of its own date; one of another date needs room without it.
 R11 Units that a visit under an earlier plan used are carried in that visit's turn, as far as there is
     room under the later plan. Such a visit also opens the later plan's first-service year.
-    Where visits ordered by service date carry into limits ordered by arrival, turns go stay by stay, and
-    what such limits are left has its place by its visit's arrival; if the member comes back to a plan
-    with such limits, the former come first instead. Else they come last.
+    Visits ordered by service date come last, unless some carry into limits ordered by arrival: then
+    turns go stay by stay, and what is carried into such limits has its place by its visit's arrival.
+    If the member comes back to a plan with such limits, visits ordered by service date come first.
 R12 A visit's number counts what an opening balance says of visits or days, and carried visits.
 R13 Units follow the lines: covered lines of a visit claim units, whatever becomes of its other lines.
 R14 A limit whose period is not known (no authorization, no injury, no contract start; a date outside
