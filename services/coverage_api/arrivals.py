@@ -66,7 +66,8 @@ class Arrivals:
             return self._app(environ, start_response)
         finally:
             self._places.put(None)
-            # It holds what holds it, and all that is known of the call, and would wait for the collector.
+            # Body and environment would hold each other, with all that is known of the call, until the
+            # collector comes.
             environ["wsgi.input"] = body
 
     def longest_seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""Ids of what this process records: a ULID each, made by the dozen, since a check waits for every one."""
+"""Ids of what this process records: a ULID each, drawn many at once, since each check waits for its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ulid import base32
 
-#: Crockford's base 32, five bits of each byte: https://github.com/ulid/spec.
+#: The letter for each byte, by five of its bits: Crockford's base 32 (https://github.com/ulid/spec).
 _LETTERS = bytes(base32.ENCODE.encode()[byte % 32] for byte in range(256))
 
 #: Letters of an id after those of its instant, and so random bytes for it.

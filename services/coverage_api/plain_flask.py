@@ -13,7 +13,8 @@ from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.routing import MapAdapter, Rule
 
-#: Of which werkzeug knows what their answers must not have, such as a body.
+#: Statuses below this one, and the two that follow, are left to werkzeug: it knows what their answers must
+#: not have, such as a body, and what they need, such as a whole address to go to.
 _WITHOUT_BODY_BELOW = 200
 _NO_CONTENT = 204
 _REDIRECTS = range(300, 400)
@@ -75,8 +76,8 @@ class PlainFlask(Flask):
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """What matches a call's address; none for one that was looked up, whose rule is noted in the call.
 
-        Matching leaves a circle of garbage for each call. Looking through tens of thousands of them takes
-        long enough for a hundredth of all calls to wait for it.
+        Matching leaves objects that hold each other behind each call. To collect tens of thousands of them
+        stops all calls, long enough for a hundredth of them to be late.
         """
         if request is not None:
             rule = self._rules_of_addresses.get((request.method, request.path))

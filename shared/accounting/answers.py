@@ -32,9 +32,9 @@ REMEMBERED_MAX = 8_000
 #: decided, and what it said.
 _Remembered = dict[tuple[Audience, bytes, bytes], tuple[int, bytes]]
 
-#: Requests kept as they are read, for those that come again to the letter; one has some 1 KB.
+#: Texts of requests whose reading is kept, for those that come again to the letter; one has some 1 KB.
 _READ_MAX = 4_000
-#: By a request's text: the plan that it was read for, and what of it bears on its answer.
+#: By a request's text: the plan that it was read for, and what of it bears on its answer under that plan.
 _Read = dict[bytes, tuple[Plan | None, bytes]]
 
 
@@ -61,8 +61,9 @@ class Answers:
 
     def __init__(self) -> None:
         """Begin with nothing remembered."""
-        # The rules, the newer half and the older: what is asked again comes into the newer one. All in one
-        # place, so that another thread never sees what was remembered of other rules.
+        # The rules; the newer half of the answers and the older (what is asked again comes into the newer);
+        # and the requests that were read. All in one place, so that another thread never sees what was
+        # remembered of other rules.
         self._memory: tuple[Rules | None, _Remembered, _Remembered, _Read] = (None, {}, {}, {})
 
     def decide(
@@ -81,7 +82,9 @@ class Answers:
         asked = orjson.dumps({name: value for name, value in request.items() if name != "member_id"})
         stands = standing_apart(standing, request.get("hold_id"))
         plan = _plan_on(standing.history, request["service_date"])
-        service, (of_plan, borne) = None, read.get(asked, (None, b""))
+        service = None
+        of_plan, borne = read.get(asked, (None, b""))
+        # An equal plan that is another object is only read once more; to compare them would take longer.
         if not borne or of_plan is not plan:
             service = _bearing(rules, plan, request)
             borne = orjson.dumps(service)
@@ -112,7 +115,7 @@ class Answers:
         return len(newer.keys() | older.keys())
 
     def _of(self, rules: Rules) -> tuple[_Remembered, _Remembered, _Read]:
-        """What is remembered of these rules: the newer answers, the older, which go first, and texts."""
+        """What is remembered of these rules: newer answers, older ones, which go first, and what was read."""
         known, newer, older, read = self._memory
         if known is not rules:
             newer, older, read = {}, {}, {}

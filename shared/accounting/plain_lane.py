@@ -20,12 +20,7 @@ from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.history import Rules, VisitOutcome
 from shared.domain.inbox import ApplyResult, PendingEvent
 from shared.domain.member_rows import MemberRow
-from shared.domain.plain_visits import (
-    PlainClaim,
-    PlainTurn,
-    can_take_plain,
-    plain_turn,
-)
+from shared.domain.plain_visits import PlainClaim, PlainTurn, can_take_plain, plain_turn
 from shared.domain.record import record
 from shared.domain.records import (
     Cause,

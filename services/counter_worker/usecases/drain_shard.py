@@ -120,7 +120,7 @@ def _woken(tools: Tools, shard: int) -> list[int]:
 def drain_batch(tools: Tools, shards: Sequence[int], events_max: int | None = None) -> DrainReport:
     """Apply one batch of the shards in one commit, then project it. Raises StoreUnavailable.
 
-    The batch has about `events_max` events at most, and as many as the tools say.
+    The batch has about `events_max` events at most, and never more than the tools allow (`batch_max`).
     """
     began = tools.monotonic()
     size = tools.batch_max if events_max is None else min(events_max, tools.batch_max)

@@ -21,10 +21,10 @@ _COLUMNS = """k.payer_id, k.member_id, k.version, k.ledger_entries, k.ledger_hea
     k.last_arrival"""
 
 
-# Each part is served by an index: one condition of them all would be tried row by row. What fills while a
-# worker runs is looked up member by member, or a join that was planned while it was empty would compare each
-# row that came with each member. While `visit` is empty its indexes look all alike, too; this order, and this
-# way to compare, only the right one has.
+# Each part is served by an index: one condition of them all would be tried row by row. Tables that fill while
+# a worker runs are looked up member by member: a join that was planned while one was empty would compare each
+# row that came with each member. While `visit` is empty all its indexes look alike to the planner, too; only
+# the right one can give this order, and serve this way to compare.
 _SPECIAL = Statement(
     "special_members",
     """

@@ -60,7 +60,7 @@ class Errand:
     given: list[Any]
 
     def packed(self) -> Errand:
-        """The same with its parameters as they will be sent, for who has the time now and not later.
+        """The same with its parameters as they will be sent, for those who have the time now and not later.
 
         Raises what packing raises for values that are not of their array's type.
         """

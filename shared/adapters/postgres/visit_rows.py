@@ -95,7 +95,7 @@ def saving(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> list[Errand]:
     A visit that was new when it was read and has a row by now is a violation of the table's key.
     """
     new = [row for row in rows if row[1].revision == 0]
-    others = [row for row in rows if row[1].revision] if len(new) < len(rows) else []
+    others = [row for row in rows if row[1].revision != 0]
     return [_saving(statement, some) for statement, some in ((_SAVE_NEW, new), (_SAVE, others)) if some]
 
 
