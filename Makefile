@@ -29,7 +29,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes \
 		-r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@# All cores compile; some files of libraries are templates, which nobody can.
+	@# On all cores. Some libraries bring templates that are no valid Python: that they fail is no fault.
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib services shared || true
 	@touch $(STAMP)
 
@@ -39,8 +39,8 @@ run: setup ## serve everything on embedded servers; Ctrl-C stops it
 # The suite's hundreds of databases are made in memory where the machine has 4 GB of it to give.
 SCRATCH = $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 { print "/dev/shm" }')
 
-# Whoever has Python keep no compiled files would have each of the processes that the tests start compile
-# everything anew. Files of tests come in the order of their folders: the longest first, of parts last.
+# Compiled files are kept, whatever the environment says: else each process that the tests start would compile
+# everything anew. Files of tests come in the order of their folders: whole systems first, as they take longest.
 test: lint ## check the style and the types, then run the whole suite
 	@scratch=$$(mktemp -d "$(or $(SCRATCH),$${TMPDIR:-/tmp})/needlecap-test.XXXXXX") \
 		&& trap 'rm -rf "$$scratch"' EXIT && trap 'exit 130' INT TERM \
