@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from shared.domain.code_sets import DiagnosisSet, ProcedureSet
+from shared.domain.code_sets import DiagnosisSet, ProcedureSet, normalise_label
 from shared.domain.predicate import FALSE, TRUE, Predicate, Subject, Verdict, missing, verdict_of
 
 Mode = Literal["any", "all", "none"]
@@ -82,7 +82,8 @@ class OneOf(Leaf):
 
 
 def _billing_credentials(subject: Subject) -> frozenset[str] | None:
-    return frozenset(subject.service.billing_provider.credentials) or None
+    stated = subject.service.billing_provider.credentials
+    return frozenset(normalise_label(label) for label in stated) or None
 
 
 #: Lists a test can ask for; None is not said. On the wire an empty list and an absent one are the same,

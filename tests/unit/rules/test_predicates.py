@@ -12,7 +12,7 @@ from shared.domain.document_reader import Faults
 from shared.domain.evaluation import Situation
 from shared.domain.predicate import Predicate, Truth, walk
 from shared.domain.predicate_parsing import LEAF_NAMES, Names, parse_predicate
-from shared.domain.service import Authorization, Clinical
+from shared.domain.service import Authorization, Clinical, Provider
 from tests.unit.rules.builders import ON, line, packaged, plan, situation, subject
 
 LIMIT = "a-limit"
@@ -46,6 +46,12 @@ def held(start: date | None = None, end: date | None = None) -> Situation:
     return situation(authorization=Authorization(number="A1", start=start, end=end))
 
 
+def billed(biller: Provider) -> Situation:
+    """A session that somebody bills for."""
+    asked = situation()
+    return replace(asked, service=replace(asked.service, billing_provider=biller))
+
+
 def lines(*codes: str) -> Situation:
     """A session of several lines; the first is asked about."""
     return situation(None, *(line(code) for code in codes))
@@ -75,6 +81,8 @@ KNOWN: list[tuple[object, Situation, Truth]] = [
     ({"region": "north"}, situation(), NO),
     ({"credentials": ["M.Ac."]}, situation(credentials=("m ac",)), YES),
     ({"credentials": {"all": ["a", "b"]}}, situation(credentials=("a",)), NO),
+    ({"billing_credentials": ["M.Ac."]}, billed(Provider(credentials=("m ac",))), YES),
+    ({"billing_credentials": {"none": ["M.Ac."]}}, billed(Provider(credentials=("M.Ac.",))), NO),
     ({"modifiers": ["KX"]}, situation(None, line(modifiers=("GP", "KX"))), YES),
     ({"modifiers": ["KX"]}, situation(), NO),
     ({"modifiers": {"none": ["59"]}}, situation(), YES),
