@@ -197,12 +197,17 @@ class TimelyFiling:
     when: Predicate = ALWAYS
 
     def last_day(self, service_date: date) -> date:
-        """The last date on which it is still in time. A February 29 ends on the 28th of a common year."""
+        """The last date on which it is still in time. A February 29 ends on the 28th of a common year.
+
+        The calendar's last day stands for any that would lie behind it.
+        """
         if self.unit == "days":
             return service_date + timedelta(days=self.amount)
         months = self.amount * (12 if self.unit == "calendar_years" else 1)
         count = service_date.year * 12 + service_date.month - 1 + months
         year, month = count // 12, count % 12 + 1
+        if year > date.max.year:
+            return date.max
         return date(year, month, min(service_date.day, calendar.monthrange(year, month)[1]))
 
 

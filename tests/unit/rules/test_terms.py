@@ -256,6 +256,13 @@ def test_timely_filing_units(filing: dict[str, int], last_day: date) -> None:
     assert codes(under(late, timely_filing=filing)) == ("timely_filing",)
 
 
+@pytest.mark.parametrize("filing", [{"days": 999_999}, {"months": 999_999}, {"calendar_years": 9_000}])
+def test_filing_beyond_the_calendar_is_in_time(filing: dict[str, int]) -> None:
+    """However long a document lets one wait, a visit is answered."""
+    asked = replace(invented(), received_on=date(2026, 9, 4))
+    assert under(asked, timely_filing=filing).decision == "covered"
+
+
 def test_check_is_never_late() -> None:
     """Only a reported visit has a day of receipt to compare."""
     assert under(invented(on=date(2020, 1, 1)), timely_filing={"days": 1}).decision == "covered"
