@@ -25,6 +25,7 @@ from shared.domain.errors import StoreUnavailable
 Q = TypeVar("Q")
 A = TypeVar("A")
 
+#: Groups under way at once: mostly one computes, and the others wait for Postgres or its disk.
 LEADERS_MAX = 4
 
 #: Nobody waits longer than this for a leader to come back while another may set out.

@@ -55,6 +55,7 @@ def check_eligibility(
     """
     if not checks:
         return []
+    # Taken once, since a check makes its reference anew at each look.
     asked = [check.ref for check in checks]
     refs = list(dict.fromkeys(asked))
     days = {date.fromisoformat(check.request["service_date"]) for check in checks}

@@ -25,7 +25,8 @@ def tour_command(*, settings: Settings, full: bool) -> None:
     """Show the main job on the running service: check, visit, count, limit, new year.
 
     Every request and answer is shown. It works on members of its own, SAMPLE-TOUR-..., new each time,
-    so it can be played again. The exit code is 1 if an answer is not what it has to be.
+    so it can be played again. The exit code is 1 if an answer is not what it has to be
+    under the rules that come with this version.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
