@@ -67,17 +67,22 @@ class Bearing:
             *(leaf.values for leaf in leaves if isinstance(leaf, ListTest) and leaf.name == "modifiers")
         )
         numbers = [leaf for leaf in leaves if isinstance(leaf, NumberTest)]
+        limits = [rule.limit for document in documents for rule in document.limits]
         self._onset_days = _turning_points(numbers, "onset_days")
         self._muscles = sorted({*turns.muscles, *_turning_points(numbers, "muscles")})
         # From two units on, there may be too many of a code that is billed once.
         self._quantities = sorted({1, 2, *_turning_points(numbers, "quantity")})
-        self._counts_units = any(rule.limit.measure == "unit" for d in documents for rule in d.limits)
+        self._counts_units = any(limit.measure == "unit" for limit in limits)
         self._turns = turns
         self._dated = frozenset(leaf.limit_id for leaf in leaves if isinstance(leaf, DaysSinceFirstVisitTest))
-        self._bases = frozenset(rule.limit.basis for document in documents for rule in document.limits)
+        self._bases = frozenset(limit.basis for limit in limits)
         self._asks_injury = any(isinstance(leaf, InjuryTest) for leaf in leaves)
         self._filings = tuple(
-            {(filing.amount, filing.unit): filing for d in documents for filing in d.timely_filing}.values()
+            {
+                (filing.amount, filing.unit): filing
+                for document in documents
+                for filing in document.timely_filing
+            }.values()
         )
         self._cuts: dict[str, str] = {}
 
