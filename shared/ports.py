@@ -247,6 +247,14 @@ class Ahead:
     days: Iterable[date] = ()
 
 
+#: Is told that a commit is sent and that only the server is waited for.
+Sent = Callable[[], None]
+
+
+def nobody_waits() -> None:
+    """For those on whose commit nobody waits."""
+
+
 class Transaction(Protocol):
     """One open transaction. Leaving its block without `commit` takes everything back."""
 
@@ -275,8 +283,8 @@ class Transaction(Protocol):
         """Overrides."""
         ...
 
-    def commit(self) -> None:
-        """Make everything done so far durable."""
+    def commit(self, sent: Sent = nobody_waits) -> None:
+        """Make everything done so far durable. `sent` is called when only the server is waited for."""
         ...
 
 

@@ -14,7 +14,7 @@ from shared.domain.audit import USUAL_PURPOSE, AuditEntry, member_hash
 from shared.domain.client import ALL_PAYERS, EVERY_PAYER, Client
 from shared.domain.records import MemberRef
 from shared.failpoints import Step, around
-from shared.ports import Clock
+from shared.ports import Clock, Sent
 
 #: Of different calls, put in one commit.
 ENTRIES_AT_ONCE_MAX = 500
@@ -125,7 +125,7 @@ class Auditor:
     def _record(self, audit: CallAudit, entries: Sequence[AuditEntry]) -> None:
         self._entries.ask([(entry, audit.client.payers) for entry in entries])
 
-    def _record_all(self, questions: Sequence[_Question]) -> list[None]:
+    def _record_all(self, questions: Sequence[_Question], sent: Sent) -> list[None]:
         payers = {
             payer
             for entry, granted in questions
@@ -135,5 +135,5 @@ class Auditor:
         with self._store.transaction(EVERY_PAYER if ALL_PAYERS in payers else sorted(payers)) as tx:
             tx.audit.record([entry for entry, _ in questions])
             with around(Step.AUDIT_COMMIT):
-                tx.commit()
+                tx.commit(sent)
         return [None] * len(questions)

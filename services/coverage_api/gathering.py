@@ -1,15 +1,12 @@
 """Requests of many threads answered together: while one commit runs, those that come wait for the next.
 
-The first to come leads: it takes whoever waits by then, has all of them answered in one transaction,
-and hands the lead to the first of those that came meanwhile. So nobody waits for company, and under
-load one commit serves many.
+The first to come leads: it takes whoever waits by then, and has all of them answered in one transaction. The
+first of those that came meanwhile leads next, as soon as the one before waits for nothing but its commit:
+a transaction costs as much as several requests, so who comes while one decides shares the next, and while
+the disk writes, the next decides. Nobody waits for company, and under load one commit serves many.
 
 Those who were answered wake each other, one by one: woken at once, they would all wait for the interpreter
 and pass it around.
-
-Others may lead beside it, so that one computes while the rest wait for Postgres, which mostly waits for the
-disk; but each transaction costs as much as several requests, so one sets out once half as many wait as any
-that is under way took, or after a moment.
 """
 
 from __future__ import annotations
@@ -18,17 +15,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from shared.domain.errors import StoreUnavailable
+from shared.ports import Sent
 
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-#: Groups under way at once: mostly one computes, and the others wait for Postgres or its disk.
+#: Groups under way at once: one decides, and the others wait for the disk.
 LEADERS_MAX = 4
 
-#: Nobody waits longer than this for a leader to come back while another may set out.
+#: Nobody waits longer than this for one that decides while another may set out.
 COMPANY_SECONDS = 0.05
 
 
@@ -42,7 +41,8 @@ def _taken_lock() -> threading.Lock:
 class _Party(Generic[Q, A]):
     """One caller's questions. `turn` is released once they are answered, or when it is to lead `led`.
 
-    Once awake it wakes the first in `to_wake` that has not left, who wakes the others.
+    Once awake it wakes the first in `to_wake` that has not left, who wakes the others. While it leads,
+    `commits` is whether only its commit is waited for.
     """
 
     questions: Sequence[Q]
@@ -50,6 +50,7 @@ class _Party(Generic[Q, A]):
     led: list[_Party[Q, A]] = field(default_factory=list)
     to_wake: deque[_Party[Q, A]] = field(default_factory=deque)
     has_left: bool = False
+    commits: bool = False
     answers: Sequence[A] | None = None
     error: Exception | None = None
 
@@ -63,7 +64,7 @@ class Gathering(Generic[Q, A]):
 
     def __init__(
         self,
-        answer_all: Callable[[Sequence[Q]], Sequence[A]],
+        answer_all: Callable[[Sequence[Q], Sent], Sequence[A]],
         *,
         most: int,
         seconds_left: Callable[[], float],
@@ -72,8 +73,9 @@ class Gathering(Generic[Q, A]):
     ) -> None:
         """Answer with `answer_all`: one answer for each question, in order, all durable when it returns.
 
-        At most `most` questions are put together; a caller's own stay together however many they are.
-        `seconds_left` is how long the calling thread may still wait.
+        It is handed what to call when its commit is sent, so that the next may set out; without a call they
+        follow one another. At most `most` questions are put together; a caller's own stay together however
+        many they are. `seconds_left` is how long the calling thread may still wait.
         """
         self._answer_all = answer_all
         self._most = most
@@ -110,11 +112,11 @@ class Gathering(Generic[Q, A]):
     def _set_out(self, running: _Party[Q, A] | None = None, *, in_haste: bool = False) -> bool:
         """Have the first that waits lead, if one may; whether that is the thread that is `running`.
 
-        In haste it need not wait for company. The lock is held.
+        In haste it need not wait for one that decides. The lock is held.
         """
         if not self._waiting or len(self._leaders) >= self._leaders_max:
             return False
-        if not in_haste and any(len(leader.led) > 2 * len(self._waiting) for leader in self._leaders):
+        if not in_haste and not all(leader.commits for leader in self._leaders):
             return False
         first = self._waiting.popleft()
         self._leaders.append(first)
@@ -167,7 +169,7 @@ class Gathering(Generic[Q, A]):
             # Others may have come since it was called.
             self._join_waiting(leader)
         try:
-            self._serve(leader.led)
+            self._serve(leader.led, partial(self._let_follow, leader))
         finally:
             with self._lock:
                 self._leaders.remove(leader)
@@ -181,10 +183,15 @@ class Gathering(Generic[Q, A]):
             leader.led = []
             self._wake_next(answered)
 
-    def _serve(self, parties: Sequence[_Party[Q, A]]) -> None:
+    def _let_follow(self, leader: _Party[Q, A]) -> None:
+        with self._lock:
+            leader.commits = True
+            self._set_out()
+
+    def _serve(self, parties: Sequence[_Party[Q, A]], sent: Sent) -> None:
         """Answer all together; where that fails, each alone, so that nobody suffers for another."""
         try:
-            answers = self._answer_all([question for party in parties for question in party.questions])
+            answers = self._answer_all([question for party in parties for question in party.questions], sent)
         except StoreUnavailable as error:
             # Nobody's fault, and asking once more for each would only take longer.
             for party in parties:
@@ -195,7 +202,7 @@ class Gathering(Generic[Q, A]):
                 parties[0].error = error
                 return
             for party in parties:
-                self._serve([party])
+                self._serve([party], sent)
             return
         assert len(answers) == sum(len(party.questions) for party in parties), "an answer for each question"
         place = 0

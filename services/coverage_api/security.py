@@ -13,7 +13,7 @@ from services.coverage_api.known_keys import KeyChanged, KnownKeys
 from services.coverage_api.schemas.fields import is_slug
 from shared.domain.client import Client, CredentialRecord, Role
 from shared.domain.client_key import key_digest, key_prefix
-from shared.ports import Clock
+from shared.ports import Clock, Sent
 
 #: Payers are never deleted, so one that was seen once need not be looked for again.
 REMEMBERED_PAYERS_MAX = 100_000
@@ -82,7 +82,7 @@ class Doorkeeper:
         known = record.digest if record else _NOBODY
         return hmac.compare_digest(known, key_digest(self._hash_key, key))
 
-    def _find_records(self, prefixes: Sequence[str]) -> list[CredentialRecord | None]:
+    def _find_records(self, prefixes: Sequence[str], _sent: Sent) -> list[CredentialRecord | None]:
         wanted = sorted(set(prefixes))
         found = self._store.look(lambda tx: tx.clients.find(wanted))
         return [found.get(prefix) for prefix in prefixes]

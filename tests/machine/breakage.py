@@ -10,7 +10,7 @@ from shared.adapters.postgres.database import PostgresDatabase
 from shared.adapters.redis.counters import RedisCounters
 from shared.domain.errors import CountersUnavailable
 from shared.domain.records import CounterImage, MemberRef
-from shared.ports import Clock
+from shared.ports import Clock, Sent, nobody_waits
 
 #: So many images are remembered to be written late.
 IMAGES_MAX = 40
@@ -63,10 +63,10 @@ class _Watched:
         self._clock = clock
         self.payers = tx.payers
 
-    def commit(self) -> None:
+    def commit(self, sent: Sent = nobody_waits) -> None:
         """Commit, with a chance to crash just before and just after."""
         self._step()
-        self._tx.commit()
+        self._tx.commit(sent)
         self._step()
 
     def __getattr__(self, name: str) -> _WatchedRepository:

@@ -19,7 +19,7 @@ from shared.domain.evaluation import Audience
 from shared.domain.record import record
 from shared.domain.records import MemberRef
 from shared.failpoints import Step, around
-from shared.ports import Ahead
+from shared.ports import Ahead, Sent, nobody_waits
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -46,12 +46,16 @@ class EligibilityCheck:
 
 
 def check_eligibility(
-    tools: Tools, answers: Answers, checks: Sequence[EligibilityCheck]
+    tools: Tools,
+    answers: Answers,
+    checks: Sequence[EligibilityCheck],
+    sent: Sent = nobody_waits,
 ) -> list[DeterminationRecord | KeyChanged]:
     """Decide checks, in order, and record the answers in one commit; one for each, in order.
 
     The rules and the members are those of one snapshot. A check whose key does not stand any more is not
-    decided. Raises StoreUnavailable; then nothing was answered, whatever was recorded.
+    decided. `sent` is called when only the commit is waited for. Raises StoreUnavailable; then nothing was
+    answered, whatever was recorded.
     """
     if not checks:
         return []
@@ -76,7 +80,7 @@ def check_eligibility(
         tx.determinations.record(said)
         tx.audit.record([check.audit.entry(201, ref=ref) for check, ref in to_decide])
         with around(Step.CHECK_COMMIT):
-            tx.commit()
+            tx.commit(sent)
     records = iter(said)
     return [next(records) if stands else KeyChanged() for stands in confirmed]
 

@@ -14,7 +14,7 @@ from shared.domain.inbox import NewEvent
 from shared.domain.receipt import Receipt, StoredReceipt
 from shared.domain.record import record
 from shared.failpoints import Step, around
-from shared.ports import Ahead
+from shared.ports import Ahead, Sent, nobody_waits
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -26,12 +26,13 @@ class Acceptance:
 
 
 def record_visit_events(
-    tools: Tools, reports: Sequence[VisitReport]
+    tools: Tools, reports: Sequence[VisitReport], sent: Sent = nobody_waits
 ) -> list[Acceptance | EventConflict | KeyChanged]:
     """Accept events, in order, in one commit; one answer for each, in order.
 
     One whose key does not stand any more is not accepted. An event that is there already with the same
     payload is a replay; with another, a conflict. The same holds for one that stands twice in `reports`.
+    `sent` is called when only the commit is waited for.
     Raises StoreUnavailable, after which it is not known whether they were accepted: sending them again
     is safe.
     """
@@ -51,7 +52,7 @@ def record_visit_events(
             )
         )
         with around(Step.INBOX_COMMIT):
-            tx.commit()
+            tx.commit(sent)
     if shards:
         tools.wakeups.wake(shards)
     accepted = iter(answers)

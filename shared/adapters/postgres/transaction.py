@@ -30,6 +30,7 @@ from shared.adapters.postgres.standing import PostgresStanding
 from shared.adapters.postgres.trips import Connection, Trips
 from shared.adapters.postgres.visit_listing import PostgresVisitListing
 from shared.adapters.postgres.worker_jobs import PostgresWorkerJobs
+from shared.ports import Sent, nobody_waits
 
 
 class PostgresTransaction:
@@ -41,9 +42,12 @@ class PostgresTransaction:
         self._trips = trips
         self.payers = payers
 
-    def commit(self) -> None:
-        """Make everything done so far durable. Without it, leaving the block takes it all back."""
-        self._trips.commit()
+    def commit(self, sent: Sent = nobody_waits) -> None:
+        """Make everything done so far durable. Without it, leaving the block takes it all back.
+
+        `sent` is called when only the server is waited for.
+        """
+        self._trips.commit(sent)
 
     @cached_property
     def audit(self) -> PostgresAudit:

@@ -20,6 +20,7 @@ from psycopg.waiting import Ready, Wait
 
 from shared.adapters.postgres.arrays import packed
 from shared.domain.record import record
+from shared.ports import Sent, nobody_waits
 
 Row = tuple[Any, ...]
 
@@ -108,17 +109,18 @@ class Trips:
         """Have a statement run right before the commit. A fault of it is raised there, as `failing`."""
         self._told.append((errand, failing))
 
-    def commit(self) -> None:
-        """Run what was told, and commit.
+    def commit(self, sent: Sent = nobody_waits) -> None:
+        """Run what was told, and commit. Once that is under way, `sent` is called.
 
         Raises the first fault of what was told; then nothing is committed. Raises OperationalError when the
         connection is lost; then it is not known.
         """
         if not self._told:
+            sent()
             self._connection.commit()
             return
         told, self._told = self._told, []
-        results = in_one_trip(self._connection, [*(errand for errand, _ in told), COMMIT])
+        results = in_one_trip(self._connection, [*(errand for errand, _ in told), COMMIT], sent)
         for (_, failing), result in zip(told, results, strict=False):
             fault = fault_of(result)
             if fault is not None:
@@ -135,8 +137,12 @@ class Trips:
         return rows
 
 
-def in_one_trip(connection: Connection, errands: Sequence[Errand]) -> list[PGresult]:
+def in_one_trip(
+    connection: Connection, errands: Sequence[Errand], sent: Sent = nobody_waits
+) -> list[PGresult]:
     """What each of these errands came to, in order; after one that failed, none was run.
+
+    When all is sent and only the server is waited for, `sent` is called.
 
     Raises the fault of a statement that cannot be prepared, OperationalError when the connection is lost, and
     what packing raises for values that are not of their array's type; then nothing was sent.
@@ -153,7 +159,7 @@ def in_one_trip(connection: Connection, errands: Sequence[Errand]) -> list[PGres
     for errand, parameters in zip(errands, all_parameters, strict=True):
         pgconn.send_query_prepared(errand.statement.name, parameters, [Format.BINARY] * len(parameters))
     pgconn.pipeline_sync()
-    results = connection.wait(_to_sync(pgconn))
+    results = connection.wait(_to_sync(pgconn, sent))
     pgconn.exit_pipeline_mode()
     for statement, result in zip(unknown.values(), results, strict=False):
         # Each by itself: one that was prepared before another failed would be refused the next time.
@@ -163,12 +169,13 @@ def in_one_trip(connection: Connection, errands: Sequence[Errand]) -> list[PGres
     return results[len(unknown) :]
 
 
-def _to_sync(pgconn: PGconn) -> Generator[Wait, Ready | int, list[PGresult]]:
+def _to_sync(pgconn: PGconn, sent: Sent) -> Generator[Wait, Ready | int, list[PGresult]]:
     """Send what was queued, and take the results of everything up to the sync."""
     while pgconn.flush():
         # The server may be waiting too, for us to take what it has answered.
         if (yield Wait.RW) & Ready.R:
             pgconn.consume_input()
+    sent()
     results: list[PGresult] = []
     while True:
         while pgconn.is_busy():

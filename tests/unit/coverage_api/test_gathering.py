@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 
 from services.coverage_api.gathering import Gathering
 from shared.domain.errors import StoreUnavailable
+from shared.ports import Sent
 from tests.waiting import wait_for
 
 PATIENCE_SECONDS = 20.0
@@ -29,7 +31,7 @@ class Bench:
         self.running_max = 0
         self._lock = threading.Lock()
 
-    def answer_all(self, numbers: Sequence[int]) -> list[int]:
+    def answer_all(self, numbers: Sequence[int], _sent: Sent) -> list[int]:
         """Doubles. A negative number is a bug, zero a store that is away."""
         with self._lock:
             self.batches.append(list(numbers))
@@ -150,11 +152,11 @@ def test_leader_that_is_ended_leaves_nobody_waiting(bench: Bench) -> None:
     """Those it took along hear that nothing is known, and the next caller leads."""
     rounds: list[Sequence[int]] = []
 
-    def answer_all(numbers: Sequence[int]) -> list[int]:
+    def answer_all(numbers: Sequence[int], sent: Sent) -> list[int]:
         rounds.append(numbers)
         if len(rounds) == 2:
             raise SystemExit
-        return bench.answer_all(numbers)
+        return bench.answer_all(numbers, sent)
 
     asked: Gathering[int, int] = Gathering(
         answer_all, most=4, leaders_max=1, seconds_left=lambda: PATIENCE_SECONDS
@@ -191,22 +193,34 @@ def test_many_callers_at_once_each_get_their_own(bench: Bench) -> None:
 
 
 class Gates:
-    """Answers each number with itself, once the gate of its batch, named by the first number, is opened."""
+    """Answers each number with itself. A batch is named by its first number; its gate lets it through.
+
+    Its commit is sent when that is allowed, by `send`; else none says that its is.
+    """
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self._gates: dict[int, threading.Event] = {}
+        self._gates: defaultdict[int, threading.Event] = defaultdict(threading.Event)
+        self._sendings: defaultdict[int, threading.Event] = defaultdict(threading.Event)
 
-    def answer_all(self, numbers: Sequence[int]) -> Sequence[int]:
+    def answer_all(self, numbers: Sequence[int], sent: Sent) -> Sequence[int]:
         """The numbers, later."""
-        gate = self._gates.setdefault(numbers[0], threading.Event())
+        first = numbers[0]
         self.batches.append(list(numbers))
-        assert gate.wait(PATIENCE_SECONDS)
+        assert self._sendings[first].wait(PATIENCE_SECONDS)
+        if not self._gates[first].is_set():
+            sent()
+        assert self._gates[first].wait(PATIENCE_SECONDS)
         return numbers
+
+    def send(self, first: int) -> None:
+        """Let a batch send its commit."""
+        self._sendings[first].set()
 
     def open(self, first: int) -> None:
         """Let a batch through."""
-        self._gates.setdefault(first, threading.Event()).set()
+        self._gates[first].set()
+        self._sendings[first].set()
 
 
 def _more_wait(asked: Gathering[int, int], than: int) -> bool:
@@ -225,59 +239,76 @@ def ask_in_turn(
     return futures
 
 
-def three_under_way(
-    pool: ThreadPoolExecutor, asked: Gathering[int, int], gates: Gates
-) -> list[Future[Sequence[int]]]:
-    """Two led one number each and were let through; then one led the three that came meanwhile."""
-    futures = [pool.submit(asked.ask, [1])]
-    wait_for(lambda: gates.batches == [[1]])
-    futures.append(pool.submit(asked.ask, [2]))
-    wait_for(lambda: gates.batches == [[1], [2]])
-    futures += ask_in_turn(pool, asked, 3, 4, 5)
-    gates.open(1)
-    wait_for(lambda: gates.batches[2:] == [[3, 4, 5]])
-    gates.open(2)
-    return futures
+def waiting_behind(gates: Gates, **changes: Any) -> Gathering[int, int]:
+    """Two lead at most, and nobody loses patience, unless said otherwise."""
+    options: dict[str, Any] = {"leaders_max": 2, "company_seconds": PATIENCE_SECONDS, **changes}
+    return Gathering(gates.answer_all, most=8, seconds_left=lambda: PATIENCE_SECONDS, **options)
 
 
-def test_second_leader_sets_out_with_half_as_many_as_the_first_took() -> None:
-    """Fewer wait for more, since a transaction costs as much as several requests; the order stays."""
+def test_next_sets_out_when_the_commit_before_is_sent() -> None:
+    """Who came while the first decided shares the next, which decides while the disk writes."""
     gates = Gates()
-    asked: Gathering[int, int] = Gathering(
-        gates.answer_all,
-        most=8,
-        seconds_left=lambda: PATIENCE_SECONDS,
-        leaders_max=2,
-        company_seconds=PATIENCE_SECONDS,
-    )
-    with ThreadPoolExecutor(9) as pool:
-        futures = three_under_way(pool, asked, gates)
-        assert futures[1].result(PATIENCE_SECONDS) == [2]
-        futures += ask_in_turn(pool, asked, 6)
-        futures.append(pool.submit(asked.ask, [7]))
-        wait_for(lambda: gates.batches[3:] == [[6, 7]])
-        gates.open(6)
-        gates.open(3)
-        assert [future.result(PATIENCE_SECONDS) for future in futures] == [[n] for n in range(1, 8)]
+    asked = waiting_behind(gates)
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(asked.ask, [1])]
+        wait_for(lambda: gates.batches == [[1]])
+        futures += ask_in_turn(pool, asked, 2, 3)
+        gates.send(1)
+        wait_for(lambda: gates.batches == [[1], [2, 3]])
+        assert not futures[0].done()
+        for first in (1, 2):
+            gates.open(first)
+        assert [future.result(PATIENCE_SECONDS) for future in futures] == [[1], [2], [3]]
 
 
-def test_nobody_waits_long_for_company() -> None:
-    """While the first leader is held up with many, a few set out after a moment."""
+def test_caller_sets_out_at_once_while_only_commits_are_waited_for() -> None:
+    """It need not wait for any of those before it to be answered."""
     gates = Gates()
-    asked: Gathering[int, int] = Gathering(
-        gates.answer_all,
-        most=8,
-        seconds_left=lambda: PATIENCE_SECONDS,
-        leaders_max=2,
-        company_seconds=0.05,
-    )
-    with ThreadPoolExecutor(9) as pool:
-        futures = three_under_way(pool, asked, gates)
-        futures.append(pool.submit(asked.ask, [6]))
-        wait_for(lambda: gates.batches[3:] == [[6]])
-        gates.open(6)
-        gates.open(3)
-        assert [future.result(PATIENCE_SECONDS) for future in futures] == [[n] for n in range(1, 7)]
+    asked = waiting_behind(gates)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(asked.ask, [1])
+        gates.send(1)
+        wait_for(lambda: all(leader.commits for leader in asked._leaders) and gates.batches == [[1]])
+        second = pool.submit(asked.ask, [2])
+        wait_for(lambda: gates.batches == [[1], [2]])
+        gates.open(2)
+        assert second.result(PATIENCE_SECONDS) == [2]
+        gates.open(1)
+        assert first.result(PATIENCE_SECONDS) == [1]
+
+
+def test_no_more_commits_are_waited_for_than_the_bound() -> None:
+    """The next waits for one of them; then it takes along whoever came."""
+    gates = Gates()
+    asked = waiting_behind(gates)
+    with ThreadPoolExecutor(4) as pool:
+        futures = []
+        for number in (1, 2):
+            futures.append(pool.submit(asked.ask, [number]))
+            wait_for(lambda: len(gates.batches) == len(futures))
+            gates.send(number)
+            wait_for(lambda: all(leader.commits for leader in asked._leaders))
+        futures += ask_in_turn(pool, asked, 3, 4)
+        assert gates.batches == [[1], [2]]
+        gates.open(2)
+        wait_for(lambda: gates.batches == [[1], [2], [3, 4]])
+        for first in (1, 3):
+            gates.open(first)
+        assert [future.result(PATIENCE_SECONDS) for future in futures] == [[1], [2], [3], [4]]
+
+
+def test_nobody_waits_long_for_one_that_decides() -> None:
+    """While the first leader is held up before its commit, the next sets out after a moment."""
+    gates = Gates()
+    asked = waiting_behind(gates, company_seconds=0.05)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(asked.ask, [1])
+        wait_for(lambda: gates.batches == [[1]])
+        second = pool.submit(asked.ask, [2])
+        wait_for(lambda: gates.batches == [[1], [2]])
+        for number in (2, 1):
+            gates.open(number)
+        assert [first.result(PATIENCE_SECONDS), second.result(PATIENCE_SECONDS)] == [[1], [2]]
 
 
 def test_who_left_keeps_nobody_from_being_woken() -> None:
