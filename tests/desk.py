@@ -165,6 +165,11 @@ class Desk:
             main, [*arguments, "--data-dir", str(self.data_dir)], env=environment, input=given
         )
 
+    def merge(self, source_id: str, into_id: str, *more: str) -> Result:
+        """`needlecap members merge` of two members of the usual payer."""
+        ids = f"{source_id}\n{into_id}\n"
+        return self.needlecap("members", "merge", "--payer", PAYER, *more, given=ids)
+
     # What there is to see
 
     def states(self, *refs: MemberRef) -> tuple[bytes, bytes]:

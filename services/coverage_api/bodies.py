@@ -94,7 +94,9 @@ def parse_json(body: bytes, what: str = "body") -> Any:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise MalformedBody(f"The {what} is not well-formed JSON.") from error
+        # Where, never what: the text itself may name a member.
+        place = f"line {error.lineno}, column {error.colno}" if b"\n" in body else f"column {error.colno}"
+        raise MalformedBody(f"The {what} is not well-formed JSON; reading ended at {place}.") from error
     try:
         suspicious = _may_repeat_names(body, value)
     except TypeError as error:  # how orjson says that a value nests too deeply to be written

@@ -20,6 +20,7 @@ from services.coverage_api.http import (
     Reply,
 )
 from services.coverage_api.openapi_oauth import SCHEMAS, SECURITY_SCHEMES, token_operation
+from services.coverage_api.routes.examples import EXAMPLES
 from services.coverage_api.routes.oauth import SMART_PATH, TOKEN_PATH
 from services.coverage_api.schemas.answers import ProblemSchema
 from shared.domain.audit import PURPOSES, USUAL_PURPOSE
@@ -160,17 +161,14 @@ def _operation(endpoint: Endpoint) -> Json:
         # Whoever could not show who it is has no limit of its own.
         response["headers"] |= {} if status == "401" else _headers(_RATE_HEADERS)
     if endpoint.body is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {JSON_TYPE: {"schema": _body(endpoint.body)}},
-        }
+        operation["requestBody"] = _content(JSON_TYPE, _body(endpoint.body), EXAMPLES[endpoint.name])
     if endpoint.streams is not None:
-        operation["requestBody"] = _content(endpoint.streams, _lines())
+        operation["requestBody"] = _content(endpoint.streams, _lines(), EXAMPLES[endpoint.name])
     return operation
 
 
-def _content(media_type: str, schema: Any) -> Json:
-    return {"required": True, "content": {media_type: {"schema": schema}}}
+def _content(media_type: str, schema: Any, example: Any) -> Json:
+    return {"required": True, "content": {media_type: {"schema": schema, "example": example}}}
 
 
 def _problems_of(endpoint: Endpoint) -> dict[int, str]:

@@ -13,6 +13,7 @@ from shared.domain.client import EVERY_PAYER
 from shared.domain.records import MemberRef
 
 LINE_LENGTH_MAX = 1_000
+MEMBER_ID_LENGTH_MAX = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from tests.crashes.scenes import (
     hold_first,
     long_over,
     member_file,
+    merge_file,
     override_first,
     own_plan,
     own_plan_renamed,
@@ -234,7 +235,7 @@ CASES: tuple[Case, ...] = (
         prepare=two_members,
         arguments=lambda scene: [
             *("members", "merge", "--payer", PAYER),
-            *("--from", f"{scene.member}-OTHER", "--into", scene.member, "--reason", "one person"),
+            *("--member-ids-file", merge_file(scene), "--reason", "one person"),
         ],
         taken=(2, 0, 2),
     ),

@@ -172,6 +172,13 @@ def member_file(scene: Scene) -> str:
     return str(path)
 
 
+def merge_file(scene: Scene) -> str:
+    """A file that names the other member, then the member; its path."""
+    path = scene.site.data_dir / f"{scene.name}.txt"
+    path.write_text(f"{scene.member}-OTHER\n{scene.member}\n", encoding="utf-8")
+    return str(path)
+
+
 # What is asked for
 
 

@@ -6,6 +6,7 @@ from another host.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -146,12 +147,22 @@ def _operations(document: Json) -> Iterator[Json]:
                 "summary": operation["summary"],
                 "paragraphs": [p for p in operation.get("description", "").split("\n\n") if p],
                 "parameters": [{"description": "", **p} for p in operation.get("parameters", [])],
+                "example": _example(operation),
                 "body": sorted(set(_refs(operation.get("requestBody", {})))),
                 "answers": [
                     (status, reply["description"], next(_refs(reply.get("content", {})), None))
                     for status, reply in operation["responses"].items()
                 ],
             }
+
+
+def _example(operation: Json) -> str | None:
+    """The example of an operation's body as text, an object over several lines; None without one."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        if "example" in content:
+            example = content["example"]
+            return example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
+    return None
 
 
 def _schema(name: str, schema: Json) -> Json:

@@ -42,6 +42,9 @@ class StrictSchema(Schema):
 
         unknown = RAISE
 
+    #: marshmallow's own words for it name neither what was expected nor JSON.
+    error_messages = {"type": "Must be a JSON object."}  # noqa: RUF012 - marshmallow's own attribute
+
 
 class Matches(validate.Validator):
     """Accepts text that a pattern matches as a whole; OpenAPI shows the pattern anchored."""

@@ -9,7 +9,7 @@ from typing import TextIO
 import click
 import orjson
 
-from services.operator_cli.member_pages import require_payer
+from services.operator_cli.member_pages import MEMBER_ID_LENGTH_MAX, require_payer
 from services.operator_cli.operations import Operations, current_operator, open_operations
 from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
@@ -20,7 +20,6 @@ from shared.domain.records import MemberRef
 from shared.failpoints import Step, around
 
 PAGE_LINES = 1_000
-MEMBER_ID_LENGTH_MAX = 200
 
 #: In place of a client, for what was done at a terminal.
 OPERATOR = "operator"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TextIO
+
 import click
 
+from services.operator_cli.member_pages import MEMBER_ID_LENGTH_MAX
 from services.operator_cli.operations import current_operator, open_operations
 from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
@@ -16,6 +19,9 @@ from shared.domain.operator_records import NewMerge
 from shared.domain.records import MemberRef
 from shared.failpoints import Step, around
 
+#: Two ids, and some blanks.
+_FILE_LENGTH_MAX = 4 * MEMBER_ID_LENGTH_MAX
+
 
 @click.group("members")
 def members_group() -> None:
@@ -24,8 +30,15 @@ def members_group() -> None:
 
 @members_group.command("merge")
 @click.option("--payer", "payer_id", required=True, help="The payer of both.")
-@click.option("--from", "source_id", required=True, help="The member id that is given up.")
-@click.option("--into", "into_id", required=True, help="The member id that stays.")
+@click.option(
+    "--member-ids-file",
+    type=click.File(encoding="utf-8"),
+    default="-",
+    help=(
+        "A file of two lines: the member id that is given up, and the one that stays. Without one, they are"
+        " read from standard input."
+    ),
+)
 @click.option(
     "--bring-enrollment/--leave-enrollment",
     default=True,
@@ -39,8 +52,7 @@ def merge_command(
     *,
     settings: Settings,
     payer_id: str,
-    source_id: str,
-    into_id: str,
+    member_ids_file: TextIO,
     bring_enrollment: bool,
     reason: str,
     by: str,
@@ -50,7 +62,10 @@ def merge_command(
     Visits, holds, overrides and opening balances of the first count for the second, those that still
     come too, and every question about the first is answered with the second's counts. It is a union by
     event: what both reported becomes a possible duplicate (`needlecap duplicates list`).
+
+    The ids are no arguments, since everybody on a machine can read a process's arguments.
     """
+    source_id, into_id = _ids(member_ids_file)
     with open_operations(settings) as operations:
         merge = NewMerge(
             merge_id=operations.new_id("mrg"),
@@ -76,6 +91,17 @@ def merge_command(
         click.echo("merged before: nothing to do")
     else:
         click.echo(f"merged, spans of enrollment brought along: {merged.spans_brought}")
+
+
+def _ids(file: TextIO) -> tuple[str, str]:
+    """The two ids of a file. Raises BadParameter unless there are two, one on each line."""
+    ids = file.read(_FILE_LENGTH_MAX).split("\n")
+    ids = [stripped for line in ids if (stripped := line.strip())]
+    if len(ids) != 2 or max(map(len, ids)) > MEMBER_ID_LENGTH_MAX:
+        raise click.BadParameter(
+            f"must hold two ids of 1 to {MEMBER_ID_LENGTH_MAX} characters, each on a line"
+        )
+    return ids[0], ids[1]
 
 
 COMMANDS = (members_group,)

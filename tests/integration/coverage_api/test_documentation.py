@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from services.coverage_api.errors import ProblemType, problem_kinds
+from services.coverage_api.openapi import public_path
+from services.coverage_api.routes.examples import EXAMPLES
 from tests.api_service import Api
+
+#: What stands in the addresses of the examples.
+PLACES = {"payer_id": "security-health-plan", "plan_id": "example", "document_id": "example", "version": "1"}
 
 
 def test_document_is_openapi_3_1_with_every_reference_in_it(steady_api: Api) -> None:
@@ -65,6 +71,40 @@ def test_page_shows_every_call(steady_api: Api) -> None:
     page = steady_api.get("/docs", key="").text
     for endpoint in steady_api.service.endpoints:
         assert f'id="{endpoint.name}"' in page
+
+
+def test_every_example_is_taken_as_it_stands(api: Api) -> None:
+    """Sent in the order of a first day with a payer, each is answered as the document says, its items too."""
+    endpoints = {e.name: e for e in api.service.endpoints}
+    document = api.get("/openapi.json", key="").get_json()
+    first = ("putPayer", "putPlan", "putEnrollments", "putRuleDocument", "recordVisitEvent")
+    with_bodies = {name for name, e in endpoints.items() if e.body is not None or e.streams is not None}
+    for name in (*first, *sorted(with_bodies - set(first))):
+        endpoint = endpoints[name]
+        path = public_path(endpoint.path)
+        [(kind, content)] = document["paths"][path][endpoint.method.lower()]["requestBody"]["content"].items()
+        example = content["example"]
+        for parameter, value in PLACES.items():
+            path = path.replace(f"{{{parameter}}}", value)
+        answer = api.call(
+            endpoint.method,
+            path,
+            data=(example if isinstance(example, str) else json.dumps(example)).encode(),
+            content_type=kind,
+            role=min(endpoint.roles),
+            headers={"Idempotency-Key": name},
+        )
+        assert answer.status_code in endpoint.replies, answer.text
+        said = answer.get_json()
+        assert all(item["status"] < 400 for item in said.get("results", ()))
+        assert not said.get("rejected_lines")
+
+
+def test_page_shows_examples_to_be_opened(steady_api: Api) -> None:
+    """One for each call with a body, without a script."""
+    page = html.unescape(steady_api.get("/docs", key="").text)
+    assert page.count("<details>") == len(EXAMPLES)
+    assert '"procedure_code": "20560"' in page
 
 
 def test_page_is_for_readers(steady_api: Api) -> None:

@@ -21,13 +21,14 @@ MEDICARE_LINE: Json = {"procedure_code": "20560", "diagnosis_codes": ["M54.50"],
 def command(api: Api, redis_url: str, tmp_path: Path) -> Any:
     """Calls `needlecap` on the API's database."""
 
-    def call(*arguments: str) -> Result:
+    def call(*arguments: str, given: str | None = None) -> Result:
         environment = {
             "DATABASE_URL": api.installation.database_url,
             "REDIS_URL": redis_url,
             "NEEDLECAP_HASH_KEY": HASH_KEY.hex(),
         }
-        return CliRunner().invoke(main, [*arguments, "--data-dir", str(tmp_path)], env=environment)
+        options = [*arguments, "--data-dir", str(tmp_path)]
+        return CliRunner().invoke(main, options, env=environment, input=given)
 
     return call
 
@@ -84,8 +85,7 @@ def test_answers_are_the_same_after_everything_changed(api: Api, command: Any) -
     api.put("/v1/enrollments", enrollments(spans=[]))
     made.append(asked(api))
     api.put("/v1/enrollments", enrollments(member_id="SAMPLE-OTHER"))
-    merge = ("members", "merge", "--payer", PAYER, "--from", MEMBER, "--into", "SAMPLE-OTHER")
-    merged = command(*merge)
+    merged = command("members", "merge", "--payer", PAYER, given=f"{MEMBER}\nSAMPLE-OTHER\n")
     assert merged.exit_code == 0, merged.output
     made.append(asked(api))
     answers = {api.get(f"/v1/eligibility-checks/{check_id}").get_json()["decision"] for check_id in made}

@@ -153,8 +153,7 @@ def test_merged_member_is_known_alone_before_the_merge(desk: Desk) -> None:
     desk.record_many(new, 3)
     desk.drain()
     before = _now(desk)
-    merge = ("members", "merge", "--payer", PAYER, "--from", "SAMPLE-OLD", "--into", "SAMPLE-NEW")
-    assert desk.needlecap(*merge).exit_code == 0
+    assert desk.merge("SAMPLE-OLD", "SAMPLE-NEW").exit_code == 0
     after = _now(desk)
     assert [_known(desk, ref, before)[1] for ref in (old, new)] == [4, 3]
     assert [_known(desk, ref, after)[1] for ref in (old, new)] == [7, 7]

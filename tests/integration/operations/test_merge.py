@@ -23,8 +23,7 @@ YEAR = date(2026, 1, 1)
 
 
 def _merge(desk: Desk, source: str, into: str, *more: str) -> Result:
-    named = ("--payer", PAYER, "--from", f"SAMPLE-{source}", "--into", f"SAMPLE-{into}")
-    return desk.needlecap("members", "merge", *named, *more)
+    return desk.merge(f"SAMPLE-{source}", f"SAMPLE-{into}", *more)
 
 
 def _both(desk: Desk) -> tuple[MemberRef, MemberRef]:
@@ -214,6 +213,15 @@ def test_merge_that_makes_no_sense_is_refused(desk: Desk, source: str, into: str
     assert why in result.output
     assert "SAMPLE" not in result.output
     assert desk.states(old, new) == before
+
+
+@pytest.mark.parametrize("given", ["", "SAMPLE-OLD\n", "SAMPLE-OLD\nSAMPLE-NEW\nSAMPLE-NEW\n", "x" * 900])
+def test_what_is_no_two_ids_is_refused(desk: Desk, given: str) -> None:
+    """Before anything is looked up, and without repeating what was given."""
+    result = desk.needlecap("members", "merge", "--payer", PAYER, given=given)
+    assert result.exit_code == 2
+    assert "must hold two ids" in result.output
+    assert "SAMPLE" not in result.output
 
 
 def test_enrollment_of_a_merged_member_is_refused(desk: Desk) -> None:

@@ -154,8 +154,7 @@ def test_balance_of_a_merged_member_counts_for_the_one_that_stays(desk: Desk) ->
     desk.record_many(new, 1)
     desk.drain()
     _load(desk, _line(5, 1, name="OLD"), _line(3, 1, name="NEW", source="other"))
-    merge = ("members", "merge", "--payer", PAYER, "--from", "SAMPLE-OLD", "--into", "SAMPLE-NEW")
-    assert desk.needlecap(*merge).exit_code == 0
+    assert desk.merge("SAMPLE-OLD", "SAMPLE-NEW").exit_code == 0
     assert desk.used(new) == [(YEAR, 9, 0)]
     _load(desk, _line(2, 2, name="OLD"))
     assert desk.used(new) == [(YEAR, 6, 0)]

@@ -230,7 +230,7 @@ def test_members_for_whom_something_is_counted_are_folded_again(desk: Desk) -> N
     ann, old, _ = desk.enroll("ANN"), desk.enroll("OLD"), desk.enroll("NOTHING")
     desk.record_many(old, 3)
     desk.drain()
-    desk.needlecap("members", "merge", "--payer", PAYER, "--from", "SAMPLE-OLD", "--into", "SAMPLE-ANN")
+    desk.merge("SAMPLE-OLD", "SAMPLE-ANN")
     ben = desk.enroll("BEN")
     desk.office.change(
         "insert into opening_balance values"
@@ -258,8 +258,7 @@ def test_other_changes_are_listed_by_their_cause(desk: Desk) -> None:
     listed = desk.needlecap("changes", "refold", "plan-employer-2").output
     assert "changed by refold plan-employer-2: members 2" in listed
     assert "plan_year from 2025-03-05: used 0 -> 4" in listed
-    merge = ("members", "merge", "--payer", PAYER, "--from", "SAMPLE-BEN", "--into", "SAMPLE-ANN")
-    assert desk.needlecap(*merge).exit_code == 0
+    assert desk.merge("SAMPLE-BEN", "SAMPLE-ANN").exit_code == 0
     ((merge_id,),) = desk.office.rows("select merge_id from member_merge")
     assert "used 4 -> 5" in desk.needlecap("changes", "merge", merge_id).output
     assert "members 0" in desk.needlecap("changes", "merge", "mrg_none").output

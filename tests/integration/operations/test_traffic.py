@@ -11,7 +11,6 @@ from click.testing import Result
 
 from shared.accounting.drain import DrainReport, drain_shards
 from shared.messages import SHARDS
-from tests.builders import PAYER
 from tests.desk import NPI, Desk, member
 
 MEMBERS = ("A", "B", "C", "D")
@@ -79,8 +78,7 @@ def test_rebuilds_merges_and_decisions_run_beside_the_drain(desk: Desk) -> None:
                 # What is decided on may be no duplicate any more by then: then it is said and left.
                 desk.needlecap("duplicates", "accept", *waiting)
             if len(outcomes) == 8:
-                merge = ("members", "merge", "--payer", PAYER, "--from", "SAMPLE-A", "--into", "SAMPLE-B")
-                outcomes.append(desk.needlecap(*merge))
+                outcomes.append(desk.merge("SAMPLE-A", "SAMPLE-B"))
         over.set()
         for reporter in reporters:
             reporter.result()

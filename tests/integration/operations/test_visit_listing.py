@@ -31,9 +31,8 @@ def test_visits_of_both_names_are_listed_for_each(desk: Desk) -> None:
     desk.record(new, "n1", on="2026-01-01")
     desk.record(old, "o2", on="2026-03-03")
     desk.drain()
-    merge = ("members", "merge", "--payer", PAYER, "--from", "SAMPLE-OLD", "--into", "SAMPLE-NEW")
     assert [row.place.visit_id for row in _all(desk, new)] == ["n1"]
-    assert desk.needlecap(*merge).exit_code == 0
+    assert desk.merge("SAMPLE-OLD", "SAMPLE-NEW").exit_code == 0
     for ref in (old, new):
         assert [row.place.visit_id for row in _all(desk, ref, page_size=1)] == ["n1", "o1", "o2"]
     with desk.database.transaction([PAYER]) as tx:

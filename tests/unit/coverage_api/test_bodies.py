@@ -38,6 +38,20 @@ def test_malformed_json_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b'{\n  "a": 1,\n  "b": }', "at line 3, column 8."),
+        (b'{"a": 1,}', "at column 8."),
+    ],
+)
+def test_place_of_the_fault_is_told(body: bytes, place: str) -> None:
+    """Where reading ended, and nothing of what stands there (I8)."""
+    with pytest.raises(MalformedBody, match=r"not well-formed JSON") as caught:
+        parse_json(body)
+    assert str(caught.value).endswith(place)
+
+
+@pytest.mark.parametrize(
     ("body", "value"),
     [
         (b'{"a": "b: c", "d:e": 1}', {"a": "b: c", "d:e": 1}),

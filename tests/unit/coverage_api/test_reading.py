@@ -54,6 +54,13 @@ def test_what_is_no_object_is_refused_as_a_whole() -> None:
     assert all(pointers(body) == {""} for body in bodies)
 
 
+def test_inner_part_that_is_no_object_is_told_what_it_must_be() -> None:
+    """As of the body itself."""
+    with pytest.raises(Invalid) as caught:
+        Reader(EligibilityCheckSchema).read(check(provider="a clinic"))
+    assert list(caught.value.errors) == [("/provider", "Must be a JSON object.")]
+
+
 def test_pointers_escape_what_the_rfc_asks_for() -> None:
     """A slash and a tilde in a name are written as RFC 6901 has it."""
     assert list(faults({"a/b": {"~": ["no"]}})) == [("/a~1b/~0", "no")]
