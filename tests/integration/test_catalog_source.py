@@ -67,8 +67,8 @@ def test_new_document_version_raises_the_catalog_and_names_the_members_to_fold_a
             "insert into member (payer_id, member_id) values (%s, 'SAMPLE-1'), (%s, 'SAMPLE-2')", [PAYER] * 2
         )
         connection.execute(
-            "insert into visit (payer_id, client_id, visit_id, member_id, last_event, disposition, outcome)"
-            " values (%s, 'c', 'v', 'SAMPLE-1', 1, 'counted', '{}')",
+            "insert into visit (payer_id, client_id, visit_id, member_id, last_event, disposition,"
+            " outcome_hash, outcome_no) values (%s, 'c', 'v', 'SAMPLE-1', 1, 'counted', 0, 0)",
             [PAYER],
         )
     source = CatalogSource(database)
@@ -125,8 +125,8 @@ def test_version_that_drops_a_payer_has_that_payers_members_folded_again(
     with psycopg.connect(database_url) as connection:
         connection.execute("insert into member (payer_id, member_id) values (%s, 'SAMPLE-1')", [PAYER])
         connection.execute(
-            "insert into visit (payer_id, client_id, visit_id, member_id, last_event, disposition, outcome)"
-            " values (%s, 'c', 'v', 'SAMPLE-1', 1, 'counted', '{}')",
+            "insert into visit (payer_id, client_id, visit_id, member_id, last_event, disposition,"
+            " outcome_hash, outcome_no) values (%s, 'c', 'v', 'SAMPLE-1', 1, 'counted', 0, 0)",
             [PAYER],
         )
     source = CatalogSource(database)

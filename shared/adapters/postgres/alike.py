@@ -19,15 +19,27 @@ def written_once(documents: Iterable[T], write: Callable[[T], bytes]) -> tuple[I
 
     `write` makes the JSON of a document; it is called once for each object, so they must stay as they are.
     """
-    place_of: dict[int, int] = {}
-    texts: dict[bytes, int] = {}
+    places, _, texts = written_once_for(((None, document) for document in documents), write)
+    return places, texts
+
+
+def written_once_for(
+    owned: Iterable[tuple[str | None, T]], write: Callable[[T], bytes]
+) -> tuple[Integers, Texts, Texts]:
+    """The place, from 1, of each document with its owner, and the owners and texts, side by side.
+
+    No two of these pairs are equal. `write` is as for `written_once`.
+    """
+    place_of: dict[tuple[str | None, int], int] = {}
+    pairs: dict[tuple[str | None, bytes], int] = {}
     places = Integers()
     kept = []
-    for document in documents:
-        place = place_of.get(id(document))
+    for owner, document in owned:
+        name = (owner, id(document))
+        place = place_of.get(name)
         if place is None:
             # A document is kept as long as its id stands for it.
             kept.append(document)
-            place = place_of[id(document)] = texts.setdefault(write(document), len(texts) + 1)
+            place = place_of[name] = pairs.setdefault((owner, write(document)), len(pairs) + 1)
         places.append(place)
-    return places, Texts([text.decode() for text in texts])
+    return places, Texts([owner for owner, _ in pairs]), Texts([text.decode() for _, text in pairs])

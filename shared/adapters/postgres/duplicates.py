@@ -17,7 +17,7 @@ from shared.domain.visit import VisitKey
 _PAGE = """
 select v.arrival, v.payer_id, v.member_id, c.name, v.client_id, v.visit_id,
        (select array_agg(o.visit_id order by o.arrival)
-          from visit o
+          from visit_in_full o
           left join member k on k.payer_id = o.payer_id and k.member_id = o.member_id
          where o.payer_id = v.payer_id and o.service_date = v.service_date and o.arrival < v.arrival
            and coalesce(k.merged_into, o.member_id) = coalesce(h.merged_into, v.member_id)
@@ -32,7 +32,7 @@ select v.arrival, v.payer_id, v.member_id, c.name, v.client_id, v.visit_id,
                 select from jsonb_array_elements(o.content -> 'lines') x (line)
                   join jsonb_array_elements(v.content -> 'lines') y (line)
                     on x.line ->> 'procedure_code' = y.line ->> 'procedure_code'))
-  from visit v
+  from visit_in_full v
   join client c on c.client_id = v.client_id
   left join member h on h.payer_id = v.payer_id and h.member_id = v.member_id
  where v.disposition = 'possible_duplicate' and v.arrival > %(arrival)s

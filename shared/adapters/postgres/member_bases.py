@@ -67,7 +67,7 @@ select k.payer_id, k.member_id, k.version, k.merged_into,
        (select array_agg(v.service_date)
           from {_of_family("visit v", "v.service_date", f"v.disposition in ({_NEEDLED})")}),
        (select json_agg(v.content)
-          from {_of_family("visit v", "v.content", _ON_DAYS)}),
+          from {_of_family("visit_in_full v", "v.content", _ON_DAYS)}),
        (select json_agg(json_build_array(e.plan_id, e.starts_on, e.ends_on, e.attributes)
                         order by e.starts_on)::text
           from enrollment e where e.payer_id = k.payer_id and e.member_id = k.member_id),

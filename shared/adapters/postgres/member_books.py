@@ -56,7 +56,7 @@ class PostgresMemberBooks:
         wanted = list(keys)
         rows = self._connection.execute(
             f"""
-            select {visit_rows.COLUMNS} from visit v
+            select {visit_rows.COLUMNS} from visit_in_full v
               join unnest(%(payers)b::text[], %(clients)b::text[], %(visits)b::text[])
                    as k (payer_id, client_id, visit_id)
                 on (v.payer_id, v.client_id, v.visit_id) = (k.payer_id, k.client_id, k.visit_id)

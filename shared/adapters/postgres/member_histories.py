@@ -76,7 +76,7 @@ class HistoryReader:
         order = "v.arrival, v.client_id, v.visit_id"
         return _grouped(
             (ref, visit_rows.visit_from(row)[2])
-            for ref, *row in self._rows(visit_rows.COLUMNS, "visit v", order)
+            for ref, *row in self._rows(visit_rows.COLUMNS, "visit_in_full v", order)
         )
 
     def holds(self) -> tuple[dict[MemberRef, list[Hold]], dict[MemberRef, dict[str, StoredHold]]]:

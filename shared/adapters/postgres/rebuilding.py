@@ -160,7 +160,7 @@ class PostgresRebuilding:
              where e.status = 'applied' and e.arrival > %(after)s and e.arrival <= %(to)s
                and (%(payer)s::text is null or e.payer_id = %(payer)s)
                and not exists (
-                    select from visit v
+                    select from visit_in_full v
                      where (v.payer_id, v.client_id, v.visit_id) = (e.payer_id, e.client_id, e.visit_id)
                        and v.member_id = v.content ->> 'member_id')
             """,

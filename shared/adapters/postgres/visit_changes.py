@@ -22,7 +22,7 @@ select n.payer_id, n.member_id, n.client_id, n.visit_id, v.service_date,
               %(dispositions)b::text[], %(plans)b::text[], %(reasons)b::text[], %(kinds)b::text[],
               %(ids)b::text[])
        as n (payer_id, member_id, client_id, visit_id, disposition, plan_id, reasons, cause_kind, cause_id)
-  join visit v on (v.payer_id, v.client_id, v.visit_id) = (n.payer_id, n.client_id, n.visit_id)
+  join visit_in_full v on (v.payer_id, v.client_id, v.visit_id) = (n.payer_id, n.client_id, n.visit_id)
  where (v.disposition, v.plan_id, jsonb_path_query_array(v.outcome, '$.reasons[*].code'))
        is distinct from (n.disposition, n.plan_id, n.reasons::jsonb)
 """

@@ -41,7 +41,7 @@ select v.service_date, coalesce(v.arrival, v.last_event), v.client_id, v.visit_i
          where h.hold_id = v.content ->> 'hold_id' and h.payer_id = v.payer_id and h.state = 'posted'
            and h.outcome -> 'posted_by'
                = jsonb_build_object('client_id', v.client_id, 'visit_id', v.visit_id))
-  from visit v join family f on f.member_id = v.member_id join client c on c.client_id = v.client_id
+  from visit_in_full v join family f on f.member_id = v.member_id join client c on c.client_id = v.client_id
  where v.payer_id = %(payer_id)s and v.service_date is not null
    and (%(start)s::date is null or v.service_date >= %(start)s)
    and (%(end)s::date is null or v.service_date < %(end)s)

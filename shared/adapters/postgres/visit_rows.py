@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 
 from shared.accounting.codec import content_from, visit_outcome_to
-from shared.adapters.postgres.alike import written_once
+from shared.adapters.postgres.alike import written_once_for
 from shared.adapters.postgres.arrays import Bigints, Dates, Texts
 from shared.adapters.postgres.trips import Errand, Statement
 from shared.domain.records import MemberRef, SavedVisit, StoredVisit
 from shared.domain.visit import Visit, VisitKey
 
+#: Of the view `visit_in_full`, with the alias `v`.
 COLUMNS = """v.payer_id, v.client_id, v.visit_id, v.member_id, v.arrival, v.received_on, v.content,
     v.corrected_by, v.voided_by, v.last_event, v.duplicate_decision, v.disposition, v.plan_id, v.outcome,
     v.revision"""
@@ -21,26 +22,38 @@ COLUMNS = """v.payer_id, v.client_id, v.visit_id, v.member_id, v.arrival, v.rece
 #: The constraint that is violated when a visit has a row that had none when it was looked for.
 KEY = "visit_pkey"
 
-# The content is that of the event that gave it.
+# What visits of a payer came to is looked for by its hash, and added where it is not found.
 _INSERT = """
-with became as materialized (
-    select place, outcome::jsonb as outcome
-      from unnest(%(outcomes)b::text[]) with ordinality as o (outcome, place)
+with given as materialized (
+    select payer_id, outcome::jsonb as outcome, place
+      from unnest(%(owners)b::text[], %(outcomes)b::text[]) with ordinality as o (payer_id, outcome, place)
+), found as materialized (
+    select g.place, g.payer_id, g.outcome, jsonb_hash_extended(g.outcome, 0) as hash, there.outcome_no
+      from given g
+      left join lateral (select o.outcome_no from visit_outcome o
+                          where o.hash = jsonb_hash_extended(g.outcome, 0) and o.payer_id = g.payer_id
+                            and o.outcome = g.outcome limit 1) there on true
+), became as materialized (
+    select place, payer_id, outcome, hash, coalesce(outcome_no, nextval('visit_outcome_seq')) as outcome_no,
+           outcome_no is null as is_new
+      from found
+), added as (
+    insert into visit_outcome (hash, outcome_no, payer_id, outcome)
+    select hash, outcome_no, payer_id, outcome from became where is_new
 )
-insert into visit as v (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date, content,
+insert into visit as v (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date,
                         corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id,
-                        outcome, revision)
-select n.payer_id, n.client_id, n.visit_id, n.member_id, n.arrival, n.received_on, n.service_date, e.content,
+                        outcome_hash, outcome_no, revision)
+select n.payer_id, n.client_id, n.visit_id, n.member_id, n.arrival, n.received_on, n.service_date,
        n.corrected_by, n.voided_by, n.last_event, n.duplicate_decision, n.disposition, n.plan_id,
-       o.outcome, n.revision + 1
+       o.hash, o.outcome_no, n.revision + 1
   from unnest(%(payers)b::text[], %(clients)b::text[], %(visits)b::text[], %(members)b::text[],
-              %(arrivals)b::bigint[], %(received)b::date[], %(dates)b::date[], %(content_of)b::bigint[],
+              %(arrivals)b::bigint[], %(received)b::date[], %(dates)b::date[],
               %(corrected)b::bigint[], %(voided)b::bigint[], %(last)b::bigint[], %(decisions)b::text[],
               %(dispositions)b::text[], %(plans)b::text[], %(places)b::integer[], %(revisions)b::bigint[])
-       as n (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date, content_of,
+       as n (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date,
              corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id, place, revision)
   join became o using (place)
-  left join visit_event e on e.arrival = n.content_of
 """
 
 # Of visits that are new, as most are. With `on conflict` each key would be looked up twice, and each row
@@ -53,10 +66,10 @@ _SAVE = Statement(
 {_INSERT}
 on conflict (payer_id, client_id, visit_id) do update
    set member_id = excluded.member_id, arrival = excluded.arrival, received_on = excluded.received_on,
-       service_date = excluded.service_date, content = excluded.content,
-       corrected_by = excluded.corrected_by, voided_by = excluded.voided_by,
-       last_event = excluded.last_event, duplicate_decision = excluded.duplicate_decision,
-       disposition = excluded.disposition, plan_id = excluded.plan_id, outcome = excluded.outcome,
+       service_date = excluded.service_date, corrected_by = excluded.corrected_by,
+       voided_by = excluded.voided_by, last_event = excluded.last_event,
+       duplicate_decision = excluded.duplicate_decision, disposition = excluded.disposition,
+       plan_id = excluded.plan_id, outcome_hash = excluded.outcome_hash, outcome_no = excluded.outcome_no,
        revision = excluded.revision
  where v.revision = excluded.revision - 1
 """,
@@ -101,8 +114,9 @@ def saving(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> list[Errand]:
 
 def _saving(statement: Statement, rows: Sequence[tuple[MemberRef, SavedVisit]]) -> Errand:
     visits = [saved.visit for _, saved in rows]
-    places, outcomes = written_once(
-        (saved.outcome for _, saved in rows), lambda outcome: orjson.dumps(visit_outcome_to(outcome))
+    places, owners, outcomes = written_once_for(
+        ((ref.payer_id, saved.outcome) for ref, saved in rows),
+        lambda outcome: orjson.dumps(visit_outcome_to(outcome)),
     )
     dates = [visit.content.service.service_date if visit.content else None for visit in visits]
     given = {
@@ -113,7 +127,6 @@ def _saving(statement: Statement, rows: Sequence[tuple[MemberRef, SavedVisit]]) 
         "arrivals": Bigints([visit.arrival for visit in visits]),
         "received": Dates([visit.received_on for visit in visits]),
         "dates": Dates(dates),
-        "content_of": Bigints([visit.corrected_by or visit.arrival for visit in visits]),
         "corrected": Bigints([visit.corrected_by for visit in visits]),
         "voided": Bigints([visit.voided_by for visit in visits]),
         "last": Bigints([saved.last_event for _, saved in rows]),
@@ -122,6 +135,7 @@ def _saving(statement: Statement, rows: Sequence[tuple[MemberRef, SavedVisit]]) 
         "dispositions": Texts([saved.outcome.disposition for _, saved in rows]),
         "plans": Texts([saved.outcome.plan_id for _, saved in rows]),
         "places": places,
+        "owners": owners,
         "outcomes": outcomes,
     }
     return statement.errand(given)
