@@ -41,11 +41,16 @@ class RowSet(Generic[T]):
         self._columns = columns
         self.names = tuple(column.name for column in columns)
         names = ", ".join(("payer_id", "member_id", *self.names))
-        arrays = ", ".join(
-            ["%(payers)b::text[]", "%(members)b::text[]", *(f"%({c.name})b::{c.sent_as}[]" for c in columns)]
+        # Arrays that are taken apart side by side in a select list are so row by row; in a from clause all
+        # rows are put aside first.
+        values = ", ".join(
+            (
+                "unnest(%(payers)b::text[])",
+                "unnest(%(members)b::text[])",
+                *(f"unnest(%({c.name})b::{c.sent_as}[])::{c.type}" for c in columns),
+            )
         )
-        values = ", ".join(("payer_id", "member_id", *(f"{c.name}::{c.type}" for c in columns)))
-        insert = f"insert into {table} ({names}) select {values} from unnest({arrays}) as given ({names})"
+        insert = f"insert into {table} ({names}) select {values}"
         updates = ", ".join(f"{name} = excluded.{name}" for name in self.names if name not in key)
         self._insert = Statement(f"insert_{table}", insert)
         self._upsert = Statement(

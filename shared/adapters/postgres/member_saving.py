@@ -34,7 +34,7 @@ _QUEUE = Statement(
     "queue_counters",
     """
 insert into counter_outbox (payer_id, member_id, version)
-select * from unnest(%(payers)b::text[], %(members)b::text[], %(versions)b::bigint[])
+select unnest(%(payers)b::text[]), unnest(%(members)b::text[]), unnest(%(versions)b::bigint[])
 on conflict (payer_id, member_id) do update set version = excluded.version, queued_at = now()
 """,
 )

@@ -47,12 +47,14 @@ insert into visit as v (payer_id, client_id, visit_id, member_id, arrival, recei
 select n.payer_id, n.client_id, n.visit_id, n.member_id, n.arrival, n.received_on, n.service_date,
        n.corrected_by, n.voided_by, n.last_event, n.duplicate_decision, n.disposition, n.plan_id,
        o.hash, o.outcome_no, n.revision + 1
-  from unnest(%(payers)b::text[], %(clients)b::text[], %(visits)b::text[], %(members)b::text[],
-              %(arrivals)b::bigint[], %(received)b::date[], %(dates)b::date[],
-              %(corrected)b::bigint[], %(voided)b::bigint[], %(last)b::bigint[], %(decisions)b::text[],
-              %(dispositions)b::text[], %(plans)b::text[], %(places)b::integer[], %(revisions)b::bigint[])
-       as n (payer_id, client_id, visit_id, member_id, arrival, received_on, service_date,
-             corrected_by, voided_by, last_event, duplicate_decision, disposition, plan_id, place, revision)
+  from (select unnest(%(payers)b::text[]) as payer_id, unnest(%(clients)b::text[]) as client_id,
+               unnest(%(visits)b::text[]) as visit_id, unnest(%(members)b::text[]) as member_id,
+               unnest(%(arrivals)b::bigint[]) as arrival, unnest(%(received)b::date[]) as received_on,
+               unnest(%(dates)b::date[]) as service_date, unnest(%(corrected)b::bigint[]) as corrected_by,
+               unnest(%(voided)b::bigint[]) as voided_by, unnest(%(last)b::bigint[]) as last_event,
+               unnest(%(decisions)b::text[]) as duplicate_decision,
+               unnest(%(dispositions)b::text[]) as disposition, unnest(%(plans)b::text[]) as plan_id,
+               unnest(%(places)b::integer[]) as place, unnest(%(revisions)b::bigint[]) as revision) n
   join became o using (place)
 """
 
