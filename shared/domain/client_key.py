@@ -8,6 +8,7 @@ is enough: a slow password hash would only slow every request down.
 from __future__ import annotations
 
 import base64
+import functools
 import hmac
 import re
 from collections.abc import Callable
@@ -36,7 +37,18 @@ def key_prefix(key: str) -> str | None:
 
 def key_digest(hash_key: bytes, key: str) -> bytes:
     """The 32 bytes kept of a key or token: its HMAC-SHA256 under the installation's hash key."""
-    return hmac.digest(hash_key, key.encode(), "sha256")
+    digest = _keyed(hash_key).copy()
+    digest.update(key.encode())
+    return digest.digest()
+
+
+@functools.lru_cache(maxsize=4)
+def _keyed(hash_key: bytes) -> hmac.HMAC:
+    """What has taken in the hash key alone.
+
+    `hmac.digest` would take it in for each call anew, and let go of the interpreter while it does.
+    """
+    return hmac.new(hash_key, digestmod="sha256")
 
 
 def _new(mark: str, random_bytes: Callable[[int], bytes]) -> tuple[str, str]:
