@@ -1,7 +1,8 @@
-"""Flask without what this API has no use for: sessions, coroutines, answers made while they are sent.
+"""Flask without what this API has no use for: sessions, coroutines, blueprints, answers made while sent.
 
-The server takes an answer that is one list of bytes at once. Any other it asks for piece by piece, and lets
-go of the interpreter for each.
+What Flask does for each call it finds out anew for each: which blueprints the address belongs to, who listens
+to its signals, all that might be asked of a request. The server takes an answer that is one list of bytes at
+once. Any other it asks for piece by piece, and lets go of the interpreter for each.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from typing import Any
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
+from flask.signals import appcontext_tearing_down, request_tearing_down
+from flask.typing import ResponseReturnValue
 from werkzeug.routing import MapAdapter, Rule
+
+from services.coverage_api.this_call import this_request
 
 #: Statuses below this one, and the two that follow, are left to werkzeug: it knows what their answers must
 #: not have, such as a body, and what they need, such as a whole address to go to.
@@ -45,6 +50,26 @@ class WholeResponse(Response):
         return super().__call__(environ, start_response)
 
 
+class PlainRequest(Request):
+    """A request whose address and headers are read off the environment once any of them is asked for."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        """Note where to read. The environment is not told of the request: they would hold each other."""
+        self.environ = environ
+
+    def __getattr__(self, name: str) -> Any:
+        """What is asked for and was not read yet."""
+        if "headers" in self.__dict__:
+            raise AttributeError(name)
+        super().__init__(self.environ, populate_request=False)
+        return getattr(self, name)
+
+    def close(self) -> None:
+        """Close what a form brought, if one was read."""
+        if "files" in self.__dict__:
+            super().close()
+
+
 class _NoSessions(SessionInterface):
     """Calls carry a key, never a cookie."""
 
@@ -58,6 +83,7 @@ class _NoSessions(SessionInterface):
 class PlainFlask(Flask):
     """An application of plain functions that answer with whole bodies."""
 
+    request_class = PlainRequest
     response_class = WholeResponse
     session_interface = _NoSessions()
 
@@ -80,11 +106,50 @@ class PlainFlask(Flask):
         stops all calls, long enough for a hundredth of them to be late.
         """
         if request is not None:
-            rule = self._rules_of_addresses.get((request.method, request.path))
+            environ = request.environ
+            rule = self._rules_of_addresses.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
             if rule is not None:
                 request.url_rule, request.view_args = rule, {}
                 return None
         return super().create_url_adapter(request)
+
+    def preprocess_request(self) -> ResponseReturnValue | None:
+        """Ask those who are asked before each call; the first to answer answers it."""
+        for before in self.before_request_funcs.get(None, ()):
+            answer: ResponseReturnValue | None = before()  # type: ignore[assignment]  # none of ours is a coroutine
+            if answer is not None:
+                return answer
+        return None
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        """What the address's function answers. Raises what stands against the address itself."""
+        asked = this_request()
+        rule = asked.url_rule
+        refused = asked.routing_exception is not None
+        if rule is None or refused or asked.environ["REQUEST_METHOD"] == "OPTIONS":
+            return super().dispatch_request()
+        # As above.
+        return self.view_functions[rule.endpoint](**(asked.view_args or {}))  # type: ignore[return-value]
+
+    def make_response(self, rv: Any) -> Response:
+        """As Flask's; what is a response already it would ask a dozen questions."""
+        return rv if type(rv) is WholeResponse else super().make_response(rv)
+
+    def process_response(self, response: Response) -> Response:
+        """Have those who look at each answer do so, the last that was added first."""
+        for after in reversed(self.after_request_funcs.get(None, ())):
+            response = after(response)
+        return response
+
+    def do_teardown_request(self, exc: BaseException | None = None) -> None:
+        """Have those who clean up after each call do so."""
+        if self.teardown_request_funcs or request_tearing_down.receivers:
+            super().do_teardown_request(exc)
+
+    def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
+        """The same for those of the application."""
+        if self.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
+            super().do_teardown_appcontext(exc)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself: none of ours is a coroutine, and finding out took longer than most of them."""

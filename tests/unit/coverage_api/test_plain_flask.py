@@ -17,13 +17,17 @@ from services.coverage_api.plain_flask import PlainFlask, WholeResponse
 
 def answered(method: str, path: str) -> tuple[str, dict[str, str], Any]:
     """Status, headers and what is handed over of an application's answer to one call."""
-    app = plain_app()
+    return answer_of(plain_app(), create_environ(path, method=method))
+
+
+def answer_of(app: PlainFlask, environ: dict[str, Any]) -> tuple[str, dict[str, str], Any]:
+    """The same of this application's answer to this call."""
     started: list[Any] = []
 
     def start_response(*given: Any) -> Any:
         started.append(given)
 
-    handed = app(create_environ(path, method=method), start_response)
+    handed = app(environ, start_response)
     status, headers = started[0]
     return status, dict(headers), handed
 
@@ -43,6 +47,11 @@ def plain_app() -> PlainFlask:
     @app.get("/<name>/of")
     def named(name: str) -> WholeResponse:
         return WholeResponse(f"{request.url_rule}: {name}".encode(), 200)
+
+    @app.post("/asked")
+    def asked() -> WholeResponse:
+        sent = f"{request.method} {request.path} {request.args['of']} {request.headers['X-By']}"
+        return WholeResponse(f"{sent} {request.form['field']} {hasattr(request, 'elsewhere')}".encode(), 200)
 
     @app.get("/nothing")
     def nothing() -> WholeResponse:
@@ -84,6 +93,33 @@ def test_addresses_with_and_without_parameters_are_found() -> None:
     assert answered("GET", "/one/of")[2] == [b"/<name>/of: one"]
     assert answered("POST", "/text")[:1] == ("405 METHOD NOT ALLOWED",)
     assert answered("GET", "/text/")[:1] == ("404 NOT FOUND",)
+
+
+def test_request_is_read_off_the_environment_when_asked() -> None:
+    """What a view asks of its request is what the caller sent, and nothing else is there."""
+    environ = create_environ("/asked?of=it", method="POST", headers={"X-By": "me"}, data={"field": "1"})
+    assert answer_of(plain_app(), environ)[2] == [b"POST /asked it me 1 False"]
+
+
+def test_whoever_asked_to_be_called_is_called_in_order() -> None:
+    """Functions before, after and at the end of a call are called, and the first answer is the answer."""
+    app, called = plain_app(), []
+
+    @app.before_request
+    def before() -> WholeResponse | None:
+        called.append("before")
+        return WholeResponse(b"instead", 200) if request.args else None
+
+    @app.after_request
+    def after(response: WholeResponse) -> WholeResponse:
+        called.append("after")
+        return response
+
+    app.teardown_request(lambda _error: called.append("end"))
+    app.teardown_appcontext(lambda _error: called.append("last"))
+    assert answer_of(app, create_environ("/text"))[2] == [b"text"]
+    assert answer_of(app, create_environ("/text?x=1"))[2] == [b"instead"]
+    assert called == ["before", "after", "end", "last"] * 2
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/text"), ("POST", "/body")])
