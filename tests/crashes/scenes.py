@@ -129,7 +129,7 @@ def poisoned(scene: Scene) -> None:
     """Three visits and a fourth that cannot be read."""
     scene.report(4)
     scene.site.installation.write(
-        "update visit_event set content = content || '{\"lines\": 7}' where event_id = %s",
+        "update visit_event set content = content::jsonb || '{\"lines\": 7}' where event_id = %s",
         f"{scene.name}-e4",
     )
 
@@ -137,8 +137,8 @@ def poisoned(scene: Scene) -> None:
 def heal(scene: Scene) -> None:
     """Put the fourth visit right again, so that it is applied at once."""
     scene.site.installation.write(
-        "update visit_event set content = content || jsonb_build_object('lines', %s::jsonb), retry_at = null"
-        " where event_id = %s",
+        "update visit_event set content = content::jsonb || jsonb_build_object('lines', %s::jsonb),"
+        " retry_at = null where event_id = %s",
         orjson.dumps(event(1)["lines"]).decode(),
         f"{scene.name}-e4",
     )

@@ -153,7 +153,7 @@ def test_an_event_that_fails_holds_up_no_other(database: PostgresDatabase, datab
     accept(database, event(1), event(2), event(2, "2026-03-05", "visit.corrected", event_id="e2c"))
     accept(database, event(3), void)
     with psycopg.connect(database_url) as connection:
-        connection.execute("update visit_event set content = content - 'lines' where event_id = 'e1'")
+        connection.execute("update visit_event set content = content::jsonb - 'lines' where event_id = 'e1'")
     assert (report := drain(database)).applied == 4
     assert report.failed == 1
     told = "select event_id, failure, outcome->>'disposition' from visit_event order by arrival"

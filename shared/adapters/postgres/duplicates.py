@@ -29,8 +29,8 @@ select v.arrival, v.payer_id, v.member_id, c.name, v.client_id, v.visit_id,
            and o.voided_by is null
            and o.content #>> '{provider,npi}' = v.content #>> '{provider,npi}'
            and exists (
-                select from jsonb_array_elements(o.content -> 'lines') x (line)
-                  join jsonb_array_elements(v.content -> 'lines') y (line)
+                select from json_array_elements(o.content -> 'lines') x (line)
+                  join json_array_elements(v.content -> 'lines') y (line)
                     on x.line ->> 'procedure_code' = y.line ->> 'procedure_code'))
   from visit_in_full v
   join client c on c.client_id = v.client_id

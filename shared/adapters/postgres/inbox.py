@@ -339,8 +339,11 @@ def _content_from(
 ) -> tuple[Mapping[str, Any], str | None]:
     """A content, and its text without the member; `read` keeps the contents read so far by that text."""
     # Within a string a quotation mark has a backslash before it, so this is the field and nothing else.
-    named = f'"member_id": {orjson.dumps(member_id).decode()}'
-    said = text.replace(named, "", 1)
+    member = orjson.dumps(member_id).decode()
+    said = text.replace(f'"member_id":{member}', "", 1)
+    if said == text:
+        # As jsonb wrote it, in which contents were kept at first.
+        said = text.replace(f'"member_id": {member}', "", 1)
     if said == text:
         content: Mapping[str, Any] = orjson.loads(text)
         return content, None

@@ -30,7 +30,7 @@ drawn as (
     insert into visit_event (arrival, payer_id, client_id, event_id, type, visit_id, member_id, shard,
                              content, payload_digest, received_at)
     select (select arrivals from drawn)[g.place], g.payer_id, g.client_id, g.event_id, g.type, g.visit_id,
-           coalesce(g.member_id, earlier.member_id), coalesce(earlier.shard, g.shard), g.content::jsonb,
+           coalesce(g.member_id, earlier.member_id), coalesce(earlier.shard, g.shard), g.content::json,
            g.payload_digest, g.received_at
       from given g
       left join lateral (

@@ -187,7 +187,7 @@ def test_one_member_that_cannot_be_rebuilt_keeps_none_other_waiting(desk: Desk) 
     """A fault is said by its kind alone; everybody else is put right, and the exit code is 1."""
     _lived(desk)
     desk.office.change(DAMAGE["used"])
-    desk.office.change("update visit_event set content = content - 'lines' where visit_id = 'o1'")
+    desk.office.change("update visit_event set content = content::jsonb - 'lines' where visit_id = 'o1'")
     result = desk.needlecap("rebuild")
     assert result.exit_code == 1
     assert "not rebuilt: 1 (KeyError)" in result.stderr
