@@ -92,11 +92,15 @@ class BulkInbox(Protocol):
         destinations: Sequence[tuple[int, str | None]],
         received_at: datetime,
         await_turn: Callable[[], None] = ...,
+        *,
+        all_new: bool = ...,
     ) -> Intake:
         """Store a client's events that are not there yet, in order, once `await_turn` returns.
 
         An event may be among them more than once. `destinations` has for each the shard that it goes to,
         unless an earlier event of its visit lies in another, and the member that it is about, if known.
+        If they are said to be `all_new`, which is quicker, and are not, it raises NotAllNew: the
+        transaction can do nothing more.
         """
         ...
 

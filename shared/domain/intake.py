@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from shared.domain.errors import NeedlecapError
+
 
 class StreamedEvent(NamedTuple):
     """A valid visit event of a stream: a plain tuple, since they come by the thousand.
@@ -21,6 +23,10 @@ class StreamedEvent(NamedTuple):
     hold_id: str | None
     content: bytes | None
     payload_digest: bytes
+
+
+class NotAllNew(NeedlecapError):
+    """Some of these events are there already, or come twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,6 +162,8 @@ class _Storing:
         self._tally = tally
         self._threads = ThreadPoolExecutor(max_workers=STORED_AT_ONCE, thread_name_prefix="bulk")
         self._under_way: deque[_Stored] = deque()
+        #: Whether what comes is likely new, as it was last. A stream that is sent again is there in full.
+        self._all_new = True
 
     def follow(self, part: Sequence[Line], good: _Good) -> None:
         """Store the good lines of a part behind those before it. Raises StoreUnavailable."""
@@ -170,7 +172,7 @@ class _Storing:
         before = self._under_way[-1].turn if self._under_way else None
         events = [event for _, event in good]
         turn = Turn(((event.payer_id, event.visit_id) for event in events), before)
-        intake = self._threads.submit(self._store, events, turn)
+        intake = self._threads.submit(self._store, events, turn, all_new=self._all_new)
         self._under_way.append(_Stored(len(part), good, turn, intake))
 
     def settle(self) -> None:
@@ -181,6 +183,7 @@ class _Storing:
     def _settle_first(self) -> None:
         first = self._under_way.popleft()
         intake = first.intake.result()
+        self._all_new = intake.accepted == len(first.good)
         self._tally.counts["accepted"] += intake.accepted
         self._tally.counts["replayed"] += intake.replayed
         for place in sorted(intake.conflicts):
@@ -188,10 +191,10 @@ class _Storing:
             self._tally.reject(line, EventConflict())
         self._tally.lines += first.lines
 
-    def _store(self, events: list[StreamedEvent], turn: Turn) -> Intake:
+    def _store(self, events: list[StreamedEvent], turn: Turn, *, all_new: bool) -> Intake:
         self._parts.store.begin_call()
         with turn:
-            return load_visit_events(self._parts.tools, self._call.audit, events, turn)
+            return load_visit_events(self._parts.tools, self._call.audit, events, turn, all_new=all_new)
 
     def __enter__(self) -> Self:
         return self

@@ -7,18 +7,22 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg.errors import UniqueViolation
 
 from shared.adapters.postgres.arrays import Blobs, Instants, Integers, Smallints, Texts, Utf8Texts
 from shared.adapters.postgres.hold_locks import name_holds
-from shared.adapters.postgres.inbox_rows import STORED_AND_COUNTED, insertion_order
-from shared.adapters.postgres.trips import Statement, Trips
-from shared.domain.intake import Intake, StreamedEvent
+from shared.adapters.postgres.inbox_rows import (
+    ONCE,
+    STORED_ALL_AND_COUNTED,
+    STORED_AND_COUNTED,
+    insertion_order,
+)
+from shared.adapters.postgres.trips import Errand, Row, Statement, Trips
+from shared.domain.intake import Intake, NotAllNew, StreamedEvent
 
 # Arrays that are taken apart side by side in a select list are so row by row; in its from clause all rows are
 # put aside first.
-_ACCEPT = Statement(
-    "take_in",
-    f"""
+_TAKE_IN = """
 with given as (
     select unnest(%(payers)b::text[]) as payer_id, unnest(%(events)b::text[]) as event_id,
            unnest(%(types)b::text[]) as type, unnest(%(visits)b::text[]) as visit_id,
@@ -26,10 +30,12 @@ with given as (
            unnest(%(contents)b::text[]) as content, unnest(%(digests)b::bytea[]) as payload_digest,
            unnest(%(places)b::integer[]) as place,
            %(client)b::text as client_id, (%(received)b::timestamptz[])[1] as received_at
-), {STORED_AND_COUNTED}
+), {stored}
 select count(*), array_agg(distinct shard) from stored
-""",
-)
+"""
+
+_ACCEPT = Statement("take_in", _TAKE_IN.format(stored=STORED_AND_COUNTED))
+_ACCEPT_NEW = Statement("take_in_new", _TAKE_IN.format(stored=STORED_ALL_AND_COUNTED))
 
 _THERE = """
 select event_id, payload_digest from visit_event
@@ -52,11 +58,15 @@ class PostgresBulkInbox:
         destinations: Sequence[tuple[int, str | None]],
         received_at: datetime,
         await_turn: Callable[[], None] = lambda: None,
+        *,
+        all_new: bool = False,
     ) -> Intake:
         """Store a client's events that are not there yet, in order, once `await_turn` returns.
 
         An event may be among them more than once. `destinations` has for each the shard that it goes to,
         unless an earlier event of its visit lies in another, and the member that it is about, if known.
+        If they are said to be `all_new`, which is quicker, and are not, it raises NotAllNew: the
+        transaction can do nothing more.
         """
         order = insertion_order([event.event_id for event in events])
         payers, names, types, visits, _, holds, contents, digests = zip(
@@ -64,25 +74,28 @@ class PostgresBulkInbox:
         )
         shards, members = zip(*(destinations[number] for number in order), strict=True)
         # Packed before the turn comes, for then Postgres waits.
-        errand = _ACCEPT.errand(
-            {
-                "client": client_id,
-                "received": Instants([received_at]),
-                "payers": Texts(payers),
-                "events": Texts(names),
-                "types": Texts(types),
-                "visits": Texts(visits),
-                "members": Texts(members),
-                "shards": Smallints(shards),
-                "contents": Utf8Texts(contents),
-                "digests": Blobs(digests),
-                "places": Integers(number + 1 for number in order),
-            }
-        ).packed()
+        errand = (
+            (_ACCEPT_NEW if all_new else _ACCEPT)
+            .errand(
+                {
+                    "client": client_id,
+                    "received": Instants([received_at]),
+                    "payers": Texts(payers),
+                    "events": Texts(names),
+                    "types": Texts(types),
+                    "visits": Texts(visits),
+                    "members": Texts(members),
+                    "shards": Smallints(shards),
+                    "contents": Utf8Texts(contents),
+                    "digests": Blobs(digests),
+                    "places": Integers(number + 1 for number in order),
+                }
+            )
+            .packed()
+        )
         await_turn()
         name_holds(self._connection, (hold_id for hold_id in holds if hold_id is not None))
-        [[found]] = self._trips.ask_all(errand)
-        accepted, with_work = found
+        accepted, with_work = self._stored(errand)
         conflicts = self._conflicts(client_id, events) if accepted < len(events) else frozenset()
         return Intake(
             accepted=accepted,
@@ -90,6 +103,16 @@ class PostgresBulkInbox:
             conflicts=conflicts,
             shards=frozenset(with_work or ()),
         )
+
+    def _stored(self, errand: Errand) -> Row:
+        """How many events were stored, and in which shards."""
+        try:
+            [[found]] = self._trips.ask_all(errand)
+        except UniqueViolation as error:
+            if error.diag.constraint_name != ONCE:
+                raise
+            raise NotAllNew from error
+        return found
 
     def _conflicts(self, client_id: str, events: Sequence[StreamedEvent]) -> frozenset[int]:
         """The places of the events whose payload is not that of the event of their name.

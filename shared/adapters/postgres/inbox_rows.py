@@ -16,12 +16,10 @@ FIRST_DUE_OF_SHARD = f"""(
      order by e.arrival limit 1
 )"""
 
-#: The middle of a statement that begins with `given`: events in the order of `insertion_order`, each with
-#: its `place` (from 1) among those sent; `places` is the array of these.
-#:
-#: An event goes to the shard in which an earlier event of its visit lies. Arrivals follow the places. What
-#: is there already is left as it is.
-STORED_AND_COUNTED = """
+#: The name of the constraint that is violated when an event comes that is there.
+ONCE = "visit_event_once"
+
+_STORED_AND_COUNTED = """
 drawn as (
     select array_agg(arrival order by arrival) as arrivals
       from (select nextval('arrival_seq') as arrival
@@ -38,12 +36,24 @@ drawn as (
              where e.payer_id = g.payer_id and e.client_id = g.client_id and e.visit_id = g.visit_id
              order by e.arrival desc limit 1
       ) earlier on true
-    on conflict (client_id, event_id) do nothing
+    {on_conflict}
     returning payer_id, client_id, event_id, shard
 ), counted as (
     insert into visit_event_count (payer_id, received) select payer_id, count(*) from stored group by payer_id
 )
 """
+
+#: The middle of a statement that begins with `given`: events in the order of `insertion_order`, each with
+#: its `place` (from 1) among those sent; `places` is the array of these.
+#:
+#: An event goes to the shard in which an earlier event of its visit lies. Arrivals follow the places. What
+#: is there already is left as it is.
+STORED_AND_COUNTED = _STORED_AND_COUNTED.format(on_conflict="on conflict (client_id, event_id) do nothing")
+
+#: The same of events of which none is there and none comes twice; else it fails with a violation of `ONCE`.
+#: Told what to do then, Postgres looks each name up twice, and marks each row twice: as one that may have to
+#: go, and as one that stays.
+STORED_ALL_AND_COUNTED = _STORED_AND_COUNTED.format(on_conflict="")
 
 
 def insertion_order(names: Sequence[Any]) -> list[int]:
