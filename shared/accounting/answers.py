@@ -42,7 +42,7 @@ _Read = dict[bytes, tuple[Plan | None, bytes]]
 class Answer:
     """A decided check: what it was decided from, and the body, but for what each answer is given anew.
 
-    `request` and `standing` are JSON texts in UTF-8.
+    `request` and `standing` are JSON texts in UTF-8; `said` is what follows `opening_of` an answer.
     """
 
     catalog_version: int
@@ -50,10 +50,11 @@ class Answer:
     standing: bytes
     said: bytes
 
-    def body(self, check_id: str, decided_at: datetime) -> bytes:
-        """The whole body."""
-        given = orjson.dumps({"check_id": check_id, "decided_at": decided_at}, option=orjson.OPT_UTC_Z)
-        return b"%b,%b" % (given[:-1], self.said)
+
+def opening_of(check_id: str, decided_at: datetime) -> bytes:
+    """The beginning of an answer's body: what it is given anew, in UTF-8."""
+    given = orjson.dumps({"check_id": check_id, "decided_at": decided_at}, option=orjson.OPT_UTC_Z)
+    return given[:-1] + b","
 
 
 class Answers:

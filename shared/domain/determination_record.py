@@ -19,6 +19,7 @@ def audience_of(role: Role) -> Audience:
 class DeterminationRecord:
     """An answered eligibility check. `request` and `body` are JSON texts in UTF-8, kept as they were.
 
+    The body is in two parts: `opening` is this answer's alone, and many answers have `said` in common.
     `standing` is what it was decided from, for deciding it again; None where that was not kept.
     """
 
@@ -28,8 +29,14 @@ class DeterminationRecord:
     decided_at: datetime
     catalog_version: int
     request: bytes
-    body: bytes
+    opening: bytes
+    said: bytes
     standing: bytes | None
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return self.opening + self.said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 from services.coverage_api.auditing import CallAudit
 from services.coverage_api.known_keys import KeyChanged, prefixes_of
 from services.coverage_api.ports import Tools
-from shared.accounting.answers import Answer, Answers
+from shared.accounting.answers import Answer, Answers, opening_of
 from shared.accounting.check import member_standings, read_counters, whole_history
 from shared.domain.client import Client, CredentialRecord
 from shared.domain.determination_record import DeterminationRecord, audience_of
@@ -96,6 +96,7 @@ def _record(
         decided_at=now,
         catalog_version=answer.catalog_version,
         request=answer.request,
-        body=answer.body(check_id, now),
+        opening=opening_of(check_id, now),
+        said=answer.said,
         standing=answer.standing,
     )

@@ -23,6 +23,7 @@ from shared.adapters.postgres.catalog import RUNNING
 from shared.adapters.postgres.circuit import Circuit
 from shared.adapters.postgres.clients import finding
 from shared.adapters.postgres.deadline import Watchdog
+from shared.adapters.postgres.determinations import TextsKept
 from shared.adapters.postgres.member_bases import asking_bases
 from shared.adapters.postgres.transaction import PostgresTransaction
 from shared.adapters.postgres.trips import Connection, Errand, Trips
@@ -89,6 +90,7 @@ class PostgresDatabase:
         StoreUnavailable.
         """
         self._watchdog = Watchdog()
+        self._texts_kept = TextsKept()
         self._circuit = Circuit(_PROBE_SECONDS, time.monotonic)
         self._transaction_seconds = transaction_seconds
         self._pool: ConnectionPool[Connection] = ConnectionPool(
@@ -123,7 +125,7 @@ class PostgresDatabase:
         with contextlib.ExitStack() as stack:
             connection, trips = self._begin(stack, bound, partial(_open_transaction, payers, ahead))
             try:
-                yield PostgresTransaction(connection, trips, payers=tuple(payers))
+                yield self._opened(connection, trips, payers)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 raise StoreUnavailable from error
             except _OUTDATED as error:
@@ -139,10 +141,13 @@ class PostgresDatabase:
         """
         bound = self._transaction_seconds if seconds is None else seconds
         with contextlib.ExitStack() as stack:
-            _, found = self._begin(
-                stack, bound, lambda c: question(PostgresTransaction(c, Trips(c), payers=()))
-            )
+            _, found = self._begin(stack, bound, lambda c: question(self._opened(c, Trips(c))))
             return found
+
+    def _opened(
+        self, connection: Connection, trips: Trips, payers: Sequence[str] = ()
+    ) -> PostgresTransaction:
+        return PostgresTransaction(connection, trips, self._texts_kept, payers=tuple(payers))
 
     def _begin(
         self, stack: contextlib.ExitStack, bound: float, begin: Callable[[Connection], T]

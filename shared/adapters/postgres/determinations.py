@@ -1,40 +1,102 @@
-"""Determinations: the recorded answers to eligibility checks."""
+"""Determinations: the recorded answers to eligibility checks.
+
+Most of an answer's body is what many answers say word for word. It is stored once for each payer, by its
+digest, and an answer's row has the digest beside what is its own. Texts are never changed or deleted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
 
-from shared.adapters.postgres.arrays import Bigints, Instants, Texts, Utf8Texts
+from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Texts, Utf8Texts
 from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
+from shared.domain.errors import StoreUnavailable
 from shared.domain.records import MemberRef
 
+#: Texts remembered as stored. One that was forgotten is only sent once more.
+TEXTS_KNOWN_MAX = 20_000
+#: Texts whose digests are remembered; one has some 6 KB, which the answers to come share.
+_DIGESTS_MAX = 2_000
+
+_INSERT_TEXTS = Statement(
+    "determination_texts",
+    """
+insert into determination_text (digest, payer_id, text)
+select * from unnest(%(digests)b::bytea[], %(payers)b::text[], %(texts)b::text[])
+    on conflict do nothing
+""",
+)
+
+# Where a text is not stored, whatever we believed, its row has neither a body nor a text, and is refused.
 _INSERT = Statement(
     "determinations",
     """
 insert into determination
-       (check_id, payer_id, client_id, decided_at, catalog_version, request, body, standing)
-select check_id, payer_id, client_id, decided_at, catalog_version, request::json, body::json, standing::json
+       (check_id, payer_id, client_id, decided_at, catalog_version, request, standing, opening, said)
+select g.check_id, g.payer_id, g.client_id, g.decided_at, g.catalog_version, g.request::json,
+       g.standing::json, g.opening, t.digest
   from unnest(%(check_ids)b::text[], %(payers)b::text[], %(clients)b::text[], %(decided)b::timestamptz[],
-              %(catalogs)b::bigint[], %(requests)b::text[], %(bodies)b::text[], %(standings)b::text[])
-       as given (check_id, payer_id, client_id, decided_at, catalog_version, request, body, standing)
+              %(catalogs)b::bigint[], %(requests)b::text[], %(standings)b::text[], %(openings)b::text[],
+              %(digests)b::bytea[])
+       as g (check_id, payer_id, client_id, decided_at, catalog_version, request, standing, opening, said)
+  left join lateral (
+       select x.digest from determination_text x
+        where x.digest = g.said and x.payer_id = g.payer_id offset 0) t on true
 """,
 )
+
+#: The two parts of a body; one from before there were parts is whole.
+_PARTS = """case when d.body is null then d.opening else '' end,
+       coalesce(d.body::text, (select t.text from determination_text t
+                                where t.digest = d.said and t.payer_id = d.payer_id))"""
+
+
+class TextsKept:
+    """Texts that were seen to be stored. Shared by threads: to forget one costs sending it once more."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._known: set[tuple[bytes, str]] = set()
+
+    def missing(self, named: Mapping[tuple[bytes, str], bytes]) -> list[tuple[bytes, str]]:
+        """Those of these texts, by digest and payer, that may not be stored, in one order for everybody."""
+        return sorted(named.keys() - self._known)
+
+    def note(self, names: Iterable[tuple[bytes, str]]) -> None:
+        """These texts are stored."""
+        if len(self._known) >= TEXTS_KNOWN_MAX:
+            self._known = set()
+        self._known.update(names)
+
+    def forget(self) -> StoreUnavailable:
+        """Know of none any more, since an answer could not be stored: the database may be another by now."""
+        self._known = set()
+        return StoreUnavailable()
 
 
 class PostgresDeterminations:
     """Answers in one transaction. They are written once and never changed."""
 
-    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], trips: Trips, texts_kept: TextsKept) -> None:
         """Work on an open transaction, which commits by way of `trips`."""
         self._connection = connection
         self._trips = trips
+        self._texts_kept = texts_kept
 
     def record(self, records: Sequence[DeterminationRecord]) -> None:
-        """Write answers with the commit, before they are given."""
+        """Write answers with the commit, before they are given.
+
+        That raises StoreUnavailable if they cannot be written, whyever.
+        """
+        digests = [_digest(r.said) for r in records]
+        self._keep({(digest, r.payer_id): r.said for digest, r in zip(digests, records, strict=True)})
         errand = _INSERT.errand(
             {
                 "check_ids": Texts([r.check_id for r in records]),
@@ -43,11 +105,27 @@ class PostgresDeterminations:
                 "decided": Instants([r.decided_at for r in records]),
                 "catalogs": Bigints([r.catalog_version for r in records]),
                 "requests": Utf8Texts([r.request for r in records]),
-                "bodies": Utf8Texts([r.body for r in records]),
                 "standings": Utf8Texts([r.standing for r in records]),
+                "openings": Utf8Texts([r.opening for r in records]),
+                "digests": Blobs(digests),
+            }
+        )
+        self._trips.tell(errand, failing=self._texts_kept.forget)
+
+    def _keep(self, named: Mapping[tuple[bytes, str], bytes]) -> None:
+        """Write what is said with the commit, as far as it was not seen to be stored."""
+        missing = self._texts_kept.missing(named)
+        if not missing:
+            return
+        errand = _INSERT_TEXTS.errand(
+            {
+                "digests": Blobs([digest for digest, _ in missing]),
+                "payers": Texts([payer_id for _, payer_id in missing]),
+                "texts": Utf8Texts([named[name] for name in missing]),
             }
         )
         self._trips.tell(errand)
+        self._trips.once_committed(partial(self._texts_kept.note, missing))
 
     def body(self, check_id: str) -> tuple[MemberRef, bytes] | None:
         """Whom an answer is about, and the answer as it was given, byte for byte.
@@ -55,20 +133,23 @@ class PostgresDeterminations:
         None if the transaction sees none of that id.
         """
         row = self._connection.execute(
-            """
-            select payer_id, request ->> 'member_id', body::text
-              from determination where check_id = %(check_id)s
+            f"""
+            select d.payer_id, d.request ->> 'member_id', {_PARTS}
+              from determination d where d.check_id = %(check_id)s
             """,
             {"check_id": check_id},
         ).fetchone()
-        return (MemberRef(payer_id=row[0], member_id=row[1]), row[2].encode()) if row else None
+        if row is None:
+            return None
+        payer_id, member_id, opening, said = row
+        return MemberRef(payer_id=payer_id, member_id=member_id), f"{opening}{said}".encode()
 
     def find(self, check_id: str) -> AnsweredCheck | None:
         """The whole record of an answer; None if the transaction sees none of that id."""
         row = self._connection.execute(
-            """
+            f"""
             select d.check_id, d.payer_id, d.client_id, d.decided_at, d.catalog_version,
-                   d.request::text, d.body::text, d.standing::text, c.name, c.role, p.name
+                   d.request::text, d.standing::text, {_PARTS}, c.name, c.role, p.name
               from determination d
               join client c on c.client_id = d.client_id
               join payer p on p.payer_id = d.payer_id
@@ -85,7 +166,13 @@ class PostgresDeterminations:
             decided_at=row[3],
             catalog_version=row[4],
             request=row[5].encode(),
-            body=row[6].encode(),
-            standing=row[7].encode() if row[7] is not None else None,
+            standing=row[6].encode() if row[6] is not None else None,
+            opening=row[7].encode(),
+            said=row[8].encode(),
         )
-        return AnsweredCheck(record=record, client_name=row[8], client_role=row[9], payer_name=row[10])
+        return AnsweredCheck(record=record, client_name=row[9], client_role=row[10], payer_name=row[11])
+
+
+@functools.lru_cache(maxsize=_DIGESTS_MAX)
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()

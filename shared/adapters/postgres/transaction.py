@@ -9,7 +9,7 @@ from shared.adapters.postgres.bulk_inbox import PostgresBulkInbox
 from shared.adapters.postgres.catalog import PostgresCatalog
 from shared.adapters.postgres.clients import PostgresClients
 from shared.adapters.postgres.dead_letters import PostgresDeadLetters
-from shared.adapters.postgres.determinations import PostgresDeterminations
+from shared.adapters.postgres.determinations import PostgresDeterminations, TextsKept
 from shared.adapters.postgres.duplicates import PostgresDuplicates
 from shared.adapters.postgres.enrollments import PostgresEnrollments
 from shared.adapters.postgres.holds import PostgresHolds, PostgresOverrides
@@ -36,10 +36,16 @@ from shared.ports import Sent, nobody_waits
 class PostgresTransaction:
     """The repositories of one open transaction, each made when first asked for."""
 
-    def __init__(self, connection: Connection, trips: Trips, *, payers: tuple[str, ...]) -> None:
-        """Work on `connection`, on behalf of a caller who sees `payers`; `trips` go on it too."""
+    def __init__(
+        self, connection: Connection, trips: Trips, texts_kept: TextsKept, *, payers: tuple[str, ...]
+    ) -> None:
+        """Work on `connection`, on behalf of a caller who sees `payers`; `trips` go on it too.
+
+        `texts_kept` is what was learned of the database in transactions before.
+        """
         self._connection = connection
         self._trips = trips
+        self._texts_kept = texts_kept
         self.payers = payers
 
     def commit(self, sent: Sent = nobody_waits) -> None:
@@ -107,7 +113,7 @@ class PostgresTransaction:
     @cached_property
     def determinations(self) -> PostgresDeterminations:
         """Recorded answers."""
-        return PostgresDeterminations(self._connection, self._trips)
+        return PostgresDeterminations(self._connection, self._trips, self._texts_kept)
 
     @cached_property
     def standing(self) -> PostgresStanding:

@@ -8,7 +8,7 @@ commit. The driver's own pipeline sends as much at once, but spends on each stat
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -81,7 +81,8 @@ class Trips:
         """Go on `connection`."""
         self._connection = connection
         self._ahead: list[tuple[Errand, list[Row]]] = []
-        self._told: list[tuple[Errand, type[Exception] | None]] = []
+        self._told: list[tuple[Errand, Callable[[], Exception] | None]] = []
+        self._once_committed: list[Callable[[], None]] = []
 
     def begin(self, payers: Sequence[str], ahead: Sequence[Errand]) -> None:
         """Begin a transaction that sees `payers`, and ask what it will ask for. Raises the first fault."""
@@ -105,9 +106,13 @@ class Trips:
         """Have these statements write, all in one trip; how many rows each wrote."""
         return [result.command_tuples or 0 for result in self._answered(errands)]
 
-    def tell(self, errand: Errand, *, failing: type[Exception] | None = None) -> None:
+    def tell(self, errand: Errand, *, failing: Callable[[], Exception] | None = None) -> None:
         """Have a statement run right before the commit. A fault of it is raised there, as `failing`."""
         self._told.append((errand, failing))
+
+    def once_committed(self, act: Callable[[], None]) -> None:
+        """Have something done when it is known that what was told is durable."""
+        self._once_committed.append(act)
 
     def commit(self, sent: Sent = nobody_waits) -> None:
         """Run what was told, and commit. Once that is under way, `sent` is called.
@@ -126,6 +131,8 @@ class Trips:
             if fault is not None:
                 raise (fault if failing is None else failing()) from fault
         _require(results[-1:])
+        for act in self._once_committed:
+            act()
 
     def _answered(self, errands: Sequence[Errand]) -> list[PGresult]:
         return _require(in_one_trip(self._connection, errands))

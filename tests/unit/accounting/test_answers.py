@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from shared.accounting import answers
-from shared.accounting.answers import Answers
+from shared.accounting.answers import Answers, opening_of
 from shared.accounting.codec import service_from
 from shared.accounting.determination_body import determination_body
 from shared.accounting.rules import CatalogRules
@@ -160,7 +160,7 @@ def test_same_request_bears_otherwise_on_another_plan() -> None:
 def test_body_is_json_with_its_id_and_time_first() -> None:
     """As the contract shows it."""
     answer = Answers().decide(SimpleRules(), STANDING, REQUEST, "provider", no_history)
-    body = orjson.loads(answer.body("chk_1", NOW))
+    body = orjson.loads(opening_of("chk_1", NOW) + answer.said)
     assert list(body)[:3] == ["check_id", "decided_at", "decision"]
     assert (body["check_id"], body["decided_at"]) == ("chk_1", "2026-03-04T15:04:05Z")
 
