@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import time
@@ -33,7 +34,7 @@ from services.coverage_api.openapi import public_path
 from services.coverage_api.plain_flask import PlainFlask, WholeResponse
 from services.coverage_api.rate_limits import RateLimiter, RateStanding
 from services.coverage_api.security import Doorkeeper
-from services.coverage_api.this_call import notes, this_request
+from services.coverage_api.this_call import Notes, notes, this_request
 from shared.adapters.logs import described
 from shared.domain.errors import NeedlecapError, StoreUnavailable
 
@@ -140,12 +141,10 @@ def _add(app: Flask, name: str, method: str, rule: str, view: Callable[..., Resp
 
 def _begin(store: BudgetedStore) -> Callable[[], None]:
     def begin() -> None:
-        call = notes()
-        given = this_request().environ.get(_REQUEST_ID, "")
-        call.request_id = given if given and _is_request_id(given) else _new_request_id()
-        call.started = time.perf_counter()
-        call.client_name = None
-        call.rate = None
+        asked = this_request()
+        given = asked.environ.get(_REQUEST_ID, "")
+        request_id = given if given and _is_request_id(given) else _new_request_id()
+        asked.notes = Notes(request_id, time.perf_counter())
         store.begin_call()
 
     return begin
@@ -157,8 +156,9 @@ def _finish(
     """Stamp every answer, count it, and write its line of the access log."""
 
     def finish(response: WholeResponse) -> WholeResponse:
-        call, asked = notes(), this_request()
-        response.stamp = _stamp(response, call.request_id, call.rate)
+        asked = this_request()
+        call = asked.notes
+        response.stamp = [*response.stamp, *_stamp(response, call.request_id, call.rate)]
         seconds = time.perf_counter() - call.started
         route = templates[asked.url_rule.rule] if asked.url_rule is not None else UNKNOWN_ROUTE
         method = asked.environ["REQUEST_METHOD"].upper()
@@ -173,12 +173,17 @@ def _finish(
 
 def _stamp(response: Response, request_id: str, rate: RateStanding | None) -> list[tuple[str, str]]:
     """The headers that every answer has, without those that this one has by itself."""
-    given = {name.lower() for name, _ in response.headers}
-    stamp = [(REQUEST_ID_HEADER, request_id)]
-    stamp += [(name, value) for lowered, name, value in _HEADERS if lowered not in given]
+    stamp = [(REQUEST_ID_HEADER, request_id), *_beside(tuple([name for name, _ in response.headers]))]
     if rate is not None:
         stamp += rate.headers()
     return stamp
+
+
+@functools.lru_cache(maxsize=100)
+def _beside(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The headers that are the same for every answer, for one that has headers of these names."""
+    given = {name.lower() for name in names}
+    return [(name, value) for lowered, name, value in _HEADERS if lowered not in given]
 
 
 def _new_request_id() -> str:

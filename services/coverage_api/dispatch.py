@@ -19,9 +19,10 @@ from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.errors import HTTP_ERRORS, INTERNAL, MissingHeader, RateLimited, problem_type
 from services.coverage_api.http import JSON_TYPE, Answer, Call, Endpoint, JsonBody, respond
 from services.coverage_api.known_keys import KeyChanged
+from services.coverage_api.plain_flask import PlainRequest
 from services.coverage_api.rate_limits import WINDOW_SECONDS, RateLimiter
 from services.coverage_api.security import Doorkeeper
-from services.coverage_api.this_call import notes, this_request
+from services.coverage_api.this_call import Notes, this_request
 from shared.domain.audit import PURPOSES
 from shared.domain.client import Client, CredentialRecord
 from shared.domain.errors import NeedlecapError, StoreUnavailable
@@ -56,13 +57,13 @@ def view_of(
         return answered(request, doorkeeper.identify(authorization), None, path)
 
     def answered(
-        request: Request, client: Client, caller: CredentialRecord | None, path: Mapping[str, str]
+        request: PlainRequest, client: Client, caller: CredentialRecord | None, path: Mapping[str, str]
     ) -> Response:
         """The answer to a known client. A key that was recalled is confirmed before any refusal."""
         audit = None
         try:
-            admit(limiter, client)
-            audit = auditor.begin(client, endpoint.name, notes().request_id)
+            call = admit(limiter, client, request)
+            audit = auditor.begin(client, endpoint.name, call.request_id)
             answer = _answer(request, endpoint, doorkeeper, client, caller, audit, path)
         except KeyChanged:
             raise
@@ -81,21 +82,25 @@ def view_of(
     return view
 
 
-def admit(limiter: RateLimiter, client: Client) -> None:
-    """Note whose call this is, and count it. Raises RateLimited when the client calls too often."""
-    call = notes()
+def admit(limiter: RateLimiter, client: Client, request: PlainRequest) -> Notes:
+    """Note whose call this is, and count it; what is noted of the call.
+
+    Raises RateLimited when the client calls too often.
+    """
+    call = request.notes
     call.client_name = client.name
-    this_request().environ[CLIENT_VARIABLE] = client.client_id
+    request.environ[CLIENT_VARIABLE] = client.client_id
     call.rate = standing = limiter.admit(client)
     if not standing.is_admitted:
         raise RateLimited(WINDOW_SECONDS)
+    return call
 
 
 def _forget_caller() -> None:
     """Nobody is known to have made this call any more."""
-    call = notes()
-    call.client_name = call.rate = None
-    this_request().environ.pop(CLIENT_VARIABLE, None)
+    asked = this_request()
+    asked.notes.client_name = asked.notes.rate = None
+    asked.environ.pop(CLIENT_VARIABLE, None)
 
 
 def _answer(

@@ -16,7 +16,7 @@ from flask.signals import appcontext_tearing_down, request_tearing_down
 from flask.typing import ResponseReturnValue
 from werkzeug.routing import MapAdapter, Rule
 
-from services.coverage_api.this_call import this_request
+from services.coverage_api.this_call import Notes, this_request
 
 #: Statuses below this one, and the two that follow, are left to werkzeug: it knows what their answers must
 #: not have, such as a body, and what they need, such as a whole address to go to.
@@ -28,6 +28,7 @@ _REDIRECTS = range(300, 400)
 class WholeResponse(Response):
     """An answer whose body is there. `stamp` are headers that are sent behind its own."""
 
+    default_mimetype = None
     stamp: Sequence[tuple[str, str]] = ()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -52,6 +53,8 @@ class WholeResponse(Response):
 
 class PlainRequest(Request):
     """A request whose address and headers are read off the environment once any of them is asked for."""
+
+    notes: Notes
 
     def __init__(self, environ: dict[str, Any]) -> None:
         """Note where to read. The environment is not told of the request: they would hold each other."""

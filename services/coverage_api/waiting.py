@@ -15,7 +15,9 @@ _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,6})\"?\s*(?:;.*)?", re.ASCII | re.IGNOR
 
 def preferred_wait(header: str | None) -> int | None:
     """The seconds a client is ready to wait, at most ten; None if it does not say, or not legibly."""
-    for preference in (header or "").split(","):
+    if not header:
+        return None
+    for preference in header.split(","):
         match = _WAIT.fullmatch(preference.strip())
         if match:
             return min(int(match[1]), WAIT_SECONDS_MAX)

@@ -23,6 +23,7 @@ from services.coverage_api.jwks_source import JwksSource
 from services.coverage_api.ports import Tools
 from services.coverage_api.rate_limits import RateLimiter
 from services.coverage_api.scopes import SUPPORTED, grant_scopes
+from services.coverage_api.this_call import this_request
 from services.coverage_api.usecases.issue_token import Entitled, issue_token
 from services.coverage_api.waiting import WaitingRoom
 from shared.adapters.jwks import ALGORITHMS
@@ -112,7 +113,7 @@ def _issue(desk: TokenDesk, form: dict[str, str]) -> Response:
     client, _ = known
     jwks_id, key = found
     proven = prove(claimed, key, audience=desk.endpoint, now=desk.tools.clock())
-    admit(desk.limiter, client)
+    admit(desk.limiter, client, this_request())
     grant = grant_scopes(client, form.get("scope"))
     entitled = Entitled(
         client_id=client.client_id,

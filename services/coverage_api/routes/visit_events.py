@@ -25,6 +25,8 @@ TAG = "Visit events"
 EHR: Roles = ("ehr",)
 _REPLAYED = {REPLAY_HEADER: "`true` if this event had been accepted before."}
 _CONFLICT = {409: "The event id was used before with another payload."}
+#: As WSGI names it.
+_PREFER = "HTTP_PREFER"
 BACKLOG = {
     429: "Accepted events have waited too long to be applied (`backlog`): nothing was looked at, try later."
 }
@@ -44,7 +46,7 @@ def _record(parts: Parts) -> Endpoint:
             raise accepted
         receipt = accepted.receipt
         headers = [(REPLAY_HEADER, "true")] if accepted.replayed else []
-        seconds = preferred_wait(call.request.headers.get("Prefer"))
+        seconds = preferred_wait(call.request.environ.get(_PREFER))
         status = 202
         if seconds is not None:
             with parts.waiting_room.place() as may_wait:

@@ -8,6 +8,7 @@ marshmallow by raising `NotPlain`, so that every message and every edge case sta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, validate
@@ -31,8 +32,6 @@ Take = Callable[[Any], Any]
 Accepts = Callable[[Any], object]
 Maker = Callable[[Any, Accepts], Take]
 
-_ABSENT = object()
-
 
 class NotPlain(Exception):
     """It takes marshmallow to say what this value is."""
@@ -42,8 +41,9 @@ def plain_reader(schema: Schema) -> Take:
     """A function that loads plainly valid objects as `schema.load` does; for others it raises NotPlain."""
     if has_rules_of_its_own(schema):
         return _by_marshmallow(schema)
+    # What is taken as it is, which most is, needs no call of ours: so it is asked here for its kind and form.
     plan = [
-        (name, _field_reader(field), field.required, field.load_default)
+        (name, *_taken_as_it_is(field), _field_reader(field), _absence(field))
         for name, field in named_fields(schema)
     ]
 
@@ -52,15 +52,13 @@ def plain_reader(schema: Schema) -> Take:
             raise NotPlain
         left = len(data)
         loaded = {}
-        for name, take, required, default in plan:
-            value = data.get(name, _ABSENT)
-            if value is not _ABSENT:
+        for name, kind, accepts, take, absent in plan:
+            if name in data:
                 left -= 1
-                loaded[name] = take(value)
-            elif required:
-                raise NotPlain
-            elif default is not missing:
-                loaded[name] = default() if callable(default) else default
+                value = data[name]
+                loaded[name] = value if type(value) is kind and accepts(value) else take(value)
+            elif absent is not None:
+                loaded[name] = absent()
         if left:
             raise NotPlain
         return loaded
@@ -90,6 +88,28 @@ def _by_marshmallow(schema: Schema) -> Take:
             raise NotPlain from None
 
     return read
+
+
+def _taken_as_it_is(field: fields.Field[Any]) -> tuple[type | None, Accepts]:
+    """The kind of JSON value that the field takes as it is, and which of them; None if it takes none so."""
+    accepts = acceptance(field)
+    kind = _KINDS.get(type(field))
+    return (kind, accepts) if kind is not None and accepts is not None else (None, _never)
+
+
+def _absence(field: fields.Field[Any]) -> Callable[[], Any] | None:
+    """What stands for a value that is not there; None if nothing does. It raises NotPlain if one must be."""
+    default = field.load_default
+    if field.required:
+        return partial(_never, None)
+    if default is missing:
+        return None
+    return default if callable(default) else partial(_same, default)
+
+
+def _same(value: Any) -> Any:
+    """A default that nobody changes."""
+    return value
 
 
 def _field_reader(field: fields.Field[Any]) -> Take:
@@ -169,15 +189,20 @@ def _raw(field: Any, _accepts: Accepts) -> Take:
     return _never if field.validators else lambda value: value
 
 
+#: Kinds of fields that take values of one type of JSON as they are.
+_KINDS: Mapping[type, type] = {
+    Text: str,
+    Identifier: str,
+    Code: str,
+    Slug: str,
+    Word: str,
+    Day: str,
+    Whole: int,
+    Truth: bool,
+}
+
 _MAKERS: Mapping[type, Maker] = {
-    Text: _exactly(str),
-    Identifier: _exactly(str),
-    Code: _exactly(str),
-    Slug: _exactly(str),
-    Word: _exactly(str),
-    Day: _exactly(str),
-    Whole: _exactly(int),
-    Truth: _exactly(bool),
+    **{field: _exactly(kind) for field, kind in _KINDS.items()},
     Items: _items,
     fields.Nested: _nested,
     fields.Raw: _raw,
