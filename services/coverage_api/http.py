@@ -11,7 +11,7 @@ from flask import Request, Response
 from marshmallow import Schema
 
 from services.coverage_api.auditing import CallAudit
-from services.coverage_api.plain_flask import WholeResponse
+from services.coverage_api.plain_flask import ReadyResponse
 from shared.domain.client import Client, CredentialRecord, Role
 from shared.domain.record import record
 
@@ -133,12 +133,7 @@ def to_json(value: Any) -> bytes:
 def respond(answer: Answer, media_type: str | None = None) -> Response:
     """The HTTP response of an answer, of the answer's own media type unless told otherwise."""
     body = answer.body if isinstance(answer.body, bytes) else to_json(answer.body)
-    response = WholeResponse([body], answer.status)
-    # Not among those that werkzeug looks through for each that is set.
-    response.stamp = (
-        ("Content-Type", media_type or answer.media_type),
-        ("Content-Length", str(len(body))),
-    )
+    response = ReadyResponse(body, answer.status, media_type or answer.media_type)
     for name, value in answer.headers:
         response.headers[name] = value
     return response

@@ -14,6 +14,7 @@ from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 from flask.signals import appcontext_tearing_down, request_tearing_down
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import Headers
 from werkzeug.routing import MapAdapter, Rule
 
 from services.coverage_api.this_call import Notes, this_request
@@ -49,6 +50,20 @@ class WholeResponse(Response):
         for name, value in self.stamp:
             self.headers.add(name, value)
         return super().__call__(environ, start_response)
+
+
+class ReadyResponse(WholeResponse):
+    """An answer whose body and type are known when it is made."""
+
+    def __init__(self, body: bytes, status: int, content_type: str) -> None:
+        """Set what werkzeug sets, without its search for a type among headers that are not there yet."""
+        self.headers = Headers()
+        # In numbers; werkzeug puts it into words.
+        self.status = status
+        self.response = [body]
+        self.stamp = (("Content-Type", content_type), ("Content-Length", str(len(body))))
+        self.direct_passthrough = False
+        self._on_close = []
 
 
 class PlainRequest(Request):
@@ -136,7 +151,7 @@ class PlainFlask(Flask):
 
     def make_response(self, rv: Any) -> Response:
         """As Flask's; what is a response already it would ask a dozen questions."""
-        return rv if type(rv) is WholeResponse else super().make_response(rv)
+        return rv if isinstance(rv, WholeResponse) else super().make_response(rv)
 
     def process_response(self, response: Response) -> Response:
         """Have those who look at each answer do so, the last that was added first."""

@@ -12,7 +12,7 @@ from flask import request
 from werkzeug.test import create_environ
 
 from services.coverage_api.arrivals import Arrivals
-from services.coverage_api.plain_flask import PlainFlask, WholeResponse
+from services.coverage_api.plain_flask import PlainFlask, ReadyResponse, WholeResponse
 
 
 def answered(method: str, path: str) -> tuple[str, dict[str, str], Any]:
@@ -53,13 +53,17 @@ def plain_app() -> PlainFlask:
         sent = f"{request.method} {request.path} {request.args['of']} {request.headers['X-By']}"
         return WholeResponse(f"{sent} {request.form['field']} {hasattr(request, 'elsewhere')}".encode(), 200)
 
+    @app.get("/ready")
+    def ready() -> WholeResponse:
+        return ReadyResponse(b"{}", 201, "application/json")
+
     @app.get("/nothing")
     def nothing() -> WholeResponse:
         return WholeResponse(b"", 204)
 
     @app.after_request
     def finish(response: WholeResponse) -> WholeResponse:
-        response.stamp = [("X-Stamp", "yes")]
+        response.stamp = [*response.stamp, ("X-Stamp", "yes")]
         return response
 
     return app
@@ -71,6 +75,14 @@ def test_usual_answer_is_handed_over_as_one_list() -> None:
     assert (status, handed) == ("200 OK", [b"text"])
     assert headers["Content-Length"] == "4"
     assert headers["X-Stamp"] == "yes"
+
+
+def test_ready_answer_has_its_type_and_length() -> None:
+    """An answer that is made without werkzeug is sent as one that is, also where only its headers are."""
+    for method, body in (("GET", b"{}"), ("HEAD", b"")):
+        status, headers, handed = answered(method, "/ready")
+        assert (status, b"".join(handed)) == ("201 CREATED", body)
+        assert headers == {"Content-Type": "application/json", "Content-Length": "2", "X-Stamp": "yes"}
 
 
 def test_unknown_address_is_stamped_too() -> None:
