@@ -91,7 +91,7 @@ class PostgresAudit:
                 "items": Integers(e.items for e in entries),
             }
         )
-        self._trips.tell(errand, failing=StoreUnavailable)
+        self._trips.tell(errand, failing=lambda _: StoreUnavailable())
 
     def ids_of(self, ref: MemberRef) -> list[str]:
         """Every id under which the payer knows this person: the member's own, and those merged with it."""

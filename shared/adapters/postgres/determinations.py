@@ -75,8 +75,13 @@ class TextsKept:
             self._known = set()
         self._known.update(names)
 
-    def forget(self) -> StoreUnavailable:
-        """Know of none any more, since an answer could not be stored: the database may be another by now."""
+    def doubted(self, fault: psycopg.Error) -> Exception:
+        """What is to be raised for a fault of storing answers.
+
+        Where one lacked its text, the database is not the one it was: of that we know nothing any more.
+        """
+        if fault.diag.constraint_name != "determination_whole":
+            return fault
         self._known = set()
         return StoreUnavailable()
 
@@ -93,7 +98,7 @@ class PostgresDeterminations:
     def record(self, records: Sequence[DeterminationRecord]) -> None:
         """Write answers with the commit, before they are given.
 
-        That raises StoreUnavailable if they cannot be written, whyever.
+        That raises StoreUnavailable where a text is gone that was seen to be stored.
         """
         digests = [_digest(r.said) for r in records]
         self._keep({(digest, r.payer_id): r.said for digest, r in zip(digests, records, strict=True)})
@@ -110,7 +115,7 @@ class PostgresDeterminations:
                 "digests": Blobs(digests),
             }
         )
-        self._trips.tell(errand, failing=self._texts_kept.forget)
+        self._trips.tell(errand, failing=self._texts_kept.doubted)
 
     def _keep(self, named: Mapping[tuple[bytes, str], bytes]) -> None:
         """Write what is said with the commit, as far as it was not seen to be stored."""

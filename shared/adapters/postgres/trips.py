@@ -81,7 +81,7 @@ class Trips:
         """Go on `connection`."""
         self._connection = connection
         self._ahead: list[tuple[Errand, list[Row]]] = []
-        self._told: list[tuple[Errand, Callable[[], Exception] | None]] = []
+        self._told: list[tuple[Errand, Callable[[psycopg.Error], Exception] | None]] = []
         self._once_committed: list[Callable[[], None]] = []
 
     def begin(self, payers: Sequence[str], ahead: Sequence[Errand]) -> None:
@@ -106,8 +106,11 @@ class Trips:
         """Have these statements write, all in one trip; how many rows each wrote."""
         return [result.command_tuples or 0 for result in self._answered(errands)]
 
-    def tell(self, errand: Errand, *, failing: Callable[[], Exception] | None = None) -> None:
-        """Have a statement run right before the commit. A fault of it is raised there, as `failing`."""
+    def tell(self, errand: Errand, *, failing: Callable[[psycopg.Error], Exception] | None = None) -> None:
+        """Have a statement run right before the commit.
+
+        A fault of it is raised there, as what `failing` makes of it.
+        """
         self._told.append((errand, failing))
 
     def once_committed(self, act: Callable[[], None]) -> None:
@@ -129,7 +132,7 @@ class Trips:
         for (_, failing), result in zip(told, results, strict=False):
             fault = fault_of(result)
             if fault is not None:
-                raise (fault if failing is None else failing()) from fault
+                raise (fault if failing is None else failing(fault)) from fault
         _require(results[-1:])
         for act in self._once_committed:
             act()
