@@ -21,6 +21,7 @@ from services.coverage_api.errors import (
     problem_type,
 )
 from services.coverage_api.http import NDJSON_TYPE, Answer, Call, Endpoint, Reply
+from services.coverage_api.interpreter import HandedOnSooner
 from services.coverage_api.ndjson import Line, parts_of, read_lines
 from services.coverage_api.routes.parts import Json, Parts, judge_items
 from services.coverage_api.schemas.answers import BulkAnswerSchema
@@ -80,6 +81,7 @@ class _Tally:
 
 def endpoints(parts: Parts) -> list[Endpoint]:
     """The call for streams of visit events."""
+    handed_on_sooner = HandedOnSooner()
 
     def handle(call: Call) -> Answer:
         with parts.loading_room.place(call.client.client_id) as may_load:
@@ -87,7 +89,9 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 raise TooBusy(RETRY_SECONDS)
             # Asked once: a stream that was let in is taken in to its end, however long it is.
             parts.backlog.require_room()
-            return _load(parts, call)
+            # Postgres waits while the thread that has its answer waits for the one that reads lines.
+            with handed_on_sooner:
+                return _load(parts, call)
 
     return [
         Endpoint(
