@@ -13,6 +13,7 @@ from shared.adapters.postgres.inbox import PostgresInbox
 from shared.adapters.postgres.standing import PostgresStanding
 from shared.adapters.postgres.trips import Connection, Trips
 from shared.adapters.postgres.worker_jobs import PostgresWorkerJobs
+from shared.domain.inbox import ApplyResult
 from shared.messages import SHARDS
 from tests.builders import PAYER
 from tests.clients import add_client
@@ -66,6 +67,17 @@ def test_as_few_events_are_read_however_many_wait(connection: Connection) -> Non
         SHARDS * OF_EACH
     )
     assert 0 < events_read(connection) <= SHARDS + SHARDS * OF_EACH
+
+
+def test_those_applied_alone_are_read_to_be_marked(connection: Connection) -> None:
+    """Marking a few events as applied reads no other that waits."""
+    arrivals = connection.execute(
+        "select max(arrival) - n from visit_event cross join generate_series(0, 9) n group by n"
+    ).fetchall()
+    results = [ApplyResult(arrival=arrival, status="applied", outcome={}) for (arrival,) in arrivals]
+    before = events_read(connection)
+    PostgresInbox(connection, Trips(connection)).finish(results, datetime.now(UTC))
+    assert events_read(connection) == before + len(results)
 
 
 def test_no_event_is_read_where_none_waits_any_more(database_url: str) -> None:
