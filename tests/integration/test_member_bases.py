@@ -9,21 +9,23 @@ import pytest
 
 from shared.adapters.postgres import database
 from shared.adapters.postgres.arrays import Dates, Texts
-from shared.adapters.postgres.member_bases import _BASES
+from shared.adapters.postgres.member_bases import _BASES, _FAMILY_BASES
+from shared.adapters.postgres.trips import Statement
 
 #: Tables that grow with the members, each with the name it has in the statement.
-TABLES = ("visit_event e", "hold h", "visit v", "enrollment e_1", "override_grant o", "opening_balance b")
+TABLES = ("visit_event e", "hold h", "visit v", "enrollment e", "override_grant o", "opening_balance b")
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_rows_of_a_member_are_found_by_the_whole_key(database_url: str, table: str) -> None:
+@pytest.mark.parametrize("statement", [_BASES, _FAMILY_BASES], ids=["alone", "family"])
+def test_rows_of_a_member_are_found_by_the_whole_key(database_url: str, statement: Statement) -> None:
     """Planned while every table is empty, and still no table, and no payer's part of one, is read whole."""
     with psycopg.connect(database_url) as connection:
         for setting in database._SETTINGS:
             connection.execute(setting)
         given = {"payers": Texts(["p"]), "members": Texts(["m"]), "days": Dates([])}
-        lines = connection.execute(f"explain {_BASES.template}", given).fetchall()
+        lines = connection.execute(f"explain {statement.template}", given).fetchall()
     plan = "\n".join(line for (line,) in lines)
-    scans = re.findall(rf"Scan using \w+ on {table} .*\n\s+Index Cond: (.*)", plan)
-    assert scans, plan
-    assert all("payer_id = k.payer_id" in scan and "member_id" in scan for scan in scans), scans
+    for table in TABLES:
+        scans = re.findall(rf"Scan using \w+ on {table}(?:_\d+)? .*\n\s+Index Cond: (.*)", plan)
+        assert scans, (table, plan)
+        assert all("payer_id = k.payer_id" in scan and "member_id" in scan for scan in scans), scans

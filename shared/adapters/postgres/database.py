@@ -122,17 +122,19 @@ class PostgresDatabase:
         not known whether it took effect: whoever repeats must find what is already there.
         """
         bound = self._transaction_seconds if seconds is None else seconds
-        with contextlib.ExitStack() as stack:
-            connection, trips = self._begin(stack, bound, partial(_open_transaction, payers, ahead))
+        connection, guard, trips = self._begin(bound, partial(_open_transaction, payers, ahead))
+        try:
+            yield self._opened(connection, trips, payers)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise StoreUnavailable from error
+        except _OUTDATED as error:
+            connection.close()
+            raise StoreUnavailable from error
+        finally:
             try:
-                yield self._opened(connection, trips, payers)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                raise StoreUnavailable from error
-            except _OUTDATED as error:
-                connection.close()
-                raise StoreUnavailable from error
-            finally:
                 _roll_back(connection)
+            finally:
+                self._give_back(connection, guard)
 
     def look(self, question: Callable[[PostgresTransaction], T], *, seconds: float | None = None) -> T:
         """What one statement reads that needs no transaction around it. It sees no payer.
@@ -140,50 +142,55 @@ class PostgresDatabase:
         Raises StoreUnavailable, as `transaction` does.
         """
         bound = self._transaction_seconds if seconds is None else seconds
-        with contextlib.ExitStack() as stack:
-            _, found = self._begin(stack, bound, lambda c: question(self._opened(c, Trips(c))))
-            return found
+        connection, guard, found = self._begin(bound, lambda c: question(self._opened(c, Trips(c))))
+        self._give_back(connection, guard)
+        return found
 
     def _opened(
         self, connection: Connection, trips: Trips, payers: Sequence[str] = ()
     ) -> PostgresTransaction:
         return PostgresTransaction(connection, trips, self._texts_kept, payers=tuple(payers))
 
-    def _begin(
-        self, stack: contextlib.ExitStack, bound: float, begin: Callable[[Connection], T]
-    ) -> tuple[Connection, T]:
-        """A connection on which `begin` was done, with what came of it, given back when `stack` closes.
+    def _begin(self, bound: float, begin: Callable[[Connection], T]) -> tuple[Connection, int, T]:
+        """A connection on which `begin` was done, the number of its guard, and what came of it.
 
-        After a restart of Postgres the pool still holds connections to the one that went: each of them
-        says so at once, and the next is tried. One that takes its time to fail is not tried again. After
-        a migration it holds some whose statements are outdated: each of those is closed.
+        It has to be given back. After a restart of Postgres the pool still holds connections to the one
+        that went: each of them says so at once, and the next is tried. One that takes its time to fail is
+        not tried again. After a migration it holds some whose statements are outdated: each of those is
+        closed.
         """
         if not self._circuit.admits():
             raise StoreUnavailable
         for left in range(self._pool.max_size, -1, -1):
-            with contextlib.ExitStack() as attempt:
-                connection = self._take()
-                began = time.monotonic()
-                attempt.callback(self._pool.putconn, connection)
-                attempt.enter_context(self._watchdog.guard(connection, bound))
-                try:
-                    found = begin(connection)
-                except _OUTDATED as error:
-                    connection.close()
-                    if not left:
-                        raise StoreUnavailable from error
-                    continue
-                except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                    slow = time.monotonic() - began > _STALE_SECONDS_MAX
-                    if slow:
-                        self._circuit.timed_out()
-                    if slow or not left:
-                        raise StoreUnavailable from error
-                    continue
-                self._circuit.answered()
-                stack.enter_context(attempt.pop_all())
-                return connection, found
+            connection = self._take()
+            guard = self._watchdog.guard(connection, bound)
+            began = time.monotonic()
+            has_begun = False
+            try:
+                found = begin(connection)
+                has_begun = True
+            except _OUTDATED as error:
+                connection.close()
+                if not left:
+                    raise StoreUnavailable from error
+                continue
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                slow = time.monotonic() - began > _STALE_SECONDS_MAX
+                if slow:
+                    self._circuit.timed_out()
+                if slow or not left:
+                    raise StoreUnavailable from error
+                continue
+            finally:
+                if not has_begun:
+                    self._give_back(connection, guard)
+            self._circuit.answered()
+            return connection, guard, found
         raise StoreUnavailable
+
+    def _give_back(self, connection: Connection, guard: int) -> None:
+        self._watchdog.release(guard)
+        self._pool.putconn(connection)
 
     def _take(self) -> Connection:
         try:

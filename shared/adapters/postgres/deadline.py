@@ -13,7 +13,6 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -30,9 +29,8 @@ class Watchdog:
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
 
-    @contextlib.contextmanager
-    def guard(self, connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
-        """Within the block, `connection` is shut once `seconds` have passed."""
+    def guard(self, connection: psycopg.Connection[Any], seconds: float) -> int:
+        """Shut `connection` once `seconds` have passed, unless it is released before, by the number given."""
         with self._lock:
             number = next(self._numbers)
             self._guarded[number] = connection
@@ -42,11 +40,12 @@ class Watchdog:
                 self._thread.start()
             elif self._due[0][1] == number:
                 self._lock.notify()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._guarded.pop(number, None)
+        return number
+
+    def release(self, number: int) -> None:
+        """Leave a connection alone from here on: never again is it shut for this."""
+        with self._lock:
+            self._guarded.pop(number, None)
 
     def _watch(self) -> None:
         with self._lock:

@@ -2,13 +2,14 @@
 
 A statement costs both sides more than what it reads of a member, so everything comes in one. Each part
 is asked for by the whole key: `offset 0` keeps a part from becoming a join, for which the plan might
-read all that waits for a payer, once for each member.
+read all that waits for a payer, once for each member. Members into whom others were merged, of which there
+are few, are asked for once more, with all of their family.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -46,6 +47,14 @@ def _of_family(table: str, columns: str, where: str = "true") -> str:
                offset 0) as {alias}"""
 
 
+def _of_one(table: str, columns: str, where: str = "true") -> str:
+    """The same of a member who has none but itself."""
+    alias = table[-1]
+    return f"""(select {columns} from {table}
+                 where {alias}.payer_id = k.payer_id and {alias}.member_id = k.member_id and {where}
+                offset 0) as {alias}"""
+
+
 #: A pending hold, in words that the index of all pending holds is not made of.
 _PROMISED = "h.state not in ('posted', 'released', 'expired')"
 
@@ -55,36 +64,71 @@ _NEEDLED = "'counted', 'partially_counted', 'over_limit', 'not_covered'"
 #: Visits that are known and not voided, of the days that are asked about.
 _ON_DAYS = "v.service_date = any (%(days)b::date[]) and v.arrival is not null and v.voided_by is null"
 
-_BASES = Statement(
-    "bases",
-    f"""
-select k.payer_id, k.member_id, k.version, k.merged_into,
+#: Of a member alone, or of its whole family; the first column says whether others were merged into it.
+_COLUMNS = f"""
+select {{has_family}}, k.payer_id, k.member_id, k.version, k.merged_into,
        (select sum(e.waiting)
-          from {_of_family("visit_event e", "count(*) as waiting", "e.status = 'pending'")}),
+          from {{waiting}}),
        exists (select from refold_request r where r.payer_id = k.payer_id and r.member_id = k.member_id),
        (select json_object_agg(h.hold_id, h.outcome)
-          from {_of_family("hold h", "h.hold_id, h.outcome", _PROMISED)}),
+          from {{holds}}),
        (select array_agg(v.service_date)
-          from {_of_family("visit v", "v.service_date", f"v.disposition in ({_NEEDLED})")}),
+          from {{dates}}),
        (select json_agg(v.content)
-          from {_of_family("visit_in_full v", "v.content", _ON_DAYS)}),
+          from {{done}}),
        (select json_agg(json_build_array(e.plan_id, e.starts_on, e.ends_on, e.attributes)
                         order by e.starts_on)::text
           from enrollment e where e.payer_id = k.payer_id and e.member_id = k.member_id),
        (select json_agg(json_build_array({OVERRIDE_COLUMNS}) order by o.created_at, o.override_id)
-          from {_of_family("override_grant o", "o.*", "o.revoked_at is null")}),
+          from {{overrides}}),
        (select json_agg(json_build_array({OPENING_BALANCE_COLUMNS}) order by {OPENING_BALANCE_ORDER})
-          from {_of_family("opening_balance b", "b.*")}),
+          from {{balances}}),
        (select json_agg(json_build_array({PLAN_COLUMNS}) order by p.plan_id)::text
-          from (select e.plan_id from enrollment e
+          from {{plans}})
+  from member k {OF_MEMBERS.format("k")}
+"""
+
+
+def _parts(of: Callable[..., str]) -> dict[str, str]:
+    return {
+        "waiting": of("visit_event e", "count(*) as waiting", "e.status = 'pending'"),
+        "holds": of("hold h", "h.hold_id, h.outcome", _PROMISED),
+        "dates": of("visit v", "v.service_date", f"v.disposition in ({_NEEDLED})"),
+        "done": of("visit_in_full v", "v.content", _ON_DAYS),
+        "overrides": of("override_grant o", "o.*", "o.revoked_at is null"),
+        "balances": of("opening_balance b", "b.*"),
+    }
+
+
+_BASES = Statement(
+    "bases",
+    _COLUMNS.format(
+        **_parts(_of_one),
+        has_family="""exists (select from member a where a.payer_id = k.payer_id
+                                           and a.merged_into = k.member_id)""",
+        plans="""plan p
+         where p.payer_id = k.payer_id and p.plan_id = any (
+               array(select e.plan_id from enrollment e
+                      where e.payer_id = k.payer_id and e.member_id = k.member_id)
+               || array(select b.plan_id from opening_balance b
+                         where b.payer_id = k.payer_id and b.member_id = k.member_id))""",
+    ),
+)
+
+_FAMILY_BASES = Statement(
+    "family_bases",
+    _COLUMNS.format(
+        **_parts(_of_family),
+        has_family="false",
+        plans=f"""(select e.plan_id from enrollment e
                  where e.payer_id = k.payer_id and e.member_id = k.member_id
                  union
                 select b.plan_id from {_of_family("opening_balance b", "b.plan_id")}) as named (id)
          cross join lateral (
-               select * from plan p where p.payer_id = k.payer_id and p.plan_id = named.id offset 0) as p)
-  from member k {OF_MEMBERS.format("k")}
- cross join lateral (
-       select coalesce(array_agg(a.member_id), '{{}}') || k.member_id as names from member a
+               select * from plan p where p.payer_id = k.payer_id and p.plan_id = named.id offset 0) as p""",
+    )
+    + """ cross join lateral (
+       select coalesce(array_agg(a.member_id), '{}') || k.member_id as names from member a
         where a.payer_id = k.payer_id and a.merged_into = k.member_id
  ) f
 """,
@@ -93,7 +137,11 @@ select k.payer_id, k.member_id, k.version, k.merged_into,
 
 def asking_bases(refs: Iterable[MemberRef], days: Iterable[date]) -> Errand:
     """What `read_bases` asks first."""
-    return _BASES.errand({**member_arrays(in_order(refs)), "days": Dates(sorted(set(days)))})
+    return _errand(_BASES, refs, sorted(set(days)))
+
+
+def _errand(statement: Statement, refs: Iterable[MemberRef], days: list[date]) -> Errand:
+    return statement.errand({**member_arrays(in_order(refs)), "days": Dates(days)})
 
 
 def read_bases(trips: Trips, refs: Iterable[MemberRef], days: Iterable[date]) -> dict[MemberRef, MemberBase]:
@@ -103,21 +151,27 @@ def read_bases(trips: Trips, refs: Iterable[MemberRef], days: Iterable[date]) ->
     plans there are those that a span or an opening balance names. What was done on the service dates
     `days` is told by its codes.
     """
-    bases, merged = {}, {}
+    bases, merged, with_family = {}, {}, []
     asked = sorted(set(days))
-    for row in trips.ask(asking_bases(refs, asked)):
+    for has_family, *row in trips.ask(_errand(_BASES, refs, asked)):
         ref = MemberRef(payer_id=row[0], member_id=row[1])
-        if row[3] is None:
-            bases[ref] = _base(ref, row)
-        else:
+        if row[3] is not None:
             merged[ref] = MemberRef(payer_id=row[0], member_id=row[3])
+        elif has_family:
+            with_family.append(ref)
+        else:
+            bases[ref] = _base(ref, row)
+    if with_family:
+        for _, *row in trips.ask(_errand(_FAMILY_BASES, with_family, asked)):
+            ref = MemberRef(payer_id=row[0], member_id=row[1])
+            bases[ref] = _base(ref, row)
     if merged:
         homes = read_bases(trips, merged.values(), asked)
         bases |= {ref: homes[home] for ref, home in merged.items()}
     return bases
 
 
-def _base(ref: MemberRef, row: tuple[Any, ...]) -> MemberBase:
+def _base(ref: MemberRef, row: Sequence[Any]) -> MemberBase:
     version, _, waiting, refold, holds, dates, done, spans, overrides, balances, plans = row[2:]
     return MemberBase(
         ref=ref,
