@@ -39,19 +39,21 @@ class InboxFigures:
 
 
 def measure_inbox(stack: Stack, site: Site, plan: Plan, visits: Visits) -> InboxFigures:
-    """Send a stream, copy its rows, apply it; so many times.
+    """Send a stream and copy its rows, a few times, then apply all; so many rounds.
 
     The API of `site` runs on the served core; its worker is started for each backlog and stopped after.
     """
     runs: dict[str, list[float]] = {"bulk": [], "copied": [], "copied_indexed": [], "drained": []}
-    for number in range(plan.backlog_rounds):
-        lines = list(visits.spread(plan.members, plan.bulk_events, seed=100 + number))
+    count = plan.bulk_events
+    for _ in range(plan.backlog_rounds):
         stack.servers_on([stack.cores.other])
-        runs["bulk"].append(len(lines) / send_stream(site, lines))
-        for name, indexed in (("copied", False), ("copied_indexed", True)):
-            runs[name].append(len(lines) / _copy_rows(stack.cores, site, len(lines), indexed=indexed))
+        for _ in range(plan.streams_of_a_backlog):
+            lines = list(visits.spread(plan.members, count, seed=100 + len(runs["bulk"])))
+            runs["bulk"].append(count / send_stream(site, lines))
+            for name, indexed in (("copied", False), ("copied_indexed", True)):
+                runs[name].append(count / _copy_rows(stack.cores, site, count, indexed=indexed))
         stack.servers_on(stack.cores.both)
-        runs["drained"].append(drain_backlog(stack, site, len(lines)))
+        runs["drained"].append(drain_backlog(stack, site, plan.streams_of_a_backlog * count))
     return InboxFigures(**{name: Figure(tuple(rates)) for name, rates in runs.items()})
 
 

@@ -17,6 +17,7 @@ class Plan:
     warm_up_seconds: float
     bulk_events: int
     backlog_rounds: int
+    streams_of_a_backlog: int
     textbook_events: int
     pgbench_seconds: int
     paced_seconds: float
@@ -33,6 +34,7 @@ FULL = Plan(
     warm_up_seconds=3.0,
     bulk_events=20_000,
     backlog_rounds=3,
+    streams_of_a_backlog=2,
     textbook_events=4_000,
     pgbench_seconds=4,
     paced_seconds=6.0,
@@ -49,6 +51,7 @@ QUICK = Plan(
     warm_up_seconds=0.5,
     bulk_events=2_000,
     backlog_rounds=1,
+    streams_of_a_backlog=1,
     textbook_events=300,
     pgbench_seconds=1,
     paced_seconds=1.0,
