@@ -87,12 +87,14 @@ class _ArrayDumper(Dumper):
         """The array as PostgreSQL's binary format has it."""
         if not obj:
             return _HEAD.pack(0, 0, self.element_oid, 0, 0)[:12]
-        nulls = None in obj
-        head = _HEAD.pack(1, int(nulls), self.element_oid, len(obj), 1)
-        if obj[0] == obj[-1] and obj.count(obj[0]) == len(obj):
+        first, count = obj[0], len(obj)
+        if first == obj[-1] and obj.count(first) == count:
             # Many a column says the same in each row of a batch.
-            return head + self.pack_with_nulls(obj[:1]) * len(obj)
-        return head + (self.pack_with_nulls(obj) if nulls else self.pack(obj))
+            nulls = first is None
+            return _HEAD.pack(1, nulls, self.element_oid, count, 1) + self.pack_with_nulls(obj[:1]) * count
+        nulls = None in obj
+        packed = self.pack_with_nulls(obj) if nulls else self.pack(obj)
+        return _HEAD.pack(1, nulls, self.element_oid, count, 1) + packed
 
     @abstractmethod
     def pack(self, values: Sequence[Any]) -> bytes:
@@ -100,14 +102,15 @@ class _ArrayDumper(Dumper):
 
     def pack_with_nulls(self, values: Sequence[Any]) -> bytes:
         """The elements, some of which are None."""
-        given = [value for value in values if value is not None]
-        if not given:
-            return _NULL * len(values)
+        if len(values) == 1:
+            return _NULL if values[0] is None else self.pack(values)
         return b"".join([_NULL if value is None else self.pack([value]) for value in values])
 
 
 class _BytesDumper(_ArrayDumper):
     def pack(self, values: Sequence[Any]) -> bytes:
+        if len(values) == 1:
+            return _LENGTH(len(values[0])) + bytes(values[0])
         parts: list[bytes] = [b""] * (2 * len(values))
         parts[::2] = map(_LENGTH, map(len, values))
         parts[1::2] = values
@@ -140,6 +143,8 @@ class _NumbersDumper(_ArrayDumper):
             # On the wire the highest byte comes first.
             numbers.byteswap()
         width, given = numbers.itemsize, numbers.tobytes()
+        if len(values) == 1:
+            return _LENGTH(width) + given
         # Byte by byte of all values at once: the length goes before each of them.
         packed = bytearray((4 + width) * len(values))
         packed[3 :: 4 + width] = bytes([width]) * len(values)
