@@ -69,8 +69,9 @@ select e.arrival, e.shard, e.payer_id, e.client_id, e.visit_id, e.event_id, e.ty
 """
 
 # An event that nothing was done about yet has no `applied_at` (the table checks that). Said in these words,
-# that it is pending cannot be looked up in an index of all that is: analysed while nothing waits, such an
-# index seems the shortest way to any event, and all that waits by then would be read for each batch.
+# here and wherever an event is named by its arrival, that it is pending cannot be looked up in an index of
+# all that is: analysed while nothing waits, such an index seems the shortest way to any event, and all that
+# waits by then would be read for each batch.
 _FINISH = Statement(
     "finish_events",
     """
@@ -223,7 +224,7 @@ class PostgresInbox:
             """
             with overtaken as materialized (
                 select e.arrival, e.payer_id, e.client_id, e.visit_id from visit_event e
-                 where e.arrival = any (%(arrivals)b::bigint[]) and e.status = 'pending' and e.failure is null
+                 where e.arrival = any (%(arrivals)b::bigint[]) and e.applied_at is null and e.failure is null
                    and exists (
                        select from visit v join visit_event later on later.arrival = v.arrival
                         where v.payer_id = e.payer_id and v.member_id = e.member_id
@@ -233,7 +234,7 @@ class PostgresInbox:
                     select e.arrival from visit_event e
                       join overtaken o on (e.payer_id, e.client_id, e.visit_id)
                                         = (o.payer_id, o.client_id, o.visit_id)
-                     where e.arrival >= o.arrival and e.status = 'pending'
+                     where e.arrival >= o.arrival and e.applied_at is null
                      order by e.arrival
                 ) moved
             )
@@ -295,7 +296,7 @@ class PostgresInbox:
                    applied_at = case when attempts + 1 >= %(max)s then %(now)s end,
                    retry_at = case when attempts + 1 < %(max)s
                                    then %(now)s + make_interval(secs => %(retry)s * 2 ^ attempts) end
-             where arrival = %(arrival)s and status = 'pending'
+             where arrival = %(arrival)s and applied_at is null
             """,
             {
                 "arrival": arrival,
