@@ -28,7 +28,7 @@ A = TypeVar("A")
 LEADERS_MAX = 4
 
 #: Nobody waits longer than this for one that decides while another may set out.
-COMPANY_SECONDS = 0.05
+HASTE_AFTER_SECONDS = 0.05
 
 
 def _taken_lock() -> threading.Lock:
@@ -42,7 +42,7 @@ class _Party(Generic[Q, A]):
     """One caller's questions. `turn` is released once they are answered, or when it is to lead `led`.
 
     Once awake it wakes the first in `to_wake` that has not left, who wakes the others. While it leads,
-    `commits` is whether only its commit is waited for.
+    `is_committing` is whether only its commit is waited for.
     """
 
     questions: Sequence[Q]
@@ -50,7 +50,7 @@ class _Party(Generic[Q, A]):
     led: list[_Party[Q, A]] = field(default_factory=list)
     to_wake: deque[_Party[Q, A]] = field(default_factory=deque)
     has_left: bool = False
-    commits: bool = False
+    is_committing: bool = False
     answers: Sequence[A] | None = None
     error: Exception | None = None
 
@@ -69,19 +69,20 @@ class Gathering(Generic[Q, A]):
         most: int,
         seconds_left: Callable[[], float],
         leaders_max: int = LEADERS_MAX,
-        company_seconds: float = COMPANY_SECONDS,
+        haste_after_seconds: float = HASTE_AFTER_SECONDS,
     ) -> None:
         """Answer with `answer_all`: one answer for each question, in order, all durable when it returns.
 
         It is handed what to call when its commit is sent, so that the next may set out; without a call they
         follow one another. At most `most` questions are put together; a caller's own stay together however
-        many they are. `seconds_left` is how long the calling thread may still wait.
+        many they are. `seconds_left` is how long the calling thread may still wait; for those before it to
+        decide it waits `haste_after_seconds` at most.
         """
         self._answer_all = answer_all
         self._most = most
         self._seconds_left = seconds_left
         self._leaders_max = leaders_max
-        self._company_seconds = company_seconds
+        self._haste_after_seconds = haste_after_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_Party[Q, A]] = deque()
         self._leaders: list[_Party[Q, A]] = []
@@ -116,7 +117,7 @@ class Gathering(Generic[Q, A]):
         """
         if not self._waiting or len(self._leaders) >= self._leaders_max:
             return False
-        if not in_haste and not all(leader.commits for leader in self._leaders):
+        if not in_haste and not all(leader.is_committing for leader in self._leaders):
             return False
         first = self._waiting.popleft()
         self._leaders.append(first)
@@ -138,12 +139,12 @@ class Gathering(Generic[Q, A]):
 
     def _await_turn(self, party: _Party[Q, A]) -> None:
         left = max(0.0, self._seconds_left())
-        if party.turn.acquire(timeout=min(left, self._company_seconds)):
+        if party.turn.acquire(timeout=min(left, self._haste_after_seconds)):
             return
         with self._lock:
             if party in self._waiting and self._set_out(party, in_haste=True):
                 return
-        if party.turn.acquire(timeout=max(0.0, left - self._company_seconds)):
+        if party.turn.acquire(timeout=max(0.0, left - self._haste_after_seconds)):
             return
         with self._lock:
             if party in self._waiting:
@@ -184,8 +185,9 @@ class Gathering(Generic[Q, A]):
             self._wake_next(answered)
 
     def _let_follow(self, leader: _Party[Q, A]) -> None:
+        """Its commit is sent: the next may set out."""
         with self._lock:
-            leader.commits = True
+            leader.is_committing = True
             self._set_out()
 
     def _serve(self, parties: Sequence[_Party[Q, A]], sent: Sent) -> None:

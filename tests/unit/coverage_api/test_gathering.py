@@ -195,7 +195,7 @@ def test_many_callers_at_once_each_get_their_own(bench: Bench) -> None:
 class Gates:
     """Answers each number with itself. A batch is named by its first number; its gate lets it through.
 
-    Its commit is sent when that is allowed, by `send`; else none says that its is.
+    One that may `send` before says that its commit is sent; one whose gate is opened first does not.
     """
 
     def __init__(self) -> None:
@@ -241,7 +241,7 @@ def ask_in_turn(
 
 def waiting_behind(gates: Gates, **changes: Any) -> Gathering[int, int]:
     """Two lead at most, and nobody loses patience, unless said otherwise."""
-    options: dict[str, Any] = {"leaders_max": 2, "company_seconds": PATIENCE_SECONDS, **changes}
+    options: dict[str, Any] = {"leaders_max": 2, "haste_after_seconds": PATIENCE_SECONDS, **changes}
     return Gathering(gates.answer_all, most=8, seconds_left=lambda: PATIENCE_SECONDS, **options)
 
 
@@ -268,7 +268,7 @@ def test_caller_sets_out_at_once_while_only_commits_are_waited_for() -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(asked.ask, [1])
         gates.send(1)
-        wait_for(lambda: all(leader.commits for leader in asked._leaders) and gates.batches == [[1]])
+        wait_for(lambda: all(leader.is_committing for leader in asked._leaders) and gates.batches == [[1]])
         second = pool.submit(asked.ask, [2])
         wait_for(lambda: gates.batches == [[1], [2]])
         gates.open(2)
@@ -287,7 +287,7 @@ def test_no_more_commits_are_waited_for_than_the_bound() -> None:
             futures.append(pool.submit(asked.ask, [number]))
             wait_for(lambda: len(gates.batches) == len(futures))
             gates.send(number)
-            wait_for(lambda: all(leader.commits for leader in asked._leaders))
+            wait_for(lambda: all(leader.is_committing for leader in asked._leaders))
         futures += ask_in_turn(pool, asked, 3, 4)
         assert gates.batches == [[1], [2]]
         gates.open(2)
@@ -300,7 +300,7 @@ def test_no_more_commits_are_waited_for_than_the_bound() -> None:
 def test_nobody_waits_long_for_one_that_decides() -> None:
     """While the first leader is held up before its commit, the next sets out after a moment."""
     gates = Gates()
-    asked = waiting_behind(gates, company_seconds=0.05)
+    asked = waiting_behind(gates, haste_after_seconds=0.05)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(asked.ask, [1])
         wait_for(lambda: gates.batches == [[1]])
