@@ -161,8 +161,8 @@ def _finish(
         response.stamp = [*response.stamp, *_stamp(response, call.request_id, call.rate)]
         seconds = time.perf_counter() - call.started
         route = templates[asked.url_rule.rule] if asked.url_rule is not None else UNKNOWN_ROUTE
-        method = asked.environ["REQUEST_METHOD"].upper()
-        method = method if method in HTTP_METHODS else UNKNOWN_METHOD
+        named = asked.environ["REQUEST_METHOD"].upper()
+        method = named if named in HTTP_METHODS else UNKNOWN_METHOD
         status = response.status_code
         metrics.answered(method, route, status, seconds)
         note(method, route, status, seconds, call.request_id, call.client_name)

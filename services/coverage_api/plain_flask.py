@@ -1,8 +1,8 @@
 """Flask without what this API has no use for: sessions, coroutines, blueprints, answers made while sent.
 
-What Flask does for each call it finds out anew for each: which blueprints the address belongs to, who listens
-to its signals, all that might be asked of a request. The server takes an answer that is one list of bytes at
-once. Any other it asks for piece by piece, and lets go of the interpreter for each.
+Flask finds out for each call anew which blueprints the address belongs to, who listens to its signals, and
+all that might be asked of a request. The server takes an answer that is one list of bytes at once. Any other
+it asks for piece by piece, and lets go of the interpreter for each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ _REDIRECTS = range(300, 400)
 class WholeResponse(Response):
     """An answer whose body is there. `stamp` are headers that are sent behind its own."""
 
-    default_mimetype = None
     stamp: Sequence[tuple[str, str]] = ()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -146,11 +145,11 @@ class PlainFlask(Flask):
         refused = asked.routing_exception is not None
         if rule is None or refused or asked.environ["REQUEST_METHOD"] == "OPTIONS":
             return super().dispatch_request()
-        # As above.
-        return self.view_functions[rule.endpoint](**(asked.view_args or {}))  # type: ignore[return-value]
+        view = self.view_functions[rule.endpoint]
+        return view(**(asked.view_args or {}))  # type: ignore[return-value]  # none of ours is a coroutine
 
     def make_response(self, rv: Any) -> Response:
-        """As Flask's; what is a response already it would ask a dozen questions."""
+        """As Flask's, without its dozen questions where the answer is a response already."""
         return rv if isinstance(rv, WholeResponse) else super().make_response(rv)
 
     def process_response(self, response: Response) -> Response:
