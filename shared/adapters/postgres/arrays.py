@@ -3,6 +3,9 @@
 The driver's own dumper for lists calls a dumper for each element and picks the array's type from the
 values, so that a statement has a plan for each mixture of small and large numbers. These have the type
 that their name says and are packed at once: a batch sends tens of thousands of values.
+
+A statement takes those of many rows apart in its select list, side by side, which is done row by row. In its
+from clause all rows would be put aside first.
 """
 
 from __future__ import annotations
@@ -101,7 +104,7 @@ class _ArrayDumper(Dumper):
         """The elements, none of which is None, each after its length."""
 
     def pack_with_nulls(self, values: Sequence[Any]) -> bytes:
-        """The elements, some of which are None."""
+        """The same of elements of which any may be None."""
         if len(values) == 1:
             return _NULL if values[0] is None else self.pack(values)
         return b"".join([_NULL if value is None else self.pack([value]) for value in values])

@@ -13,15 +13,13 @@ from shared.adapters.postgres.arrays import Blobs, Instants, Integers, Smallints
 from shared.adapters.postgres.hold_locks import name_holds
 from shared.adapters.postgres.inbox_rows import (
     ONCE,
-    STORED_ALL_AND_COUNTED,
     STORED_AND_COUNTED,
+    STORED_NEW_AND_COUNTED,
     insertion_order,
 )
 from shared.adapters.postgres.trips import Errand, Row, Statement, Trips
 from shared.domain.intake import Intake, NotAllNew, StreamedEvent
 
-# Arrays that are taken apart side by side in a select list are so row by row; in its from clause all rows are
-# put aside first.
 _TAKE_IN = """
 with given as (
     select unnest(%(payers)b::text[]) as payer_id, unnest(%(events)b::text[]) as event_id,
@@ -35,7 +33,7 @@ select count(*), array_agg(distinct shard) from stored
 """
 
 _ACCEPT = Statement("take_in", _TAKE_IN.format(stored=STORED_AND_COUNTED))
-_ACCEPT_NEW = Statement("take_in_new", _TAKE_IN.format(stored=STORED_ALL_AND_COUNTED))
+_ACCEPT_NEW = Statement("take_in_new", _TAKE_IN.format(stored=STORED_NEW_AND_COUNTED))
 
 _THERE = """
 select event_id, payload_digest from visit_event
@@ -74,25 +72,22 @@ class PostgresBulkInbox:
         )
         shards, members = zip(*(destinations[number] for number in order), strict=True)
         # Packed before the turn comes, for then Postgres waits.
-        errand = (
-            (_ACCEPT_NEW if all_new else _ACCEPT)
-            .errand(
-                {
-                    "client": client_id,
-                    "received": Instants([received_at]),
-                    "payers": Texts(payers),
-                    "events": Texts(names),
-                    "types": Texts(types),
-                    "visits": Texts(visits),
-                    "members": Texts(members),
-                    "shards": Smallints(shards),
-                    "contents": Utf8Texts(contents),
-                    "digests": Blobs(digests),
-                    "places": Integers(number + 1 for number in order),
-                }
-            )
-            .packed()
-        )
+        statement = _ACCEPT_NEW if all_new else _ACCEPT
+        errand = statement.errand(
+            {
+                "client": client_id,
+                "received": Instants([received_at]),
+                "payers": Texts(payers),
+                "events": Texts(names),
+                "types": Texts(types),
+                "visits": Texts(visits),
+                "members": Texts(members),
+                "shards": Smallints(shards),
+                "contents": Utf8Texts(contents),
+                "digests": Blobs(digests),
+                "places": Integers(number + 1 for number in order),
+            }
+        ).packed()
         await_turn()
         name_holds(self._connection, (hold_id for hold_id in holds if hold_id is not None))
         accepted, with_work = self._stored(errand)
@@ -105,7 +100,7 @@ class PostgresBulkInbox:
         )
 
     def _stored(self, errand: Errand) -> Row:
-        """How many events were stored, and in which shards."""
+        """How many events were stored, and in which shards. Raises NotAllNew."""
         try:
             [[found]] = self._trips.ask_all(errand)
         except UniqueViolation as error:

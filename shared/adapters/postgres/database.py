@@ -157,7 +157,7 @@ class PostgresDatabase:
         It has to be given back. After a restart of Postgres the pool still holds connections to the one
         that went: each of them says so at once, and the next is tried. One that takes its time to fail is
         not tried again. After a migration it holds some whose statements are outdated: each of those is
-        closed.
+        closed. Raises StoreUnavailable when none answers.
         """
         if not self._circuit.admits():
             raise StoreUnavailable

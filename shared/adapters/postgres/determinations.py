@@ -22,7 +22,7 @@ from shared.domain.records import MemberRef
 
 #: Texts remembered as stored. One that was forgotten is only sent once more.
 TEXTS_KNOWN_MAX = 20_000
-#: Texts whose digests are remembered; one has some 6 KB, which the answers to come share.
+#: Texts whose digests are remembered, of some 6 KB each; the answers to come share them.
 _DIGESTS_MAX = 2_000
 
 _INSERT_TEXTS = Statement(
@@ -98,7 +98,7 @@ class PostgresDeterminations:
     def record(self, records: Sequence[DeterminationRecord]) -> None:
         """Write answers with the commit, before they are given.
 
-        That raises StoreUnavailable where a text is gone that was seen to be stored.
+        The commit raises StoreUnavailable where a text is gone that was seen to be stored.
         """
         digests = [_digest(r.said) for r in records]
         self._keep({(digest, r.payer_id): r.said for digest, r in zip(digests, records, strict=True)})

@@ -51,9 +51,9 @@ drawn as (
 STORED_AND_COUNTED = _STORED_AND_COUNTED.format(on_conflict="on conflict (client_id, event_id) do nothing")
 
 #: The same of events of which none is there and none comes twice; else it fails with a violation of `ONCE`.
-#: Told what to do then, Postgres looks each name up twice, and marks each row twice: as one that may have to
-#: go, and as one that stays.
-STORED_ALL_AND_COUNTED = _STORED_AND_COUNTED.format(on_conflict="")
+#: With `on conflict` Postgres looks each name up twice, and marks each row twice: as one that may have to go,
+#: and as one that stays.
+STORED_NEW_AND_COUNTED = _STORED_AND_COUNTED.format(on_conflict="")
 
 
 def insertion_order(names: Sequence[Any]) -> list[int]:

@@ -41,8 +41,6 @@ class RowSet(Generic[T]):
         self._columns = columns
         self.names = tuple(column.name for column in columns)
         names = ", ".join(("payer_id", "member_id", *self.names))
-        # Arrays that are taken apart side by side in a select list are so row by row; in a from clause all
-        # rows are put aside first.
         values = ", ".join(
             (
                 "unnest(%(payers)b::text[])",

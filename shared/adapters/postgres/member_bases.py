@@ -1,4 +1,4 @@
-"""What an eligibility check needs of members, besides their accumulators: one statement for all of them.
+"""What an eligibility check needs of members, besides their accumulators: one statement for nearly all.
 
 A statement costs both sides more than what it reads of a member, so everything comes in one. Each part
 is asked for by the whole key: `offset 0` keeps a part from becoming a join, for which the plan might
@@ -64,8 +64,9 @@ _NEEDLED = "'counted', 'partially_counted', 'over_limit', 'not_covered'"
 #: Visits that are known and not voided, of the days that are asked about.
 _ON_DAYS = "v.service_date = any (%(days)b::date[]) and v.arrival is not null and v.voided_by is null"
 
-#: Of a member alone, or of its whole family; the first column says whether others were merged into it.
-_COLUMNS = f"""
+#: The statement, of a member alone or of its whole family; its first column says whether others were merged
+#: into the member.
+_TEMPLATE = f"""
 select {{has_family}}, k.payer_id, k.member_id, k.version, k.merged_into,
        (select sum(e.waiting)
           from {{waiting}}),
@@ -90,6 +91,7 @@ select {{has_family}}, k.payer_id, k.member_id, k.version, k.merged_into,
 
 
 def _parts(of: Callable[..., str]) -> dict[str, str]:
+    """What the statement reads of tables that grow with the members, by `_of_one` or `_of_family`."""
     return {
         "waiting": of("visit_event e", "count(*) as waiting", "e.status = 'pending'"),
         "holds": of("hold h", "h.hold_id, h.outcome", _PROMISED),
@@ -102,7 +104,7 @@ def _parts(of: Callable[..., str]) -> dict[str, str]:
 
 _BASES = Statement(
     "bases",
-    _COLUMNS.format(
+    _TEMPLATE.format(
         **_parts(_of_one),
         has_family="""exists (select from member a where a.payer_id = k.payer_id
                                            and a.merged_into = k.member_id)""",
@@ -117,7 +119,7 @@ _BASES = Statement(
 
 _FAMILY_BASES = Statement(
     "family_bases",
-    _COLUMNS.format(
+    _TEMPLATE.format(
         **_parts(_of_family),
         has_family="false",
         plans=f"""(select e.plan_id from enrollment e
