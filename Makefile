@@ -90,7 +90,7 @@ prove-compose: setup ## build the images, run docker-compose.yml for real and br
 bench: setup ## measure against floors and peers, in under ten minutes, and write deploy/benchmarks/RESULTS.md
 	$(BIN)/python -m deploy.benchmarks
 
-bench-quick: setup ## the same in under a minute, a run of each; nothing is written
+bench-quick: setup ## the same in about a minute, a run of each; nothing is written
 	$(BIN)/python -m deploy.benchmarks --quick
 
 .PHONY: chaos crashes

@@ -54,7 +54,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.benchmarks", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="under a minute, one run of each, nothing written"
+        "--quick", action="store_true", help="about a minute, one run of each, nothing written"
     )
     parser.add_argument("--large", type=int, help="members of the large database")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts alone; nothing is written")

@@ -39,7 +39,7 @@ class InboxFigures:
 
 
 def measure_inbox(stack: Stack, site: Site, plan: Plan, visits: Visits) -> InboxFigures:
-    """Send a stream and copy its rows, a few times, then apply all; so many rounds.
+    """In each round, send some streams, each beside a copy of its rows, then apply the whole backlog.
 
     The API of `site` runs on the served core; its worker is started for each backlog and stopped after.
     """
