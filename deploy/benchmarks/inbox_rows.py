@@ -88,7 +88,8 @@ def _copy_rows(cores: Cores, site: Site, count: int, *, indexed: bool) -> float:
 def drain_backlog(stack: Stack, site: Site, count: int) -> float:
     """Events per second that one worker process applies and shows, until none of `count` waits.
 
-    From the start of the first batch's transaction to the moment that no event is pending.
+    From the start of the first batch's transaction to the moment that no event is pending. Raises
+    EventsMissing unless `count` events were applied.
     """
     with psycopg.connect(site.database_url, autocommit=True) as looker:
         # Whoever looks fifty times a second must not read the table each time.

@@ -40,7 +40,7 @@ def _is_of_type(content_type: str, media_type: str) -> bool:
 def read_body(request: Request, bytes_max: int) -> bytes:
     """The whole body, also when it is asked for again.
 
-    Raises BodyTooLarge without reading more than `bytes_max` of it.
+    Raises BodyTooLarge without reading more than `bytes_max` of it, and MalformedBody if it breaks off.
     """
     known: bytes | None = request.environ.get(BODY_VARIABLE)
     if known is not None:

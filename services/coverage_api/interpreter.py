@@ -6,18 +6,19 @@ import sys
 import threading
 from types import TracebackType
 
-#: For so long a thread keeps the interpreter, at most, while another waits for it. Usually it is 5 ms.
+#: A thread keeps the interpreter for so long, at most, while another waits for it; usually for 5 ms.
 HANDED_ON_AFTER_SECONDS = 0.001
 
 
 class HandedOnSooner:
     """While any thread is within `with`, threads that wait for the interpreter get it sooner.
 
-    A thread that has no end of work, as one that reads a stream, gives it up only when asked to.
+    A thread that has no end of work, as one that reads a stream, gives it up only when asked to. How soon it
+    is asked holds for all threads of the process. Shared by threads.
     """
 
     def __init__(self, seconds: float = HANDED_ON_AFTER_SECONDS) -> None:
-        """`seconds` is how long the others wait for it, at most."""
+        """`seconds` is for how long a thread keeps the interpreter while another waits for it, at most."""
         self._seconds = seconds
         self._usual = sys.getswitchinterval()
         self._within = 0

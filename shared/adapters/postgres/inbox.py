@@ -28,7 +28,6 @@ _SHARD_LOCKS = 7_201
 #: A failed event is tried again after this many seconds, doubled with each attempt.
 _RETRY_SECONDS = 2
 
-
 _ACCEPT = Statement(
     "accept",
     f"""
@@ -68,10 +67,10 @@ select e.arrival, e.shard, e.payer_id, e.client_id, e.visit_id, e.event_id, e.ty
                 where v.payer_id = e.payer_id and v.client_id = e.client_id and v.visit_id = e.visit_id)
 """
 
-# An event that nothing was done about yet has no `applied_at` (the table checks that). Said in these words,
-# here and wherever an event is named by its arrival, that it is pending cannot be looked up in an index of
-# all that is: analysed while nothing waits, such an index seems the shortest way to any event, and all that
-# waits by then would be read for each batch.
+# A pending event has no `applied_at`, and any other has one (the table checks that). That it is pending is
+# said so wherever an event is named by its arrival, since no index of all that is pending can be taken for
+# it: analysed while nothing waits, such an index seems the shortest way to any event, and all that waits by
+# then would be read for each batch.
 _FINISH = Statement(
     "finish_events",
     """
@@ -141,7 +140,8 @@ class PostgresInbox:
     def wait_for_shards(self, shards: Sequence[int]) -> None:
         """Take shards until the transaction ends, waiting for their drainers.
 
-        They are taken in order, so that none waits for another in a circle.
+        They are taken in order, so that none waits for another in a circle. Raises ValueError for one that
+        there is not.
         """
         for shard in sorted(set(shards)):
             if not 0 <= shard < SHARDS:
