@@ -43,6 +43,9 @@ opens what the client's keys open. What can be wrong is looked at in this order:
 the client calls (429), the client's role (403), the payer (404, alike for one that is not there and one
 that was not granted), the body (400, 413, 415, 422). Problems are RFC 9457 documents. When the database
 cannot answer, every call is a 503 of type `/problems/indeterminate` within five seconds: never a guess.
+
+The examples are about `SAMPLE-DOCS`, a member of `security-health-plan` whom nothing else is about. To try
+them, put the plan as `example`, the enrollment, and the rule document as version 1 of `example` first.
 """
 
 _PROBLEMS: Mapping[int, str] = {

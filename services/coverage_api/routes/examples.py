@@ -1,4 +1,8 @@
-"""An example of each body, for the OpenAPI document and `/docs`. Members, visits and clinics are invented."""
+"""An example of each body, for the OpenAPI document and `/docs`. Members, visits and clinics are invented.
+
+They have a member, a plan, a rule document and visits of their own: whoever tries them changes nothing of
+the sample members, nor of what the README shows.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import orjson
 Json = dict[str, Any]
 
 _PAYER = "security-health-plan"
-_MEMBER: Json = {"payer_id": _PAYER, "member_id": "SAMPLE-0003"}
+_MEMBER: Json = {"payer_id": _PAYER, "member_id": "SAMPLE-DOCS"}
 _SERVICE: Json = {
     "service_date": "2026-12-29",
     "lines": [{"procedure_code": "20560", "diagnosis_codes": ["M54.50"], "muscles": 2}],
@@ -19,16 +23,16 @@ _SERVICE: Json = {
 }
 _CHECK: Json = {**_MEMBER, **_SERVICE}
 _RECORDED: Json = {
-    "event_id": "example-1",
+    "event_id": "docs-event-1",
     "type": "visit.recorded",
-    "visit_id": "example-visit-1",
+    "visit_id": "docs-visit-1",
     **_MEMBER,
     **_SERVICE,
 }
 _VOIDED: Json = {
-    "event_id": "example-2",
+    "event_id": "docs-event-2",
     "type": "visit.voided",
-    "visit_id": "example-visit-1",
+    "visit_id": "docs-visit-1",
     "payer_id": _PAYER,
 }
 _RULE_DOCUMENT: Json = {
