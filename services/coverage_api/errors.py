@@ -163,14 +163,14 @@ PROBLEM_TYPES: dict[type[NeedlecapError], ProblemType] = {
         title="Not found",
         status=404,
         means="There is nothing at this address, or nothing that this client may see.",
-        remedy="Look at the address and the ids in it.",
+        remedy="Look at the address and the ids in it; ids of payers, plans and rules are lower case.",
     ),
     PayerNotFound: ProblemType(
         slug="payer_not_found",
         title="No such payer",
         status=404,
         means="There is no such payer, or this client was not granted it: the two look alike.",
-        remedy="Look at `payer_id`, or ask an operator which payers the client was granted.",
+        remedy="Look at `payer_id` (lower case), or ask an operator which payers the client was granted.",
     ),
     MethodNotAllowed: ProblemType(
         slug="method_not_allowed",

@@ -51,6 +51,8 @@ class Doorkeeper:
         Raises Unauthenticated, alike for a key or token that is malformed, unknown, expired or revoked,
         and StoreUnavailable when that cannot be found out.
         """
+        if not _is_bearer(authorization):
+            raise Unauthenticated("A key is expected in the header Authorization, as: Bearer KEY.")
         prefix, key = _shown(authorization)
         if prefix is None:
             raise Unauthenticated
@@ -115,8 +117,11 @@ class Doorkeeper:
                 self._payers = self._payers | payer_ids
 
 
+def _is_bearer(authorization: str | None) -> bool:
+    return (authorization or "").partition(" ")[0].lower() == "bearer"
+
+
 def _shown(authorization: str | None) -> tuple[str | None, str]:
     """The key or token in an Authorization header, after the prefix that it is found by, or None."""
-    scheme, _, key = (authorization or "").partition(" ")
-    key = key.strip()
-    return (key_prefix(key) if scheme.lower() == "bearer" else None), key
+    key = (authorization or "").partition(" ")[2].strip()
+    return (key_prefix(key) if _is_bearer(authorization) else None), key

@@ -35,7 +35,9 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             summary="Who called for something of a member, or sent events about the member",
             description=(
                 "By time, in `[start, end)`, under every id that the payer has for the person. What was "
-                "refused before it was known whom it was about is not among it; this call is."
+                "refused before it was known whom it was about is not among it; this call is. An accepted "
+                "event's `status` is 202, also where it was waited for: the line is stored with it, before "
+                "anybody waits."
             ),
             handler=handle,
             body=JsonBody(

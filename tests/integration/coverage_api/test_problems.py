@@ -132,11 +132,16 @@ def test_large_bodies_are_refused(steady_api: Api, path: str, size: int) -> None
     ],
 )
 def test_bad_key_is_unauthenticated(steady_api: Api, header: str | None) -> None:
-    """No key, no key of ours, or one that nobody has: all the same 401."""
+    """No key, no key of ours, or one that nobody has: all the same 401; without Bearer it says how."""
     headers = {} if header is None else {"Authorization": header.encode().decode("latin-1")}
     answer = steady_api.post("/v1/eligibility-checks", check(), key="", headers=headers)
     problem(answer, 401, "unauthenticated")
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="needlecap"'
+    is_bearer = (header or "").lower().startswith("bearer")
+    expected = "The request carries no key that opens anything."
+    if not is_bearer:
+        expected = "A key is expected in the header Authorization, as: Bearer KEY."
+    assert answer.get_json(force=True)["detail"] == expected
 
 
 def test_key_with_another_secret_is_unauthenticated(steady_api: Api) -> None:
