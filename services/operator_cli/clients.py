@@ -24,7 +24,10 @@ OPEN_KEYS_MAX = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRow:
-    """A client as an operator sees it. `open_keys` work now; `last_used_at` is the last use of any key."""
+    """A client as an operator sees it. `open_keys` work now; `last_used_at` is the last use of any key.
+
+    `signs` where public keys of it are registered, by which it gets tokens.
+    """
 
     client_id: str
     name: str
@@ -34,6 +37,7 @@ class ClientRow:
     created_at: datetime
     revoked_at: datetime | None
     open_keys: int
+    signs: bool
     last_used_at: datetime | None
 
 
@@ -133,6 +137,8 @@ class ClientStore:
                 "select client_id, name, role, k.payers, requests_per_second, k.created_at, k.revoked_at,"
                 " count(c) filter (where c.kind = 'key' and c.revoked_at is null and k.revoked_at is null"
                 " and (c.expires_at is null or c.expires_at > now())) as open_keys,"
+                " k.revoked_at is null and exists (select from client_jwks j"
+                " where j.client_id = k.client_id and j.revoked_at is null) as signs,"
                 " max(c.last_used_at) as last_used_at"
                 " from client k left join credential c using (client_id) group by client_id order by name"
             ).fetchall()

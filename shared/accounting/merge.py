@@ -22,7 +22,7 @@ from shared.ports import RulesSource
 
 
 class MemberNotFound(NotFound):
-    """The payer has nothing on record of one of these members."""
+    """The payer has nothing on record of a member to be merged."""
 
 
 class MergeRefused(Conflict):
@@ -54,17 +54,19 @@ def merge_members(
     """
     source, into = merge.source, merge.into
     if source == into:
-        raise MergeRefused("A member cannot be merged into itself.")
-    if tx.rebuilding.known([source, into]) != {source, into}:
-        raise MemberNotFound
+        raise MergeRefused("Both ids are the same: a member cannot be merged into itself.")
+    known = tx.rebuilding.known([source, into])
+    unknown = [place for place, ref in (("first", source), ("second", into)) if ref not in known]
+    if unknown:
+        raise MemberNotFound(f"The payer has nothing on record of the {' and of the '.join(unknown)} id.")
     tx.books.lock_payers([source.payer_id])
     rows = tx.rebuilding.lock([source, into])
     if rows[source].home == into:
         return Merged(done_before=True)
     if rows[source].merged_into is not None:
-        raise MergeRefused("The first member was merged into another one before.")
+        raise MergeRefused("The member of the first id was merged into another one before.")
     if rows[into].merged_into is not None:
-        raise MergeRefused("The second member was itself merged into another one; name that one.")
+        raise MergeRefused("The member of the second id was itself merged into another one; name that one.")
     brought = _bring_enrollment(tx, source, into) if bring_enrollment else 0
     tx.merges.record(merge, now)
     group = Group(members=frozenset([source, into]))

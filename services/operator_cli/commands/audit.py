@@ -56,14 +56,16 @@ def export_command(
     """Print who called for something of a member or sent events about the member: a JSON object a line.
 
     The member's id is no argument, since everybody on a machine can read a process's arguments. The
-    export itself is recorded in the trail first.
+    export itself is recorded in the trail first, also of an id that the payer has nothing on record of:
+    that is said, and who asked about it is printed all the same.
     """
     member_id = member_id_file.read(MEMBER_ID_LENGTH_MAX + 2).strip()
     if not 0 < len(member_id) <= MEMBER_ID_LENGTH_MAX:
         raise click.BadParameter(f"must hold an id of 1 to {MEMBER_ID_LENGTH_MAX} characters")
     ref = MemberRef(payer_id=payer_id, member_id=member_id)
     with open_operations(settings) as operations:
-        _record(operations, ref, by)
+        if not _record(operations, ref, by):
+            click.echo("this payer has nothing on record of a member of this id", err=True)
         for line in _trail(operations, ref, _utc(start), _utc(end)):
             click.echo(orjson.dumps(trail_json(line), option=orjson.OPT_UTC_Z))
 
@@ -94,8 +96,11 @@ def _utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.replace(tzinfo=UTC)
 
 
-def _record(operations: Operations, ref: MemberRef, by: str) -> None:
-    """Have the trail tell of its own export. Raises OperatorError for a payer that is not known."""
+def _record(operations: Operations, ref: MemberRef, by: str) -> bool:
+    """Have the trail tell of its own export; whether the payer ever heard of the member.
+
+    Raises OperatorError for a payer that is not known.
+    """
     entry = AuditEntry(
         called_at=operations.clock(),
         client_id=OPERATOR,
@@ -109,8 +114,10 @@ def _record(operations: Operations, ref: MemberRef, by: str) -> None:
     )
     with operations.database.transaction([ref.payer_id]) as tx:
         require_payer(tx, ref.payer_id)
+        is_known = bool(tx.rebuilding.known([ref]))
         tx.audit.record([entry])
         tx.commit()
+    return is_known
 
 
 def _trail(

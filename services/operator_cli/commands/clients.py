@@ -149,13 +149,14 @@ def update_command(
 @clients_group.command("list")
 @with_settings
 def list_command(*, settings: Settings) -> None:
-    """Show every client; keys cannot be shown again."""
+    """Show every client; keys cannot be shown again. One that signs has public keys registered."""
     with _open(settings) as store:
         rows = store.list()
-    table = Table("name", "role", "payers", "keys", "last used", "state")
+    table = Table("name", "role", "payers", "keys", "signs", "last used", "state")
     for row in rows:
-        used = _moment(row.last_used_at)
-        table.add_row(row.name, row.role, " ".join(row.payers), str(row.open_keys), used, _client_state(row))
+        signs, used = "yes" if row.signs else "no", _moment(row.last_used_at)
+        keys = str(row.open_keys)
+        table.add_row(row.name, row.role, " ".join(row.payers), keys, signs, used, _client_state(row))
     print_table(table)
 
 

@@ -6,17 +6,18 @@ from typing import TextIO
 
 import click
 
-from services.operator_cli.member_pages import MEMBER_ID_LENGTH_MAX
+from services.operator_cli.member_pages import MEMBER_ID_LENGTH_MAX, require_payer
 from services.operator_cli.operations import current_operator, open_operations
 from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
+from services.operator_cli.rule_effects import changed_effects
 from services.operator_cli.settings import Settings
 from shared.accounting.drain import DRAIN_SECONDS
 from shared.accounting.merge import Merged, merge_members
 from shared.accounting.retrying import retrying
 from shared.domain.client import EVERY_PAYER
 from shared.domain.operator_records import NewMerge
-from shared.domain.records import MemberRef
+from shared.domain.records import Cause, MemberRef
 from shared.failpoints import Step, around
 
 #: Two ids, and some blanks.
@@ -61,7 +62,8 @@ def merge_command(
 
     Visits, holds, overrides and opening balances of the first count for the second, those that still
     come too, and every question about the first is answered with the second's counts. It is a union by
-    event: what both reported becomes a possible duplicate (`needlecap duplicates list`).
+    event: what both reported becomes a possible duplicate (`needlecap duplicates list`). What that
+    changed is listed, with the merge's id, by which `needlecap changes` lists it again.
 
     The ids are no arguments, since everybody on a machine can read a process's arguments.
     """
@@ -77,6 +79,7 @@ def merge_command(
 
         def work() -> Merged:
             with operations.database.transaction(EVERY_PAYER, seconds=DRAIN_SECONDS) as tx:
+                require_payer(tx, payer_id)
                 merged = merge_members(
                     tx, operations.rules, operations.clock(), merge, bring_enrollment=bring_enrollment
                 )
@@ -87,10 +90,15 @@ def merge_command(
         with progress_bar("merging", None):
             merged = retrying(work)
             operations.show(merged.images)
-    if merged.done_before:
-        click.echo("merged before: nothing to do")
-    else:
+        if merged.done_before:
+            click.echo("merged before: nothing to do")
+            return
         click.echo(f"merged, spans of enrollment brought along: {merged.spans_brought}")
+        report = changed_effects(operations, Cause(kind="merge", id=merge.merge_id))
+        click.echo(f"changed by merge {merge.merge_id}: members {report.members}")
+        for line in report.lines(operations.hash_key, show_members=False):
+            click.echo(line)
+        click.echo(f"`needlecap changes merge {merge.merge_id}` lists this again, with --show-members by ids")
 
 
 def _ids(file: TextIO) -> tuple[str, str]:

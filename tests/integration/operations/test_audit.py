@@ -30,11 +30,15 @@ def test_export_shows_a_members_trail_and_records_itself_without_the_id_in_the_a
     assert ref.member_id not in exported.output
     stored = desk.office.rows("select payer_id, member_hash from audit_entry")
     assert stored == [(PAYER, member_hash(HASH_KEY, ref))]
+    assert "nothing on record" not in exported.stderr
     nobody = desk.needlecap("audit", "export", "--payer", PAYER, given="\n")
     assert nobody.exit_code == 2
     slip = desk.needlecap("audit", "export", "--payer", "no-such-payer", given=ref.member_id)
     assert "There is no such payer." in slip.output
     assert len(desk.office.rows("select from audit_entry")) == 1
+    stranger = desk.needlecap("audit", "export", "--payer", PAYER, given="SAMPLE-NOBODY")
+    assert (stranger.exit_code, len(stranger.stdout.splitlines())) == (0, 1)
+    assert "nothing on record of a member of this id" in stranger.stderr
 
 
 def test_prune_command_deletes_what_is_too_old(desk: Desk) -> None:

@@ -46,11 +46,17 @@ def _sound(desk: Desk, *refs: MemberRef) -> None:
 
 
 def test_merge_is_a_union_by_event_under_one_limit(desk: Desk) -> None:
-    """12 and 9 become 20 counted and one over the limit (E31); the ledger says how they moved."""
+    """12 and 9 become 20 counted and one over the limit (E31); ledger and command say how they moved."""
     old, new = _both(desk)
     result = _merge(desk, "OLD", "NEW")
     assert result.exit_code == 0, result.output
-    assert result.stdout == "merged, spans of enrollment brought along: 0\n"
+    first, *listed, last = result.stdout.splitlines()
+    ((merge_id,),) = desk.office.rows("select merge_id from member_merge")
+    assert first == "merged, spans of enrollment brought along: 0"
+    assert "units used 21 -> 20" in listed[1]
+    assert f"`needlecap changes merge {merge_id}`" in last
+    assert desk.needlecap("changes", "merge", merge_id).stdout.splitlines() == listed
+    assert "SAMPLE" not in result.output
     assert desk.used(old) == []
     assert desk.used(new) == [(YEAR, 20, 0)]
     assert sorted(desk.dispositions().values()).count("over_limit") == 1
@@ -146,7 +152,7 @@ def test_enrollment_of_the_old_name_is_brought_along(desk: Desk) -> None:
     desk.record_many(new, 2, on="2026-08-04")
     desk.drain()
     result = _merge(desk, "OLD", "NEW")
-    assert result.stdout == "merged, spans of enrollment brought along: 1\n"
+    assert result.stdout.splitlines()[0] == "merged, spans of enrollment brought along: 1"
     spans = desk.office.rows(
         "select starts_on, ends_on from enrollment where member_id = 'SAMPLE-NEW' order by 1"
     )
@@ -196,10 +202,11 @@ def test_same_merge_again_is_nothing(desk: Desk) -> None:
     ("source", "into", "why"),
     [
         ("OLD", "OLD", "into itself"),
-        ("OLD", "NOBODY", "nothing on record of"),
-        ("NOBODY", "NEW", "nothing on record of"),
-        ("OLD", "THIRD", "into another one before"),
-        ("NEW", "OLD", "was itself merged"),
+        ("OLD", "NOBODY", "nothing on record of the second id"),
+        ("NOBODY", "NEW", "nothing on record of the first id"),
+        ("NOBODY", "NONE", "nothing on record of the first and of the second id"),
+        ("OLD", "THIRD", "the first id was merged into another one before"),
+        ("NEW", "OLD", "the second id was itself merged"),
     ],
 )
 def test_merge_that_makes_no_sense_is_refused(desk: Desk, source: str, into: str, why: str) -> None:
@@ -213,6 +220,8 @@ def test_merge_that_makes_no_sense_is_refused(desk: Desk, source: str, into: str
     assert why in result.output
     assert "SAMPLE" not in result.output
     assert desk.states(old, new) == before
+    slip = desk.needlecap("members", "merge", "--payer", "nobody-here", given="SAMPLE-OLD\nSAMPLE-NEW\n")
+    assert (slip.exit_code, "There is no such payer." in slip.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("given", ["", "SAMPLE-OLD\n", "SAMPLE-OLD\nSAMPLE-NEW\nSAMPLE-NEW\n", "x" * 900])

@@ -307,6 +307,13 @@ def _jwks_file(directory: Path) -> Path:
     return path
 
 
+def signs(needlecap: Callable[..., Result]) -> tuple[str, str]:
+    """What the list says of the one client: how many keys it has, and whether it signs."""
+    (line,) = (line for line in needlecap("clients", "list").stdout.splitlines() if "clinic" in line)
+    cells = [cell.strip() for cell in line.split("│")]
+    return cells[4], cells[5]
+
+
 def test_public_keys_are_registered_listed_and_revoked(
     needlecap: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -316,12 +323,14 @@ def test_public_keys_are_registered_listed_and_revoked(
     added = needlecap(*jwks, "add", "--name", "clinic", "--file", str(_jwks_file(tmp_path)))
     assert added.exit_code == 0, added.output
     jwks_id = added.stdout.strip()
+    assert signs(needlecap) == ("0", "yes")
     listed = needlecap(*jwks, "list", "--name", "clinic").stdout
     assert f"{jwks_id}: kid first, second;" in listed
     assert "active" in listed
     revoke = (*jwks, "revoke", "--name", "clinic", "--id")
     assert needlecap(*revoke, jwks_id).stdout == f"revoked {jwks_id}\n"
     assert needlecap(*revoke, jwks_id).stdout == f"{jwks_id} was revoked already\n"
+    assert signs(needlecap) == ("0", "no")
     assert needlecap(*revoke, "jwks_other").exit_code == 1
     assert "revoked" in needlecap(*jwks, "list", "--name", "clinic").stdout
     assert "registrations of public keys: 1" in needlecap("clients", "show", "--name", "clinic").stdout
