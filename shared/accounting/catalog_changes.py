@@ -11,6 +11,7 @@ from shared.domain.catalog_records import CatalogParts, DocumentRow
 from shared.domain.errors import ConcurrentChange, Conflict
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_effects import catalog_cause
+from shared.domain.rule_precedence import VersionDates, dates_of, in_force
 from shared.ports import CatalogStore
 
 
@@ -20,12 +21,18 @@ class DocumentExists(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogChange:
-    """What a change did: the number of the running catalog, and the members to be folded again."""
+    """What a change did: the number of the running catalog, and the members to be folded again.
+
+    Of a single document also when each of its versions that run is in force, in order of date, and, if
+    it ran before so that nothing was changed, the catalog with which it had begun to.
+    """
 
     catalog_version: int
     created: bool
     activated: bool
     members: int = 0
+    in_force: tuple[VersionDates, ...] = ()
+    ran_since: int | None = None
 
 
 def load_packaged(store: CatalogStore, parts: CatalogParts, now: datetime) -> CatalogChange:
@@ -83,19 +90,41 @@ def put_document(
     known = store.find(document.document_id, document.version)
     if known is not None and known.body != document.body:
         raise DocumentExists
-    catalog.with_documents([document], running + 1)
+    after = catalog.with_documents([document], running + 1)
     if known is not None and (known.activated_in is not None or not activate):
-        return CatalogChange(catalog_version=running, created=False, activated=known.activated_in is not None)
+        return CatalogChange(
+            catalog_version=running,
+            created=False,
+            activated=known.activated_in is not None,
+            in_force=versions_in_force(catalog, document.document_id),
+            ran_since=known.activated_in,
+        )
     version = running + 1 if activate else running
     if known is None:
         store.insert(_row(document, now, loaded_by, activated_in=version if activate else None))
     else:
         store.activate(document.document_id, document.version, version)
     if not activate:
-        return CatalogChange(catalog_version=running, created=True, activated=False)
+        return CatalogChange(
+            catalog_version=running,
+            created=True,
+            activated=False,
+            in_force=versions_in_force(catalog, document.document_id),
+        )
     store.raise_version(version)
     members = store.request_refolds(payers, catalog_cause(version).id)
-    return CatalogChange(catalog_version=version, created=known is None, activated=True, members=members)
+    return CatalogChange(
+        catalog_version=version,
+        created=known is None,
+        activated=True,
+        members=members,
+        in_force=versions_in_force(after, document.document_id),
+    )
+
+
+def versions_in_force(catalog: Catalog, document_id: str) -> tuple[VersionDates, ...]:
+    """When each version of a document is in force by a catalog, in order of date."""
+    return in_force(dates_of(other) for other in catalog.documents if other.document_id == document_id)
 
 
 def touched_payers(catalog: Catalog, document: RuleDocument) -> Sequence[str] | None:

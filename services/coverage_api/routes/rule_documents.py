@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 
 from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Parameter, Reply, Roles
 from services.coverage_api.paging import CURSOR_LENGTH_MAX, read_cursor, write_cursor
 from services.coverage_api.routes.parts import Json, Parts
 from services.coverage_api.schemas.administration_answers import (
-    RuleDocumentAnswerSchema,
+    LoadedDocumentAnswerSchema,
     RuleDocumentsAnswerSchema,
 )
 from services.coverage_api.schemas.rule_documents import RuleDocumentSchema, read_rule_document
@@ -16,6 +18,7 @@ from services.coverage_api.usecases.list_rule_documents import list_rule_documen
 from services.coverage_api.usecases.put_rule_document import LoadedDocument, put_rule_document
 from shared.domain.catalog_records import DocumentRow
 from shared.domain.errors import Invalid
+from shared.domain.rule_precedence import VersionDates, dates_of, instead_of
 
 TAG = "Rule documents"
 ADMIN: Roles = ("admin",)
@@ -34,10 +37,11 @@ def _list(parts: Parts) -> Endpoint:
         if cursor is not None:
             document_id, version = read_cursor(cursor[:CURSOR_LENGTH_MAX], (str, int))
             after = (str(document_id), int(version))
-        rows, more = list_rule_documents(parts.tools, call.client, after, PAGE_DOCUMENTS_MAX)
-        following = write_cursor([rows[-1].document_id, rows[-1].version]) if more else None
-        body = {"rule_documents": [row_json(row) for row in rows], "next_cursor": following}
-        return Answer(status=200, body=body)
+        page = list_rule_documents(parts.tools, call.client, after, PAGE_DOCUMENTS_MAX)
+        last = page.rows[-1] if page.more else None
+        following = write_cursor([last.document_id, last.version]) if last else None
+        documents = [row_json(row, page.in_force[row.document_id]) for row in page.rows]
+        return Answer(status=200, body={"rule_documents": documents, "next_cursor": following})
 
     return Endpoint(
         name="listRuleDocuments",
@@ -46,6 +50,7 @@ def _list(parts: Parts) -> Endpoint:
         roles=ADMIN,
         tag=TAG,
         summary="The rule documents there are",
+        description="`in_force` has the service dates for which a version is the latest that runs.",
         handler=handle,
         parameters=(
             Parameter(name="cursor", place="query", description="An earlier answer's `next_cursor`."),
@@ -77,7 +82,8 @@ def _put(parts: Parts) -> Endpoint:
         description=(
             "It runs from now on unless `activate=false`; the visits it touches are counted again. A "
             "document that names no single payer needs an `admin` of all payers. A version's content "
-            "never changes: give a change a new version."
+            "never changes: give a change a new version, also to go back to what an earlier one says. For "
+            "service dates that a later version speaks of too (`later_versions`), that one is in force."
         ),
         handler=handle,
         body=JsonBody(
@@ -94,8 +100,8 @@ def _put(parts: Parts) -> Endpoint:
             ),
         ),
         replies={
-            200: Reply(description="This version was there.", schema=RuleDocumentAnswerSchema),
-            201: Reply(description="The new version.", schema=RuleDocumentAnswerSchema),
+            200: Reply(description="This version was there.", schema=LoadedDocumentAnswerSchema),
+            201: Reply(description="The new version.", schema=LoadedDocumentAnswerSchema),
         },
         problems={
             404: "It names a payer that is not there for this client.",
@@ -110,8 +116,8 @@ def _activate(text: str) -> bool:
     return text == "true"
 
 
-def row_json(row: DocumentRow) -> Json:
-    """A stored document, without its rules."""
+def row_json(row: DocumentRow, in_force: Sequence[VersionDates]) -> Json:
+    """A stored document, without its rules; `in_force` is of all its versions."""
     body = orjson.loads(row.body)
     return {
         "document_id": row.document_id,
@@ -124,11 +130,14 @@ def row_json(row: DocumentRow) -> Json:
         "retired_in": row.retired_in,
         "loaded_at": row.loaded_at,
         "loaded_by": row.loaded_by,
+        "in_force": _own(row.version, in_force),
     }
 
 
 def loaded_json(loaded: LoadedDocument) -> Json:
     """A document as it was loaded."""
+    spans = loaded.change.in_force
+    later = instead_of(dates_of(loaded.document), spans) if loaded.change.activated else ()
     return {
         "document_id": loaded.document.document_id,
         "version": loaded.document.version,
@@ -137,4 +146,15 @@ def loaded_json(loaded: LoadedDocument) -> Json:
         "running": loaded.change.activated,
         "catalog_version": loaded.change.catalog_version,
         "members_to_fold_again": loaded.change.members,
+        "ran_before": loaded.change.ran_since is not None,
+        "in_force": _own(loaded.document.version, spans),
+        "later_versions": [{"version": dates.version, **_dates_json(dates)} for dates in later],
     }
+
+
+def _own(version: int, in_force: Sequence[VersionDates]) -> list[Json]:
+    return [_dates_json(dates) for dates in in_force if dates.version == version]
+
+
+def _dates_json(dates: VersionDates) -> Json:
+    return {"start": dates.start, "end": dates.end}

@@ -75,14 +75,37 @@ class OverrideAnswerSchema(AnswerSchema):
     revoked_at = nullable_text(metadata=INSTANT)
 
 
+class ServiceDatesAnswerSchema(AnswerSchema):
+    """Service dates `[start, end)`; null is open."""
+
+    start = nullable_text(metadata=DAY)
+    end = nullable_text(metadata=DAY)
+
+
+class LaterVersionAnswerSchema(ServiceDatesAnswerSchema):
+    """The service dates for which a later version is in force."""
+
+    version = required_count()
+
+
 class RuleDocumentAnswerSchema(AnswerSchema):
-    """A version of a rule document, without its rules."""
+    """A version of a rule document, without its rules; `in_force` are its own service dates."""
 
     document_id = required_text()
     version = fields.Integer(required=True)
     authority = required_text()
     title = required_text()
     running = Truth(required=True)
+    in_force = list_of(ServiceDatesAnswerSchema)
+
+
+class LoadedDocumentAnswerSchema(RuleDocumentAnswerSchema):
+    """A version of a rule document as it was loaded; `ran_before` where nothing had to be done."""
+
+    catalog_version = required_count()
+    members_to_fold_again = required_count()
+    ran_before = Truth(required=True)
+    later_versions = list_of(LaterVersionAnswerSchema)
 
 
 class RuleDocumentsAnswerSchema(AnswerSchema):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
-from services.operator_cli.operations import open_operations
+from services.operator_cli.errors import OperatorError
+from services.operator_cli.operations import Operations, open_operations
 from services.operator_cli.options import with_settings
 from services.operator_cli.rule_effects import changed_effects
 from services.operator_cli.settings import Settings
+from shared.domain.client import EVERY_PAYER
 from shared.domain.records import Cause
 
 #: What the ledger calls the causes that are no visit event.
@@ -39,12 +41,28 @@ def changes_command(*, settings: Settings, kind: str, cause_id: str, show_member
     X-Request-Id), `override` with the override's (`override.revoked` for its end), `merge` with the
     merge's, `refold` with `plan-PLAN-VERSION` or `catalog-NUMBER` (`needlecap rules changes` finds that
     one by its document).
+
+    An id that is nobody's ends with exit code 1. Requests about enrollments, rebuilds and refolds are on
+    record by what they changed alone: where that is nothing, it is not known whether there was one.
     """
+    cause = Cause(kind=kind, id=cause_id)
     with open_operations(settings) as operations:
-        report = changed_effects(operations, Cause(kind=kind, id=cause_id))
+        report = changed_effects(operations, cause)
+        if not report.members:
+            _say_nothing_changed(operations, cause)
         click.echo(f"changed by {kind} {cause_id}: members {report.members}")
         for line in report.lines(operations.hash_key, show_members=show_members):
             click.echo(line)
+
+
+def _say_nothing_changed(operations: Operations, cause: Cause) -> None:
+    """Raise OperatorError if there was no such cause: a slip must not look like an empty answer."""
+    with operations.database.transaction(EVERY_PAYER) as tx:
+        known = tx.rule_effects.is_on_record(cause)
+    if known is False:
+        raise OperatorError(f"There is nothing of the kind {cause.kind} with this id.")
+    if known is None:
+        click.echo("nothing is on record under this id: it changed nothing, or never was", err=True)
 
 
 COMMANDS = (changes_command,)

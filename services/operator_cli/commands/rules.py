@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
@@ -41,6 +42,7 @@ from shared.domain.client import EVERY_PAYER
 from shared.domain.differences import differences
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_effects import catalog_cause
+from shared.domain.rule_precedence import VersionDates, dates_of, in_force, instead_of
 
 PAYERS_SHOWN_MAX = 2
 
@@ -111,13 +113,16 @@ def _load_packaged(settings: Settings) -> None:
 @rules_group.command("list")
 @with_settings
 def list_command(*, settings: Settings) -> None:
-    """Show every version of every rule document, and which of them run."""
+    """Show every version of every rule document, which of them run, and for which service dates.
+
+    Of the versions that run and speak of a date, the latest is in force for it.
+    """
     with open_operations(settings) as operations, operations.database.transaction(EVERY_PAYER) as tx:
         version, rows = tx.catalog.version(), tx.catalog.listing()
         reference = json.loads(tx.catalog.reference(version) or "{}")
-    _echo_table(
-        [("document", "version", "authority", "service dates", "payers", "state"), *map(_cells, rows)]
-    )
+    spans = _in_force(rows)
+    heads = ("document", "version", "authority", "service dates", "in force for", "payers", "state")
+    _echo_table([heads, *(_cells(row, spans.get(row.document_id, ())) for row in rows)])
     parts = (part for part in reference.values() if isinstance(part, dict) and "document_id" in part)
     cited = ", ".join(f"{part['document_id']} {part['version']}" for part in parts)
     if cited:
@@ -175,7 +180,9 @@ def activate_command(
 ) -> None:
     """Let a loaded version of a rule document run, and list what that changed.
 
-    The worker folds the members it touches again; the command waits for that. Safe to run twice.
+    The worker folds the members it touches again; the command waits for that. Safe to run twice: of a
+    version that runs already it says so, and does nothing. A later version stays in force for the dates
+    that both speak of: to go back, load what the earlier one says as a new version.
     """
     with open_operations(settings) as operations:
         loaded = activate(operations, document_id, version)
@@ -200,6 +207,9 @@ def changes_command(*, settings: Settings, document_id: str, version: int, show_
 def _follow(operations: Operations, loaded: Loaded, *, no_wait: bool, show_members: bool) -> None:
     """Wait until the members that a document touches are folded again, then list what changed."""
     document, payers = loaded.document, payers_of(loaded.document)
+    if loaded.change.ran_since is not None:
+        _say_waiting(operations, payers)
+        return
     if no_wait:
         return
     total = refolds_waiting(operations, payers)
@@ -224,7 +234,11 @@ def _list_changes(operations: Operations, document_id: str, version: int, *, sho
     report = changed_effects(operations, catalog_cause(row.activated_in))
     click.echo(f"changed by catalog {row.activated_in}: members {report.members}")
     _echo_report(operations, report, show_members=show_members)
-    waiting = refolds_waiting(operations, [row.payer_id] if row.payer_id else None)
+    _say_waiting(operations, [row.payer_id] if row.payer_id else None)
+
+
+def _say_waiting(operations: Operations, payers: Sequence[str] | None) -> None:
+    waiting = refolds_waiting(operations, payers)
     if waiting:
         click.echo(f"members that still wait to be folded again: {waiting}", err=True)
 
@@ -240,11 +254,23 @@ def _echo_report(operations: Operations, report: EffectReport, *, show_members: 
 def _say_loaded(loaded: Loaded) -> None:
     document, change = loaded.document, loaded.change
     name = f"{document.document_id} version {document.version}"
-    if change.activated:
-        state = f"runs; catalog {change.catalog_version}, {change.members} members to fold again"
+    if not change.activated:
+        click.echo(f"{name} is loaded and does not run yet; `needlecap rules activate` lets it")
+        return
+    if change.ran_since is not None:
+        click.echo(f"{name} runs already, since catalog {change.ran_since}: nothing was done")
     else:
-        state = "is loaded and does not run yet; `needlecap rules activate` lets it"
-    click.echo(f"{name} {state}")
+        click.echo(f"{name} runs; catalog {change.catalog_version}, {change.members} members to fold again")
+    instead = instead_of(dates_of(document), change.in_force)
+    for dates in instead:
+        click.echo(
+            f"for service dates {_span(dates.start, dates.end)} version {dates.version} is in force instead"
+        )
+    if instead:
+        click.echo(f"to go back to what version {document.version} says, load it as a new version")
+    if change.ran_since is not None:
+        changes = f"needlecap rules changes {document.document_id} {document.version}"
+        click.echo(f"`{changes}` lists what it changed when it began to run")
 
 
 def _beside(row: DocumentRow | None) -> str:
@@ -273,7 +299,25 @@ def _span(start: object, end: object) -> str:
     return " ".join([f"from {start}" if start else "", f"before {end}" if end else ""]).strip()
 
 
-def _cells(row: DocumentRow) -> tuple[str, ...]:
+def _in_force(rows: Sequence[DocumentRow]) -> dict[str, tuple[VersionDates, ...]]:
+    """When each version that runs is in force, by document."""
+    running: dict[str, list[VersionDates]] = defaultdict(list)
+    for row in rows:
+        if _runs(row):
+            effective = json.loads(row.body)["effective"]
+            start, end = (
+                date.fromisoformat(effective[edge]) if effective.get(edge) else None
+                for edge in ("from", "until")
+            )
+            running[row.document_id].append(VersionDates(version=row.version, start=start, end=end))
+    return {document_id: in_force(versions) for document_id, versions in running.items()}
+
+
+def _runs(row: DocumentRow) -> bool:
+    return row.activated_in is not None and row.retired_in is None
+
+
+def _cells(row: DocumentRow, spans: Sequence[VersionDates]) -> tuple[str, ...]:
     body = json.loads(row.body)
     effective = body["effective"]
     payers: set[str] = set()
@@ -284,9 +328,18 @@ def _cells(row: DocumentRow) -> tuple[str, ...]:
         str(row.version),
         str(body["authority"]),
         _span(effective.get("from"), effective.get("until")),
+        _own_dates(row, spans),
         " ".join(sorted(payers)) if len(payers) <= PAYERS_SHOWN_MAX else f"{len(payers)} payers",
         _state(row),
     )
+
+
+def _own_dates(row: DocumentRow, spans: Sequence[VersionDates]) -> str:
+    """The service dates for which a version is in force, in words."""
+    own = [_span(dates.start, dates.end) for dates in spans if dates.version == row.version]
+    if not own and _runs(row):
+        return "none: later versions are"
+    return ", ".join(own) or "-"
 
 
 def _echo_table(rows: Sequence[Sequence[str]]) -> None:

@@ -46,6 +46,23 @@ _TOUCHED = """
     }
 )
 
+_OF_OVERRIDES = "override_grant where override_id = %s"
+_OF_HOLDS = "hold where hold_id = %s"
+_OF_DECISIONS = "duplicate_decision where decision_id = %s"
+
+#: Where causes of a kind are on record whatever they changed.
+_CAUSES = {
+    "override": _OF_OVERRIDES,
+    "override.revoked": _OF_OVERRIDES,
+    "hold": _OF_HOLDS,
+    "hold.released": _OF_HOLDS,
+    "hold.expired": _OF_HOLDS,
+    "merge": "member_merge where merge_id = %s",
+    "duplicate.accepted": _OF_DECISIONS,
+    "duplicate.rejected": _OF_DECISIONS,
+    "opening_balance": "opening_statement where source || '#' || sequence = %s",
+}
+
 _OF_MEMBERS = "unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)"
 
 
@@ -114,6 +131,13 @@ class PostgresRuleEffects:
             },
         )
         return [MemberRef(payer_id=payer, member_id=member) for payer, member in rows]
+
+    def is_on_record(self, cause: Cause) -> bool | None:
+        """Whether there is such a cause; None for kinds that only what they changed tells of."""
+        if cause.kind not in _CAUSES:
+            return None
+        found = self._connection.execute(f"select from {_CAUSES[cause.kind]} limit 1", [cause.id])
+        return found.fetchone() is not None
 
     def visit_shifts(self, cause: Cause, refs: Sequence[MemberRef]) -> dict[MemberRef, list[VisitShift]]:
         """How visits of these members came to stand otherwise under a cause, once for each visit."""

@@ -191,6 +191,7 @@ def test_rule_documents_are_listed(bare_api: Api) -> None:
     ids = {document["document_id"] for document in listed["rule_documents"]}
     assert "shp-dry-needling-employer" in ids
     assert all(document["running"] for document in listed["rule_documents"])
+    assert all(document["in_force"] for document in listed["rule_documents"])
     key = bare_api.installation.key("admin", "medicare")
     others = bare_api.get("/v1/rule-documents", key=key).get_json()["rule_documents"]
     assert "shp-dry-needling-employer" not in {document["document_id"] for document in others}
@@ -205,6 +206,27 @@ RULES: dict[str, Any] = {
     "applies_to": [{"payers": [PAYER], "plans": ["employer"]}],
     "rules": [{"decision": "covered", "services": ["dry_needling"]}],
 }
+
+
+COVERED = {"id": "covered", "codes": ["service:dry_needling"], "decision": "covered"}
+
+
+def test_earlier_version_that_runs_does_not_come_back(bare_api: Api) -> None:
+    """Sent again it says that it ran before, and what is in force from when; the list says it too."""
+    path, first = "/v1/rule-documents/two-versions/versions", {**RULES, "rules": [COVERED]}
+    second = {**first, "effective": {"from": "2026-07-01"}}
+    made = bare_api.put(f"{path}/1", first).get_json()
+    whole = [{"start": "2026-01-01", "end": None}]
+    assert (made["ran_before"], made["in_force"], made["later_versions"]) == (False, whole, [])
+    bare_api.put(f"{path}/2", second)
+    again = bare_api.put(f"{path}/1", first)
+    said = again.get_json()
+    assert (again.status_code, said["running"], said["ran_before"]) == (200, True, True)
+    assert said["in_force"] == [{"start": "2026-01-01", "end": "2026-07-01"}]
+    assert said["later_versions"] == [{"version": 2, "start": "2026-07-01", "end": None}]
+    listed = bare_api.get("/v1/rule-documents", role="admin").get_json()["rule_documents"]
+    dates = {d["version"]: d["in_force"] for d in listed if d["document_id"] == "two-versions"}
+    assert dates == {1: said["in_force"], 2: [{"start": "2026-07-01", "end": None}]}
 
 
 def test_document_of_another_payer_cannot_be_loaded(bare_api: Api) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
+from services.operator_cli.commands.changes import KINDS
 from shared.adapters.catalog_files import packaged_catalog
 from shared.domain.client import EVERY_PAYER
 from tests.builders import PAYER
@@ -22,6 +23,10 @@ LOWERED = (
     .replace("allowed: 20", "allowed: 12")
 )
 NAME = "shp-dry-needling-employer"
+
+#: How a list begins to tell of both: with the dates that they speak of.
+OLD = f"{NAME} 1 payer_policy from 2021-01-01"
+NEW = f"{NAME} 2 payer_policy from 2026-01-01"
 
 
 def needlecap(desk: Desk, *arguments: str, text: str | None = None, exit_code: int = 0) -> str:
@@ -78,17 +83,22 @@ def state_of(desk: Desk) -> list[Any]:
 
 
 def test_list_says_which_versions_run(desk: Desk) -> None:
-    """Each version with its authority, dates, payers and state."""
+    """Each version with its authority, dates, the dates for which it is in force, payers and state."""
     needlecap(desk, "load", "FILE", text=LOWERED)
     said = needlecap(desk, "list")
-    old, new = (" ".join(line.split()) for line in said.splitlines() if line.startswith(NAME))
-    assert old == f"{NAME} 1 payer_policy from 2021-01-01 security-health-plan runs since catalog 1"
-    assert new == f"{NAME} 2 payer_policy from 2026-01-01 security-health-plan loaded, does not run"
+    old, new = versions_listed(said)
+    assert old == f"{OLD} from 2021-01-01 security-health-plan runs since catalog 1"
+    assert new == f"{NEW} - security-health-plan loaded, does not run"
     assert said.splitlines()[-2:] == [
         "its other parts that answers cite: code-list 1, state-scope-of-practice 1",
         "running catalog: 1",
     ]
     assert any(line.startswith("article-health-news") for line in said.splitlines())
+
+
+def versions_listed(said: str) -> list[str]:
+    """The lines of a list about the versions of the one document, with single blanks."""
+    return [" ".join(line.split()) for line in said.splitlines() if line.startswith(NAME)]
 
 
 def test_diff_names_what_differs_by_its_key(desk: Desk) -> None:
@@ -176,7 +186,7 @@ def test_staged_document_does_not_run(desk: Desk) -> None:
 
 
 def test_activated_document_counts_again_and_says_what_changed(desk: Desk) -> None:
-    """The command waits for the worker and lists what moved; again it finds that and does nothing."""
+    """The command waits for the worker and lists what moved; again it says that it does nothing."""
     fourteen_visits(desk)
     needlecap(desk, "load", "FILE", text=LOWERED)
     with worker(desk):
@@ -187,10 +197,37 @@ def test_activated_document_counts_again_and_says_what_changed(desk: Desk) -> No
     assert listed[0] == "changed by catalog 2: members 1"
     assert "  counted -> over_limit: visits 2" in listed
     assert "  limit dry-needling, plan employer, plan_year from 2026-01-01: used 14 -> 12" in listed
-    assert again.splitlines() == [f"{NAME} version 2 runs; catalog 2, 0 members to fold again", *listed]
+    assert again.splitlines() == [
+        f"{NAME} version 2 runs already, since catalog 2: nothing was done",
+        f"`needlecap rules changes {NAME} 2` lists what it changed when it began to run",
+    ]
     assert desk.used(member("ANN")) == [(date(2025, 1, 1), 1, 0), (date(2026, 1, 1), 12, 0)]
     assert desk.dispositions()["a14"] == "over_limit"
     assert desk.needlecap("rebuild", "--check").exit_code == 0
+
+
+def test_earlier_version_that_runs_does_not_come_back(desk: Desk) -> None:
+    """Activating it says that nothing was done, and what is in force from when; so does the list."""
+    fourteen_visits(desk)
+    needlecap(desk, "load", "FILE", "--activate", "--no-wait", text=LOWERED)
+    desk.drain()
+    before = state_of(desk)
+    for command in (["activate", NAME, "1"], ["load", "FILE", "--activate"]):
+        assert needlecap(desk, *command, text=PACKAGED).splitlines() == [
+            f"{NAME} version 1 runs already, since catalog 1: nothing was done",
+            "for service dates from 2026-01-01 version 2 is in force instead",
+            "to go back to what version 1 says, load it as a new version",
+            f"`needlecap rules changes {NAME} 1` lists what it changed when it began to run",
+        ]
+    assert state_of(desk) == before
+    assert versions_listed(needlecap(desk, "list")) == [
+        f"{OLD} from 2021-01-01 before 2026-01-01 security-health-plan runs since catalog 1",
+        f"{NEW} from 2026-01-01 security-health-plan runs since catalog 2",
+    ]
+    needlecap(
+        desk, "load", "FILE", "--activate", "--no-wait", text=LOWERED.replace("version: 2", "version: 3")
+    )
+    assert "none: later versions are" in versions_listed(needlecap(desk, "list"))[1]
 
 
 def test_changes_are_listed_as_they_were_recorded(desk: Desk) -> None:
@@ -261,8 +298,24 @@ def test_other_changes_are_listed_by_their_cause(desk: Desk) -> None:
     assert desk.merge("SAMPLE-BEN", "SAMPLE-ANN").exit_code == 0
     ((merge_id,),) = desk.office.rows("select merge_id from member_merge")
     assert "used 4 -> 5" in desk.needlecap("changes", "merge", merge_id).output
-    assert "members 0" in desk.needlecap("changes", "merge", "mrg_none").output
     assert desk.needlecap("changes", "merged", merge_id).exit_code == 2
+
+
+def test_cause_that_never_was_is_told_from_one_that_changed_nothing(desk: Desk) -> None:
+    """A slip in an id ends with exit code 1, wherever that can be known."""
+    for kind in KINDS:
+        nobodys = desk.needlecap("changes", kind, "nope")
+        if kind in {"enrollment", "refold", "rebuild"}:
+            assert (nobodys.exit_code, nobodys.stdout) == (0, f"changed by {kind} nope: members 0\n")
+            assert "or never was" in nobodys.stderr
+        else:
+            assert (nobodys.exit_code, nobodys.stdout) == (1, "")
+            assert f"nothing of the kind {kind}" in nobodys.stderr
+    ann, ben = desk.enroll("ANN"), desk.enroll("BEN")
+    assert desk.merge(ann.member_id, ben.member_id).exit_code == 0
+    ((merge_id,),) = desk.office.rows("select merge_id from member_merge")
+    listed = desk.needlecap("changes", "merge", merge_id)
+    assert (listed.exit_code, listed.output) == (0, f"changed by merge {merge_id}: members 0\n")
 
 
 def test_broken_file_changes_nothing(desk: Desk) -> None:
