@@ -38,8 +38,12 @@ class PayerTotals:
 
 @dataclass(slots=True, kw_only=True)
 class EffectReport:
-    """Effects added up by payer; the first members of all are kept to be shown one by one."""
+    """Effects added up by payer; the first members of all are kept to be shown one by one.
 
+    `tells_holds` is False where it is not known which holds stand otherwise, but only the units they hold.
+    """
+
+    tells_holds: bool = True
     totals: dict[str, PayerTotals] = field(default_factory=dict)
     kept: list[MemberEffect] = field(default_factory=list)
 
@@ -62,9 +66,10 @@ class EffectReport:
     def lines(self, hash_key: bytes, *, show_members: bool) -> Iterator[str]:
         """The report in words. Visits and dates are named only beside members named by their ids."""
         for payer_id, totals in sorted(self.totals.items()):
+            holds = f"holds {totals.holds}, " if self.tells_holds else ""
             yield (
                 f"payer {payer_id}: members {totals.members}, visits {totals.visits.total()}, "
-                f"holds {totals.holds}, units used {totals.used_before} -> {totals.used_after}"
+                f"{holds}units used {totals.used_before} -> {totals.used_after}"
             )
             yield from _moves(totals.visits, "  ")
         for effect in self.kept:
@@ -146,8 +151,8 @@ def preview_effects(operations: Operations, candidate: Candidate, advance: Advan
 
 
 def changed_effects(operations: Operations, cause: Cause) -> EffectReport:
-    """What was changed under a cause, as it was recorded."""
-    report = EffectReport()
+    """What was changed under a cause, as it was recorded: visits, and units used and held."""
+    report = EffectReport(tells_holds=False)
     after: MemberRef | None = None
     while True:
         with operations.database.transaction(EVERY_PAYER, seconds=SECONDS_MAX) as tx:

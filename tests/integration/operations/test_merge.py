@@ -53,7 +53,7 @@ def test_merge_is_a_union_by_event_under_one_limit(desk: Desk) -> None:
     first, *listed, last = result.stdout.splitlines()
     ((merge_id,),) = desk.office.rows("select merge_id from member_merge")
     assert first == "merged, spans of enrollment brought along: 0"
-    assert "units used 21 -> 20" in listed[1]
+    assert listed[1] == f"payer {PAYER}: members 2, visits 1, units used 21 -> 20"
     assert f"`needlecap changes merge {merge_id}`" in last
     assert desk.needlecap("changes", "merge", merge_id).stdout.splitlines() == listed
     assert "SAMPLE" not in result.output
@@ -319,4 +319,8 @@ def test_hold_that_finds_no_room_after_the_merge_keeps_nothing(desk: Desk) -> No
     assert _merge(desk, "OLD", "NEW").exit_code == 0
     ((_, used, held),) = desk.used(new)
     assert used + held == 20
+    ((merge_id,),) = desk.office.rows("select merge_id from member_merge")
+    listed = desk.needlecap("changes", "merge", merge_id).stdout
+    assert "used 15 -> 0, held 1 -> 0" in listed
+    assert "holds" not in listed  # Which of them stand otherwise is not recorded: unknown is not 0.
     _sound(desk, old, new)
