@@ -109,6 +109,11 @@ class SimpleRules:
         del payer_id, plan
         return service
 
+    def dates_bearing_on(self, on: date, dates: tuple[date, ...]) -> tuple[date, ...]:
+        """All of them."""
+        del on
+        return dates
+
     def _rows(self, plan: Plan, on: date) -> list[dict[str, Any]]:
         return [
             row

@@ -2,14 +2,15 @@
 
 An answer is a function of what is kept beside it (the request, the member's standing, the catalog), and
 nothing of it tells whose it is. So those inputs without the member's id are what an answer is remembered by,
-of the request only what bears on an answer (`shared/domain/bearing.py`). It is decided from just that, so
-that nothing else can have a part in it; `replay.py`, which decides from all that was kept, shows that nothing
-was forgotten.
+of the request and of the dates and codes of the member's visits only what bears on an answer
+(`shared/domain/bearing.py`). It is decided from just that, so that nothing else can have a part in it;
+`replay.py`, which decides from all that was kept, shows that nothing was forgotten.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ import orjson
 
 from shared.accounting.codec import service_from
 from shared.accounting.determination_body import determination_body
-from shared.accounting.standing_codec import of_member, standing_apart
+from shared.accounting.standing_codec import counts_apart, of_member, with_visits
 from shared.domain.determination import Determination, MemberStanding, determine_from_visits
 from shared.domain.enrollment import Plan, span_on
 from shared.domain.evaluation import Audience
@@ -28,9 +29,10 @@ from shared.domain.service import Service
 #: Answers kept for one catalog; one has some 5 KB with its inputs, a large one 10 KB.
 REMEMBERED_MAX = 8_000
 
-#: By whom it is for, what bears on it of what was asked, and how the member stands: the catalog that
-#: decided, and what it said.
-_Remembered = dict[tuple[Audience, bytes, bytes], tuple[int, bytes]]
+#: By whom it is for, what bears on it of what was asked, how the member's counts stand, and what bears on
+#: it of the member's visits: the catalog that decided, and what it said.
+_Name = tuple[Audience, bytes, bytes, tuple[date, ...], tuple[str, ...]]
+_Remembered = dict[_Name, tuple[int, bytes]]
 
 #: Texts of requests whose reading is kept, for those that come again to the letter; one has some 1 KB.
 _READ_MAX = 4_000
@@ -80,9 +82,12 @@ class Answers:
         `history` reads the member's whole one, for the few checks that the accumulators do not answer.
         """
         newer, older, read = self._of(rules)
+        on, hold_id = date.fromisoformat(request["service_date"]), request.get("hold_id")
         asked = orjson.dumps({name: value for name, value in request.items() if name != "member_id"})
-        stands = standing_apart(standing, request.get("hold_id"))
-        plan = _plan_on(standing.history, request["service_date"])
+        counts = counts_apart(standing, hold_id)
+        dates = rules.dates_bearing_on(on, standing.recent_dates(on))
+        codes = standing.day_codes.get(on, ())
+        plan = _plan_on(standing.history, on)
         service = None
         of_plan, borne = read.get(asked, (None, b""))
         # An equal plan that is another object is only read once more; to compare them would take longer.
@@ -90,22 +95,23 @@ class Answers:
             service = _bearing(rules, plan, request)
             borne = orjson.dumps(service)
             read[asked] = (plan, borne)
-        name = (audience, borne, stands)
+        name = (audience, borne, counts, dates, codes)
         known = newer.get(name) or older.get(name)
         if known is None:
             service = service or _bearing(rules, plan, request)
-            found, stood = determine_from_visits(rules, standing, service, request.get("hold_id"), history)
-            if stood is not standing:
+            seen = replace(standing, service_dates=dates, day_codes={on: codes} if codes else {})
+            found, stood = determine_from_visits(rules, seen, service, hold_id, history)
+            if stood is not seen:
                 # What it follows from is kept, and the answer remembered by that.
-                stands = standing_apart(stood, request.get("hold_id"))
-                name = (audience, borne, stands)
+                counts = counts_apart(stood, hold_id)
+                name = (audience, borne, counts, dates, codes)
             known = _said(found, audience)
         newer[name] = known
         catalog_version, said = known
         return Answer(
             catalog_version=catalog_version,
             request=of_member(request["member_id"], asked),
-            standing=of_member(standing.history.member_id, stands),
+            standing=of_member(standing.history.member_id, with_visits(counts, standing)),
             said=said,
         )
 
@@ -128,9 +134,9 @@ class Answers:
         return newer, older, read
 
 
-def _plan_on(history: History, service_date: str) -> Plan | None:
+def _plan_on(history: History, on: date) -> Plan | None:
     """The member's plan on the date of a check."""
-    span = span_on(history.spans, date.fromisoformat(service_date))
+    span = span_on(history.spans, on)
     return history.plans.get(span.plan_id) if span else None
 
 

@@ -37,6 +37,10 @@ class CatalogRules:
         """The service as far as it bears on what the rules say of it, and on the periods of their limits."""
         return self.catalog.bearing(payer_id, plan, service.service_date).service(service)
 
+    def dates_bearing_on(self, on: date, dates: tuple[date, ...]) -> tuple[date, ...]:
+        """The member's other needling dates, as far as they bear on what the rules say of a service date."""
+        return self.catalog.turns.crowding(on, dates, on)
+
     def limits_on(self, payer_id: str, plan: Plan, on: date) -> tuple[tuple[Limit, Source], ...]:
         """Every limit that the rules set for a plan on a date, with the document that sets it."""
         return self.catalog.limits_on(payer_id, plan, on)

@@ -31,6 +31,22 @@ def standing_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
 
     It is the same for all members who stand the same. `hold_id` is the hold whose units counted as free.
     """
+    return with_visits(counts_apart(standing, hold_id), standing)
+
+
+def with_visits(counts: bytes, standing: MemberStanding) -> bytes:
+    """`standing_apart`, from `counts_apart` of the same standing."""
+    visits = orjson.dumps(
+        {
+            "service_dates": standing.service_dates,
+            "day_codes": {on.isoformat(): codes for on, codes in standing.day_codes.items()},
+        }
+    )
+    return b"%b,%b" % (counts[:-1], visits[1:])
+
+
+def counts_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
+    """`standing_apart` without the dates and codes of the member's visits, which few rules look at."""
     history = standing.history
     named = {span.plan_id for span in history.spans}
     named |= {balance.plan_id for balance in history.opening_balances}
@@ -47,8 +63,6 @@ def standing_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
             "versions": [standing.versions.get(a.key, 0) for a in standing.accumulators],
             "ahead_of_ledger": standing.ahead_of_ledger,
             "pending_events": standing.pending_events,
-            "service_dates": standing.service_dates,
-            "day_codes": {on.isoformat(): codes for on, codes in standing.day_codes.items()},
             "freed": [posting_to(posting) for posting in freed],
         }
     )

@@ -44,6 +44,15 @@ class Turns:
     muscles: tuple[int, ...] = ()
     frequency: FrequencyAdvice | None = None
 
+    def crowding(self, on: date, recent: tuple[date, ...], stands_for: date) -> tuple[date, ...]:
+        """The member's other dates, as far as they bear on a service on `on`: whether they are too many.
+
+        If so they are as many as that takes, of `stands_for`, the date that stands for `on`.
+        """
+        if not recent or self.frequency is None or self.frequency.advisory(on, recent) is None:
+            return ()
+        return (stands_for,) * self.frequency.visits_max
+
 
 #: Stands for a number or an id that is only there or not.
 _NAMED = "-"
@@ -89,8 +98,7 @@ class Bearing:
     def situation(self, situation: Situation) -> Situation:
         """A situation as far as it bears on its evaluation."""
         service = self.service(situation.service)
-        on, frequency, recent = service.service_date, self._turns.frequency, situation.recent_service_dates
-        crowded = frequency if recent and frequency and frequency.advisory(on, recent) else None
+        on = service.service_date
         received_on = self._received(situation.received_on, on)
         first_visit_dates = tuple(item for item in situation.first_visit_dates if item[0] in self._dated)
         alone = received_on is None and not first_visit_dates
@@ -103,8 +111,9 @@ class Bearing:
             service=service,
             visit_numbers=situation.visit_numbers,
             first_visit_dates=first_visit_dates,
-            # However many they are, they are too many.
-            recent_service_dates=(service.service_date,) * crowded.visits_max if crowded else (),
+            recent_service_dates=self._turns.crowding(
+                on, situation.recent_service_dates, service.service_date
+            ),
             same_day_codes=situation.same_day_codes,
             received_on=received_on,
         )

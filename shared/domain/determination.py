@@ -19,6 +19,9 @@ from shared.domain.service import Service
 from shared.domain.tallies import YearOpening
 from shared.domain.weighing import Weighed
 
+#: How near to a service another one is recent, in days: what advice on frequency may look at.
+RECENT_DAYS = 31
+
 
 @record(frozen=True, slots=True, kw_only=True)
 class MemberStanding:
@@ -40,6 +43,10 @@ class MemberStanding:
     service_dates: tuple[date, ...] = ()
     ahead_of_ledger: bool = False
     day_codes: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
+
+    def recent_dates(self, on: date) -> tuple[date, ...]:
+        """The member's other needling dates that are near a service date."""
+        return tuple(day for day in self.service_dates if abs((day - on).days) <= RECENT_DAYS)
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -84,10 +91,6 @@ class Determination:
     claimed: tuple[AccumulatorKey, ...] = ()
 
 
-#: How near to a service another one is recent, in days: what advice on frequency may look at.
-RECENT_DAYS = 31
-
-
 def determine(
     rules: Rules, standing: MemberStanding, service: Service, hold_id: str | None = None
 ) -> Determination:
@@ -100,8 +103,7 @@ def determine(
     if hold_id is not None:
         fold.release(standing.hold_postings.get(hold_id, ()))
     on = service.service_date
-    recent = tuple(day for day in standing.service_dates if abs((day - on).days) <= RECENT_DAYS)
-    preview = fold.preview(service, recent_service_dates=recent)
+    preview = fold.preview(service, recent_service_dates=standing.recent_dates(on))
     limits = tuple(_limit_standing(weighed, standing, on) for weighed in preview.weighed)
     if not preview.evaluation.claims:
         evaluation = preview.evaluation

@@ -32,6 +32,10 @@ class Rules(Protocol):
         """The service as far as it bears on what the rules say of it, and on the periods of their limits."""
         ...
 
+    def dates_bearing_on(self, on: date, dates: tuple[date, ...]) -> tuple[date, ...]:
+        """The member's other needling dates, as far as they bear on what the rules say of a service date."""
+        ...
+
 
 @record(frozen=True, slots=True, kw_only=True)
 class History:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import orjson
@@ -142,6 +143,40 @@ def test_remembered_answer_is_what_the_whole_request_is_answered(basis: str) -> 
             asked += 1
     # Some were answered from memory.
     assert some.remembered < asked * 0.8
+
+
+#: Beside a service of these codes on the same day needling is no service of its own, to these rules.
+BESIDE = {"other_codes_on_day": ["97810", "97811"]}
+
+
+def test_of_other_visits_only_what_bears_on_the_answer_makes_it_another() -> None:
+    """That they are too many within a week, and what was done on the day; never when the others were."""
+    needling = ["service:dry_needling"]
+    rules_ = [
+        {"id": "beside", "codes": needling, "when": BESIDE, "decision": "not_covered", "reason": "excluded"},
+        {"id": "covered", "codes": needling, "decision": "covered"},
+    ]
+    applies = [{"payers": [PAYER], "plans": ["employer"]}]
+    own = document(applies_to=applies, authority="plan_document", rules=rules_)
+    some, rules, draw = Answers(), CatalogRules(catalog_of(own)), generator(5)
+    on = service_from(REQUEST).service_date
+    said = set()
+    for _ in range(60):
+        dates = sorted(on + timedelta(days=draw.randint(-9, 9)) for _ in range(draw.randint(0, 6)))
+        days = {on, *dates}
+        codes = {
+            day: tuple(sorted(draw.sample(["20560", "97810", "97140"], draw.randint(1, 2)))) for day in days
+        }
+        standing = replace(STANDING, service_dates=tuple(dates), day_codes=codes)
+        answer = some.decide(rules, standing, REQUEST, "provider", no_history)
+        decided = determine(rules, standing, service_from(REQUEST))
+        assert b"{" + answer.said == orjson.dumps(determination_body(decided, "provider"))
+        assert answer.standing == of_member(MEMBER, standing_apart(standing, None))
+        body = orjson.loads(b"{" + answer.said)
+        said.add((body["decision"], bool(body["advisories"])))
+    assert said == set(itertools.product(("covered", "not_covered"), (False, True)))
+    # What was done on the day is one of seven things, and the others are too many or not.
+    assert some.remembered <= 14
 
 
 def test_same_request_bears_otherwise_on_another_plan() -> None:
