@@ -13,7 +13,7 @@ from shared.accounting.codec import event_from
 from shared.accounting.plain_lane import PlainFolded, PlainLane
 from shared.accounting.receipt_body import Effect, receipt_outcome
 from shared.domain.errors import Conflict
-from shared.domain.evaluation import Reason
+from shared.domain.event_reasons import why_rejected, why_without_effect
 from shared.domain.history import Rules, VisitOutcome
 from shared.domain.inbox import ApplyResult, PendingEvent
 from shared.domain.member_rows import MemberRow
@@ -21,10 +21,6 @@ from shared.domain.qualification import VISIT_NOT_KNOWN, VOIDED
 from shared.domain.records import Cause, CounterImage, MemberRef, SavedVisit, StoredVisit, in_order
 from shared.domain.visit import Visit, VisitEvent, VisitKey, fold_events
 from shared.ports import RulesSource, Transaction
-
-VISIT_EXISTS = Reason(
-    code="visit_exists", text="a visit with this id was recorded before; correct or void it"
-)
 
 _NOT_KNOWN = VisitOutcome(disposition="not_countable", reasons=(VISIT_NOT_KNOWN,))
 _VOIDED = VisitOutcome(disposition="voided", reasons=(VOIDED,))
@@ -228,7 +224,7 @@ class Posting:
         visit = known.visit if known else Visit(key=pending.key)
         if not visit.accepts(event):
             outcome = self._outcome_of(pending.payer_id, visit)
-            return _result(event, "rejected", replace(outcome, reasons=(VISIT_EXISTS,)), ())
+            return _result(event, "rejected", replace(outcome, reasons=(why_rejected(visit),)), ())
         if known is not None and event.arrival < known.last_event:
             # Those of this batch are not finished yet, so the inbox does not know them as applied.
             earlier = self._tx.inbox.applied_events(pending.payer_id, pending.key)
@@ -241,7 +237,10 @@ class Posting:
         self._visits[name] = now
         self._applied.setdefault(name, []).append(event)
         effects = self._move(pending.payer_id, visit, now, event)
-        return _result(event, "applied", self._outcome_of(pending.payer_id, changed), effects)
+        outcome = self._outcome_of(pending.payer_id, changed)
+        if without := why_without_effect(event, changed):
+            outcome = replace(outcome, reasons=(*outcome.reasons, *without))
+        return _result(event, "applied", outcome, effects)
 
     def _move(self, payer_id: str, before: Visit, known: _Known, event: VisitEvent) -> tuple[Effect, ...]:
         """Bring the books of the visit's members, the one before and the one after, to the visit."""

@@ -169,6 +169,25 @@ def test_void_and_correction_go_the_same_way(api: Api) -> None:
     assert answer["accumulators"][0]["used"] == 0
 
 
+def test_events_of_a_voided_visit_are_told_that_it_is_gone(api: Api) -> None:
+    """A correction changes nothing, and to record the visit again takes a new id."""
+    names = {"event_id": "e2", "type": "visit.voided", "visit_id": "v1", "payer_id": PAYER}
+    for sent in (
+        event(1),
+        names,
+        event(3, type="visit.corrected", visit_id="v1"),
+        event(4, visit_id="v1"),
+    ):
+        api.post("/v1/visit-events", sent)
+    api.installation.drain()
+    corrected, again = (api.get(f"/v1/visit-events/{name}").get_json() for name in ("e3", "e4"))
+    assert (corrected["status"], corrected["outcome"]["disposition"]) == ("applied", "voided")
+    assert [reason["code"] for reason in corrected["outcome"]["reasons"]] == ["voided", "no_effect"]
+    (why,) = again["outcome"]["reasons"]
+    assert (again["status"], why["code"]) == ("rejected", "visit_exists")
+    assert why["text"].endswith("give the new visit an id of its own")
+
+
 def test_events_of_one_visit_share_a_shard(api: Api) -> None:
     """A void that names no member lies where its visit's other events lie, in a batch or after it."""
     void = {"type": "visit.voided", "visit_id": "v1", "payer_id": PAYER}
