@@ -133,6 +133,26 @@ HOLD_REFUSALS: dict[str, ProblemType] = {
         means="By the rules that run, the service is not covered, so nothing can be held for it.",
         remedy="Look at `reasons`: they name the document that decided. Correct the request if it is wrong.",
     ),
+    "coverage_unknown": ProblemType(
+        slug="coverage_unknown",
+        title="It is not known whether the service is covered",
+        status=409,
+        means=(
+            "The rules that run do not tell whether the service is covered: the member or rule is not known, "
+            "or the request leaves out what a rule asks for. So nothing can be held for it."
+        ),
+        remedy=(
+            "Look at `reasons`. An eligibility check with the same content names in `missing_inputs` what to "
+            "add; if that is nothing, ask the plan."
+        ),
+    ),
+    "nothing_to_hold": ProblemType(
+        slug="nothing_to_hold",
+        title="No limit counts the service",
+        status=409,
+        means="The service is covered and no limit counts it, so there are no units to hold.",
+        remedy="No hold is needed: report the visit when it took place.",
+    ),
 }
 
 INTERNAL = ProblemType(

@@ -14,14 +14,18 @@ from shared.accounting.settling import open_settled
 from shared.domain.adjudication import Fold
 from shared.domain.determination import Determination, MemberStanding, determine
 from shared.domain.errors import Conflict
-from shared.domain.evaluation import COVERING, Reason
+from shared.domain.evaluation import COVERING, LimitClaim, Reason
 from shared.domain.history import History, Rules, VisitOutcome
 from shared.domain.hold import Hold, HoldState
 from shared.domain.hold_records import HoldRequest, HoldRow, NewHold
+from shared.domain.limit_reasons import standing_reason
 from shared.domain.records import Cause, CounterImage
 from shared.domain.same_day import SameDay
 from shared.domain.service import Service
 from shared.ports import RulesSource, Transaction
+
+#: The codes of reasons that say how a service stands to a limit.
+_OF_LIMITS = frozenset({"within_limit", "partly_within_limit", "limit_exhausted"})
 
 
 class HoldRefused(Conflict):
@@ -45,9 +49,9 @@ def place_hold(
     """Promise units to a scheduled service, after every pending event of the member.
 
     Returns the answer for the client and the counters to show after the commit, which is the
-    caller's. Raises HoldRefused, `limit_exhausted` when there is no room, `not_covered` when the
-    rules do not cover the service or do not know; the caller commits then too, since the member's
-    pending events were applied.
+    caller's. Raises HoldRefused, `limit_exhausted` when there is no room, `not_covered` when the rules do
+    not cover the service, `coverage_unknown` when they do not tell, `nothing_to_hold` when no limit counts
+    it; the caller commits then too, since the member's pending events were applied.
     """
     posting = open_settled(tx, rules, now, [request.ref])
     book = posting.book(request.ref)
@@ -61,7 +65,7 @@ def place_hold(
     )
     held = replace(book.history, holds=(*book.history.holds, hold))
     if not _has_room(current, book, held, hold, found):
-        raise HoldRefused("limit_exhausted", found.reasons, posting.save())
+        raise HoldRefused("limit_exhausted", _why_no_room(found, hold.quantity), posting.save())
     book.refold(held, Cause(kind="hold", id=request.hold_id))
     outcome = book.fold.hold(request.hold_id)
     answer = {
@@ -105,8 +109,31 @@ def _units(outcome: VisitOutcome | None) -> int:
 
 
 def _refusal(found: Determination) -> str:
-    exhausted = any(reason.code == "limit_exhausted" for reason in found.reasons)
-    return "limit_exhausted" if exhausted else "not_covered"
+    """The code of a refusal that the rules or an exhausted limit decide."""
+    if any(reason.code == "limit_exhausted" for reason in found.reasons):
+        return "limit_exhausted"
+    if found.decision in COVERING:
+        return "nothing_to_hold"
+    return "not_covered" if found.decision == "not_covered" else "coverage_unknown"
+
+
+def _why_no_room(found: Determination, quantity: int) -> tuple[Reason, ...]:
+    """The reasons of a check, but first what its limits say of all the units that were asked to be held."""
+    short = tuple(
+        standing_reason(
+            LimitClaim(limit=limit.limit, quantity=quantity, lines=(), source=limit.source),
+            limit.used,
+            limit.held,
+            limit.allowed,
+            quantity=quantity,
+            fitting=limit.room,
+        )
+        for limit in found.limits
+        if limit.room < quantity
+    )
+    if not short:
+        return found.reasons
+    return (*short, *(reason for reason in found.reasons if reason.code not in _OF_LIMITS))
 
 
 def release_hold(

@@ -15,7 +15,7 @@ from shared.accounting.codec import period_from, posting_from, posting_to
 from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse
 from shared.domain.determination import MemberStanding
 from shared.domain.enrollment import EnrollmentSpan, Plan
-from shared.domain.history import History
+from shared.domain.history import History, Posting
 from shared.domain.hold import OpeningBalance, Override
 
 Json = dict[str, Any]
@@ -29,7 +29,8 @@ def of_member(member_id: str, apart: bytes) -> bytes:
 def standing_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
     """What a check was decided from besides the member's id, as a JSON object in UTF-8.
 
-    It is the same for all members who stand the same. `hold_id` is the hold whose units counted as free.
+    It is the same for all members who stand the same. `hold_id` is the hold whose units counted as free;
+    `freed` is null if the member has no such hold pending.
     """
     return with_visits(counts_apart(standing, hold_id), standing)
 
@@ -51,7 +52,7 @@ def counts_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
     named = {span.plan_id for span in history.spans}
     named |= {balance.plan_id for balance in history.opening_balances}
     named |= {accumulator.key.plan_id for accumulator in standing.accumulators}
-    freed = standing.hold_postings.get(hold_id, ()) if hold_id is not None else ()
+    freed = standing.hold_postings.get(hold_id) if hold_id is not None else ()
     return orjson.dumps(
         {
             "payer_id": history.payer_id,
@@ -63,7 +64,7 @@ def counts_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
             "versions": [standing.versions.get(a.key, 0) for a in standing.accumulators],
             "ahead_of_ledger": standing.ahead_of_ledger,
             "pending_events": standing.pending_events,
-            "freed": [posting_to(posting) for posting in freed],
+            "freed": None if freed is None else [posting_to(posting) for posting in freed],
         }
     )
 
@@ -72,10 +73,13 @@ def standing_from(fields: Mapping[str, Any], hold_id: str | None) -> MemberStand
     """A standing from what was kept of it: `standing_apart`, `of_member`.
 
     A fault is a bug and raises KeyError, TypeError or ValueError. Answers that were given before the
-    other visits of a day were looked at have no `day_codes`.
+    other visits of a day were looked at have no `day_codes`; those given before a hold that is not there
+    was spoken of have an empty `freed`, and go on saying nothing of it.
     """
     accumulators = tuple(_accumulator_from(part) for part in fields["accumulators"])
-    freed = tuple(posting_from(posting) for posting in fields["freed"])
+    freed: dict[str, tuple[Posting, ...]] = {}
+    if hold_id is not None and fields["freed"] is not None:
+        freed[hold_id] = tuple(posting_from(posting) for posting in fields["freed"])
     return MemberStanding(
         history=History(
             payer_id=fields["payer_id"],
@@ -93,7 +97,7 @@ def standing_from(fields: Mapping[str, Any], hold_id: str | None) -> MemberStand
         pending_events=fields["pending_events"],
         service_dates=tuple(date.fromisoformat(day) for day in fields["service_dates"]),
         day_codes={date.fromisoformat(on): tuple(codes) for on, codes in fields.get("day_codes", {}).items()},
-        hold_postings={hold_id: freed} if hold_id is not None else {},
+        hold_postings=freed,
         ahead_of_ledger=fields["ahead_of_ledger"],
     )
 

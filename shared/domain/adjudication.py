@@ -36,9 +36,10 @@ from shared.domain.numbering import may_follow_later_dates, numbered
 from shared.domain.qualification import (
     DUPLICATE_REJECTED,
     PERIOD_UNKNOWN,
-    POSSIBLE_DUPLICATE,
     Candidate,
+    DuplicateKey,
     duplicate_keys,
+    possible_duplicate,
     qualify,
     situation_of,
 )
@@ -102,7 +103,8 @@ class Fold:
         standing = tuple(standing)
         while corrections is not None:
             self._outcomes: dict[VisitKey, VisitOutcome] = {}
-            self._seen: set[tuple[date, str, str]] = set()
+            # What was done when and by whom, with the first visit that says so.
+            self._seen: dict[DuplicateKey, VisitKey] = {}
             self._tallies = Tallies(history, standing)
             self._tallies.open_years(years)
             self._tallies.open_balances(rules)
@@ -172,24 +174,28 @@ class Fold:
             self._outcomes[key] = replace(outcome, postings=tuple(postings))
 
     def _take_turn(self, candidate: Candidate) -> None:
-        """Give a visit its turn: count it where every limit it feeds has room (4)."""
+        """Give a visit its turn, and say so where it names a hold and leaves that as it is."""
+        outcome = self._decided(candidate)
+        left = self._held.left_by(candidate.visit)
+        if left is not None:
+            outcome = replace(outcome, reasons=(*outcome.reasons, left))
+        self._outcomes[candidate.visit.key] = outcome
+
+    def _decided(self, candidate: Candidate) -> VisitOutcome:
+        """What becomes of a visit on its turn: counted where every limit it feeds has room (4)."""
         plan_id = candidate.plan.plan_id if candidate.plan else None
         candidate = numbered(self._rules, self._tallies, candidate)
         if candidate.disposition is None:
             candidate = self._compared(candidate)
         if candidate.disposition is not None:
-            self._outcomes[candidate.visit.key] = VisitOutcome(
-                disposition=candidate.disposition, reasons=candidate.reasons, plan_id=plan_id
-            )
-            return
+            return VisitOutcome(disposition=candidate.disposition, reasons=candidate.reasons, plan_id=plan_id)
         waiting = self._held.waiting_for(candidate)
         weighed = weigh(self._tallies, candidate, waiting)
-        if weighed:
-            self._seen |= duplicate_keys(candidate)
-            outcome = self._place(candidate, weighed, posts_hold=waiting is not None)
-        else:
-            outcome = VisitOutcome(disposition="not_countable", reasons=(PERIOD_UNKNOWN,), plan_id=plan_id)
-        self._outcomes[candidate.visit.key] = outcome
+        if not weighed:
+            return VisitOutcome(disposition="not_countable", reasons=(PERIOD_UNKNOWN,), plan_id=plan_id)
+        for name in duplicate_keys(candidate):
+            self._seen.setdefault(name, candidate.visit.key)
+        return self._place(candidate, weighed, posts_hold=waiting is not None)
 
     def _compared(self, candidate: Candidate) -> Candidate:
         """The candidate, set aside if it may repeat a countable visit that arrived before it (4).
@@ -197,12 +203,14 @@ class Fold:
         Both orders give an earlier-arrived visit of the same date its turn first.
         """
         visit = candidate.visit
-        repeats = duplicate_keys(candidate) & self._seen
-        if candidate.disposition is not None or not repeats or visit.duplicate_decision == "accepted":
+        names = duplicate_keys(candidate)
+        earlier = next((self._seen[name] for name in names if name in self._seen), None)
+        if candidate.disposition is not None or earlier is None or visit.duplicate_decision == "accepted":
             return candidate
         if visit.duplicate_decision == "rejected":
             return replace(candidate, disposition="not_countable", reasons=(DUPLICATE_REJECTED,))
-        return replace(candidate, disposition="possible_duplicate", reasons=(POSSIBLE_DUPLICATE,))
+        reasons = (possible_duplicate(visit, earlier),)
+        return replace(candidate, disposition="possible_duplicate", reasons=reasons)
 
     def _place(self, candidate: Candidate, weighed: list[Weighed], *, posts_hold: bool) -> VisitOutcome:
         """Count the visit, or part of it, or none of it."""
@@ -231,7 +239,7 @@ class Fold:
         postings += self._carrying.leave(candidate, weighed, postings)
         return VisitOutcome(
             disposition="partially_counted" if short else "counted",
-            reasons=tuple(counted_within(w.claim, w.allowed) for w in weighed),
+            reasons=tuple(counted_within(w.claim, w.allowed, min(w.quantity, w.granted)) for w in weighed),
             postings=tuple(postings),
             claims=claims,
             binding=min(short, key=lambda w: w.fitting).key if short else None,

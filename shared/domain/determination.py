@@ -9,7 +9,16 @@ from datetime import date
 from shared.domain.accumulator import Accumulator, AccumulatorKey
 from shared.domain.adjudication import Fold, Preview
 from shared.domain.benefit_period import UNBOUNDED_START, rolling_window
-from shared.domain.evaluation import COVERING, Decision, Evaluation, LineEvaluation, Reason, Source, worst
+from shared.domain.evaluation import (
+    COVERING,
+    Advisory,
+    Decision,
+    Evaluation,
+    LineEvaluation,
+    Reason,
+    Source,
+    worst,
+)
 from shared.domain.history import History, Posting, Rules
 from shared.domain.limit import Limit
 from shared.domain.limit_reasons import standing_reason
@@ -91,20 +100,31 @@ class Determination:
     claimed: tuple[AccumulatorKey, ...] = ()
 
 
+#: Beside an answer to a check that names a hold which keeps no units for this member.
+HOLD_NOT_PENDING = Advisory(
+    code="hold_not_pending",
+    text="no pending hold of this member has the hold_id that was named, so no units of it count as free",
+)
+
+
 def determine(
     rules: Rules, standing: MemberStanding, service: Service, hold_id: str | None = None
 ) -> Determination:
     """Decide whether the member's next service is covered, and why.
 
     Counting asks the same rules and the same fold (contract section 4), so a visit recorded now with
-    this content would be treated as this answer says. `hold_id` names a hold whose units count as free.
+    this content would be treated as this answer says. `hold_id` names a hold whose units count as free;
+    if the member has no such hold pending, an advisory says so.
     """
     fold = Fold(standing.history, rules, standing.accumulators, standing.day_codes)
-    if hold_id is not None:
-        fold.release(standing.hold_postings.get(hold_id, ()))
+    freed = standing.hold_postings.get(hold_id) if hold_id is not None else ()
+    fold.release(freed or ())
     on = service.service_date
     preview = fold.preview(service, recent_service_dates=standing.recent_dates(on))
     limits = tuple(_limit_standing(weighed, standing, on) for weighed in preview.weighed)
+    if freed is None:
+        advisories = (*preview.evaluation.advisories, HOLD_NOT_PENDING)
+        preview = replace(preview, evaluation=replace(preview.evaluation, advisories=advisories))
     if not preview.evaluation.claims:
         evaluation = preview.evaluation
         return Determination(
@@ -146,6 +166,7 @@ def _with_limits(preview: Preview, limits: tuple[LimitStanding, ...]) -> Determi
         standing_reason(
             weighed.claim,
             standing.used,
+            standing.held,
             standing.allowed,
             quantity=weighed.quantity,
             fitting=weighed.fitting,

@@ -9,7 +9,7 @@ from datetime import date
 from shared.domain.accumulator import AccumulatorKey
 from shared.domain.benefit_period import first_service_year
 from shared.domain.enrollment import Plan
-from shared.domain.evaluation import LimitClaim
+from shared.domain.evaluation import LimitClaim, Reason
 from shared.domain.history import History, HoldOutcome, Posting, Rules
 from shared.domain.hold import Hold
 from shared.domain.qualification import Candidate, situation_of
@@ -18,6 +18,21 @@ from shared.domain.tallies import Tallies, YearOpening
 from shared.domain.visit import Visit, VisitKey
 
 Units = Mapping[AccumulatorKey, int]
+
+#: Beside the reasons of a visit that names a hold and leaves it as it is.
+_NO_SUCH_HOLD = Reason(
+    code="hold_not_used", text="this member has no hold with the hold_id that the visit names"
+)
+_HOLD_ENDED = Reason(
+    code="hold_not_used", text="the hold that the visit names is over: it was released, or it expired"
+)
+_HOLD_OF_ANOTHER = Reason(
+    code="hold_not_used", text="the hold that the visit names went to another visit, or was released by one"
+)
+_HOLD_KEPT = Reason(
+    code="hold_not_used",
+    text="the hold that the visit names stays as it is, since this visit does not count in what it holds",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +81,7 @@ class HeldUnits:
         self._corrections = corrections
         self._waiting: dict[str, Waiting] = {}
         self._found: dict[str, Correction] = {}
+        self._ended = {hold.hold_id: hold.ended_by is not None for hold in history.holds}
         self.outcomes: dict[str, HoldOutcome] = {}
         for hold in sorted(history.holds, key=lambda hold: hold.arrival):
             self._promise(hold, [c for c in candidates if _names(c.visit, hold)])
@@ -176,6 +192,23 @@ class HeldUnits:
         if kept != waiting.units:
             known = self._corrections.get(hold_id, Correction())
             self._found[hold_id] = Correction(passed_over=known.passed_over, kept=kept)
+
+    def left_by(self, visit: Visit) -> Reason | None:
+        """After a visit's turn: why the hold that it names is as it was; None if it is not, or none is named.
+
+        One that is not known yet or voided is not spoken of.
+        """
+        hold_id = visit.content.hold_id if visit.content and visit.known and not visit.voided else None
+        if hold_id is None:
+            return None
+        outcome = self.outcomes.get(hold_id)
+        if outcome is None:
+            return _NO_SUCH_HOLD
+        waiting = self._waiting.get(hold_id)
+        theirs = outcome.posted_by or (waiting.for_visit if waiting else None)
+        if theirs is not None:
+            return None if theirs == visit.key else _HOLD_OF_ANOTHER
+        return _HOLD_ENDED if self._ended[hold_id] else _HOLD_KEPT
 
     def corrections(self) -> Mapping[str, Correction] | None:
         """After every turn: what should have been held; None when it was right.

@@ -10,10 +10,11 @@ from shared.domain.history import History, Rules
 from shared.domain.record import record
 from shared.domain.same_day import SameDay
 from shared.domain.service import Service
-from shared.domain.visit import Disposition, Visit
+from shared.domain.visit import Disposition, Visit, VisitKey
 
 VISIT_NOT_KNOWN = Reason(
-    code="visit_not_known", text="the visit these events speak of has not been recorded yet"
+    code="visit_not_known",
+    text="no visit with this visit_id has been recorded yet; what was said of it takes effect when one is",
 )
 VOIDED = Reason(code="voided", text="the visit was voided")
 SELF_PAY = Reason(code="self_pay", text="the patient pays for this visit, so the plan does not count it")
@@ -22,14 +23,13 @@ NOT_DRY_NEEDLING = Reason(code="not_dry_needling", text="no line of the visit is
 RULE_UNKNOWN = Reason(code="rule_unknown", text="no rule that can decide is known for this visit")
 NO_LIMIT = Reason(code="no_limit_applies", text="covered, and no limit counts it")
 PERIOD_UNKNOWN = Reason(code="period_unknown", text="what names the limit's benefit period is not known")
-POSSIBLE_DUPLICATE = Reason(
-    code="possible_duplicate",
-    text="same member, date, code and provider as an earlier visit; an operator decides",
-    carc="18",
-)
 DUPLICATE_REJECTED = Reason(
     code="duplicate_rejected", text="an operator found this to repeat an earlier visit", carc="18"
 )
+
+
+#: A service date, a procedure code and an NPI: visits of a member that share one may be the same visit.
+DuplicateKey = tuple[date, str, str]
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -128,10 +128,18 @@ def settle(evaluation: Evaluation) -> tuple[Disposition, tuple[Reason, ...]] | N
     return "not_countable", (NO_LIMIT,)
 
 
-def duplicate_keys(candidate: Candidate) -> frozenset[tuple[date, str, str]]:
-    """(date, code, NPI) of each line; none where no NPI is stated."""
+def duplicate_keys(candidate: Candidate) -> tuple[DuplicateKey, ...]:
+    """(date, code, NPI) of each line, in order; none where no NPI is stated."""
     content = candidate.visit.content
     if content is None or content.service.provider.npi is None:
-        return frozenset()
+        return ()
     service, npi = content.service, content.service.provider.npi
-    return frozenset((service.service_date, line.procedure_code, npi) for line in service.lines)
+    return tuple((service.service_date, line.procedure_code, npi) for line in service.lines)
+
+
+def possible_duplicate(visit: Visit, earlier: VisitKey) -> Reason:
+    """Why a visit waits for an operator. The earlier one is named to the client whose own it is, only."""
+    own = visit.key.client_id == earlier.client_id
+    which = f"visit {earlier.visit_id}, which arrived earlier" if own else "a visit that arrived earlier"
+    text = f"same member, date, code and provider as {which}; an operator decides"
+    return Reason(code="possible_duplicate", text=text, carc="18")

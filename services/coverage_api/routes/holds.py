@@ -80,7 +80,11 @@ def _place(parts: Parts) -> Endpoint:
             )
         },
         problems={
-            409: "No room (`limit_exhausted`), not covered (`not_covered`), or the key was used before."
+            409: (
+                "No room (`limit_exhausted`), not covered (`not_covered`), not known whether it is "
+                "(`coverage_unknown`), no limit counts it (`nothing_to_hold`), or the key was used before "
+                "for something else."
+            )
         },
     )
 

@@ -88,7 +88,9 @@ class OutcomeSchema(AnswerSchema):
     counted for what `reasons` say (member or rule not known, not completed, paid by the patient), and
     looked at again when that changes; `possible_duplicate`: a visit with the same date, procedure code and
     provider NPI arrived earlier, so it waits for an operator's decision (a visit that names no NPI is never
-    taken for one); `voided`. `binding` is the limit that had no room.
+    taken for one); `voided`. `binding` is the limit that had no room. `reasons` also say when the event
+    changed nothing (`no_effect`), when a correction that was there already stands (`correction_stands`), and
+    when the hold that the visit names is left as it is (`hold_not_used`).
     """
 
     disposition = one_of(DISPOSITIONS)

@@ -108,6 +108,7 @@ def lines_field(**kwargs: Any) -> Items:
 class EligibilityCheckSchema(CircumstancesSchema):
     """Is this member's service covered, and why? The units of the hold `hold_id` count as free.
 
+    If the member has no such hold pending, the advisory `hold_not_pending` says so.
     The more is said, the less is unknown: `missing_inputs` of the answer names what it turned on.
     `injury_id` names the injury where a limit runs for each; `billing_provider` who bills, if another.
     """

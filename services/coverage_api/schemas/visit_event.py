@@ -26,7 +26,8 @@ class VisitReportSchema(_EventSchema):
 
     `event_id` is the client's, unique per client for ever; `visit_id` its id of the visit, under which it is
     corrected and voided. A visit counts if it was `completed` and is not `self_pay` (paid by the patient).
-    `hold_id` is the hold whose units it takes. A correction replaces all that was said before.
+    `hold_id` is the hold whose units it takes; where it takes none, the reason `hold_not_used` says why. A
+    correction replaces all that was said before.
     """
 
     type = Word(REPORTED, required=True)

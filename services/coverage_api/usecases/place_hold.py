@@ -37,8 +37,9 @@ def place_hold(
 ) -> PlacedHold:
     """Place a hold for a valid `request` of the audited call's client, whose SHA-256 is `digest`.
 
-    Raises HoldRefused when the service is not covered or has no room, IdempotencyConflict when the
-    key was used for something else, Invalid when the hold would end before it begins.
+    Raises HoldRefused when the service is not covered, or not known to be, or has no room,
+    IdempotencyConflict when the key was used for something else, Invalid when the hold would end before it
+    begins.
     """
     try:
         placed, images = retrying(lambda: _place(tools, audit, idempotency_key, request, digest))

@@ -56,6 +56,23 @@ def test_last_unit_is_promised_once(api: Api) -> None:
     refused = place(api, "c")
     assert refused.get_json(force=True)["type"] == "/problems/limit_exhausted"
     assert refused.get_json(force=True)["reasons"][0]["carc"] == "119"
+    assert refused.get_json(force=True)["detail"] == "19 used and 1 held of 20 in this plan year"
+
+
+def test_more_than_what_is_left_is_refused_with_what_is_left(api: Api) -> None:
+    """The problem says how many units the hold would have found."""
+    fill(api, 19)
+    refused = place(api, quantity=2).get_json(force=True)
+    assert refused["type"] == "/problems/limit_exhausted"
+    assert refused["detail"] == "19 of 20 used in this plan year, which leaves 1 of the 2 asked for"
+    assert [reason["code"] for reason in refused["reasons"]].count("within_limit") == 0
+
+
+def test_what_is_not_known_to_be_covered_is_not_called_not_covered(api: Api) -> None:
+    """A hold for a member whom the payer does not know is refused for that."""
+    refused = place(api, member_id="nobody").get_json(force=True)
+    assert (refused["status"], refused["type"]) == (409, "/problems/coverage_unknown")
+    assert refused["detail"] == refused["reasons"][0]["text"] == "the payer does not know this member"
 
 
 def test_hold_is_decided_after_pending_events(api: Api) -> None:
@@ -153,9 +170,13 @@ def test_check_that_names_a_hold_counts_its_unit_as_free(api: Api) -> None:
     """The patient who holds the last unit is covered."""
     fill(api, 19)
     hold_id = place(api).get_json()["hold_id"]
-    assert api.post("/v1/eligibility-checks", check()).get_json()["decision"] == "not_covered"
+    without = api.post("/v1/eligibility-checks", check()).get_json()
+    assert without["decision"] == "not_covered"
+    assert without["reasons"][0]["text"] == "19 used and 1 held of 20 in this plan year"
     named = api.post("/v1/eligibility-checks", check(hold_id=hold_id)).get_json()
     assert named["decision"] == "covered_with_conditions"
+    slip = api.post("/v1/eligibility-checks", check(hold_id="hld_slip")).get_json()
+    assert (slip["decision"], slip["advisories"][-1]["code"]) == ("not_covered", "hold_not_pending")
 
 
 def grant(**changes: Any) -> dict[str, Any]:

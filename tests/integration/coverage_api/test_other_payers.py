@@ -144,7 +144,7 @@ def test_own_names_never_collide_with_the_other_payers(walled: Walled) -> None:
     sent = walled.send("POST", "/v1/visit-events", event(1, payer_id=OTHER, state="MN"), key)
     assert (sent.status_code, sent.headers.get("Idempotent-Replay")) == (202, None)
     held = walled.send("POST", "/v1/holds", {**HELD, "payer_id": OTHER}, key)
-    assert held.get_json(force=True)["type"] == "/problems/not_covered"
+    assert held.get_json(force=True)["type"] == "/problems/coverage_unknown"
 
 
 def test_lists_show_nothing_of_the_other_payer(walled: Walled) -> None:

@@ -41,6 +41,7 @@ POLICY: Json = {
                 }
             ],
         },
+        {"id": "uncounted", "codes": ["97112"], "decision": "covered"},
     ],
     "limits": [
         {
@@ -161,3 +162,11 @@ def test_hold_is_refused_for_what_is_bundled_that_day(course_api: Api) -> None:
     )
     assert (bundled.status_code, bundled.get_json()["type"]) == (409, "/problems/not_covered")
     assert free.status_code == 201
+
+
+def test_hold_of_what_no_limit_counts_is_refused_for_that(course_api: Api) -> None:
+    """It is covered, and there is nothing to hold."""
+    fay = Member(course_api, "SAMPLE-FAY")
+    asked = {**fay.asking("2099-03-04"), "lines": [{"procedure_code": "97112"}]}
+    refused = course_api.post("/v1/holds", asked, headers={"Idempotency-Key": "fay"})
+    assert (refused.status_code, refused.get_json()["type"]) == (409, "/problems/nothing_to_hold")

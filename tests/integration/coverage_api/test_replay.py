@@ -87,7 +87,7 @@ def test_answers_are_the_same_after_everything_changed(api: Api, command: Any) -
     api.put("/v1/enrollments", enrollments(member_id="SAMPLE-OTHER"))
     merged = command("members", "merge", "--payer", PAYER, given=f"{MEMBER}\nSAMPLE-OTHER\n")
     assert merged.exit_code == 0, merged.output
-    made.append(asked(api))
+    made += [asked(api), asked(api, hold_id="hld_slip")]
     answers = {api.get(f"/v1/eligibility-checks/{check_id}").get_json()["decision"] for check_id in made}
     assert len(answers) > 2
     result = command("determinations", "replay", *made)

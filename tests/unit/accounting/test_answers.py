@@ -58,6 +58,22 @@ def test_second_member_who_stands_the_same_is_answered_the_same() -> None:
     assert second.standing == of_member("SAMPLE-2", standing_apart(STANDING, None))
 
 
+def test_hold_that_the_member_has_not_pending_is_spoken_of() -> None:
+    """Where another asked of the same counts without a hold, or with one that is there."""
+    some, rules = Answers(), SimpleRules()
+    naming = {**REQUEST, "hold_id": "hld_1"}
+    pending = replace(STANDING, hold_postings={"hld_1": ()})
+    said = [
+        orjson.loads(b"{" + some.decide(rules, standing, request, "provider", no_history).said)
+        for standing, request in ((STANDING, REQUEST), (STANDING, naming), (pending, naming))
+    ]
+    assert [[advisory["code"] for advisory in one["advisories"]] for one in said] == [
+        [],
+        ["hold_not_pending"],
+        [],
+    ]
+
+
 @pytest.mark.parametrize(
     ("standing", "request_", "audience", "rules"),
     [

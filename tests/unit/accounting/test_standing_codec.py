@@ -90,6 +90,14 @@ def test_standing_kept_before_days_were_looked_at_still_reads() -> None:
     assert standing_from(kept, "hld_1") == replace(STANDING, day_codes={})
 
 
+def test_hold_that_is_not_pending_is_kept_as_such() -> None:
+    """So that the answer, decided again, speaks of it; an older answer, with an empty list, did not."""
+    kept = kept_of(STANDING, "hld_2")
+    assert kept["freed"] is None
+    assert standing_from(kept, "hld_2") == replace(STANDING, hold_postings={})
+    assert standing_from({**kept, "freed": []}, "hld_2") == replace(STANDING, hold_postings={"hld_2": ()})
+
+
 def test_only_the_hold_that_was_named_is_kept() -> None:
     """Units of other holds are in the counts; whose they are is nobody's concern."""
     kept = kept_of(STANDING, None)

@@ -28,6 +28,7 @@ def test_the_same_visit_under_another_name_waits_for_an_operator() -> None:
     assert used(state) == {"dry-needling": 1}
     (reason,) = next(o.reasons for k, o in state.visits.items() if k.visit_id == "v2")
     assert reason.carc == "18"
+    assert "visit v1," in reason.text
 
 
 def test_another_clients_report_of_the_same_visit_is_flagged_too() -> None:
@@ -38,6 +39,8 @@ def test_another_clients_report_of_the_same_visit_is_flagged_too() -> None:
         "counted",
         "possible_duplicate",
     ]
+    (reason,) = state.visits[other.key].reasons
+    assert "v1" not in reason.text, "another client's id is not theirs to see"
 
 
 @pytest.mark.parametrize(

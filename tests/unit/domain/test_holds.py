@@ -11,7 +11,7 @@ import pytest
 from shared.domain.history import MemberState
 from shared.domain.visit import VisitKey
 from tests.builders import history, service, visit
-from tests.folding import DAY, ask, counted, dispositions, fold, hold, lines, used
+from tests.folding import DAY, ask, counted, dispositions, fold, hold, lines, reasons, used
 from tests.rules import limit_row, plain_rules
 
 ONE = plain_rules(limit_row(allowed=1))
@@ -41,6 +41,30 @@ def test_the_visit_that_names_a_hold_posts_it_as_one_count() -> None:
     state = fold(visit(2, hold_id="h1"), holds=(hold(arrival=1),), rules=ONE)
     assert states(state) == {"h1": "posted"}
     assert (used(state)["dry-needling"], held(state)) == (1, 0)
+    assert reasons(state, "v2") == ["within_limit"]
+
+
+def why(state: MemberState, visit_id: str) -> str:
+    """What is said of the hold that a visit names and leaves as it is."""
+    found = next(outcome for key, outcome in state.visits.items() if key.visit_id == visit_id)
+    (text,) = (reason.text for reason in found.reasons if reason.code == "hold_not_used")
+    return text
+
+
+def test_a_visit_that_names_no_hold_of_the_member_says_so() -> None:
+    """A slip in the id would quietly take a second unit."""
+    state = fold(visit(2, hold_id="typo"), visit(3, hold_id="h1"), holds=(hold(),), rules=TWO)
+    assert reasons(state, "v2") == ["within_limit", "hold_not_used"]
+    assert "no hold" in why(state, "v2")
+    assert reasons(state, "v3") == ["within_limit"]
+
+
+def test_a_visit_that_comes_too_late_for_its_hold_says_so() -> None:
+    """It went to another visit, or was over."""
+    state = fold(visit(2, hold_id="h1"), visit(3, hold_id="h1"), holds=(hold(),), rules=TWO)
+    assert "another visit" in why(state, "v3")
+    over = hold(ended=(5, "expired"))
+    assert "expired" in why(fold(visit(6, hold_id="h1"), holds=(over,)), "v6")
 
 
 def test_a_posted_hold_is_ahead_of_the_order() -> None:
@@ -74,6 +98,7 @@ def test_a_visit_that_does_not_take_place_releases_its_hold(status: str) -> None
     state = fold(visit(2, hold_id="h1", visit_status=status), visit(3), holds=(hold(),), rules=ONE)
     assert states(state) == {"h1": "released"}
     assert counted(state) == ["v3"]
+    assert reasons(state, "v2") == ["not_completed"]
 
 
 def test_a_voided_visit_releases_the_hold_it_posted() -> None:
@@ -82,6 +107,7 @@ def test_a_voided_visit_releases_the_hold_it_posted() -> None:
     state = fold(gone, visit(3), holds=(hold(),), rules=ONE)
     assert states(state) == {"h1": "released"}
     assert counted(state) == ["v3"]
+    assert reasons(state, "v2") == ["voided"]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +123,7 @@ def test_a_visit_that_does_not_qualify_leaves_its_hold_pending(what: dict[str, A
     """Paid by the patient, in another period, unknown or no needling: the promise stands."""
     state = fold(visit(2, **{"hold_id": "h1", **what}), visit(3), holds=(hold(),), rules=ONE)
     assert states(state) == {"h1": "pending"}
+    assert "stays as it is" in why(state, "v2")
     assert dispositions(state)["v3"] == "over_limit"
 
 

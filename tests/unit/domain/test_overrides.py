@@ -23,8 +23,10 @@ def test_a_general_override_gives_its_units_to_the_next_in_order() -> None:
 
 def test_an_override_changes_what_is_allowed_and_not_what_is_used() -> None:
     """E27: an answer shows five more allowed and the same used."""
-    (standing,) = ask(history(visits=(visit(1),), overrides=(override(5),)), ONE).limits
+    said = ask(history(visits=(visit(1),), overrides=(override(5),)), ONE)
+    (standing,) = said.limits
     assert (standing.allowed, standing.used, standing.remaining) == (6, 1, 5)
+    assert said.reasons[0].text == "1 of 6 used in this plan year (5 of the 6 by override)"
 
 
 def test_an_override_serves_only_service_dates_before_it_expires() -> None:
@@ -51,6 +53,11 @@ def test_an_override_for_one_visit_counts_it_whatever_the_order() -> None:
     assert counted(state) == ["v1", "v3"]
     (accumulator,) = state.accumulators.values()
     assert (accumulator.used, accumulator.granted, accumulator.allowed) == (2, 1, 2)
+    (why,) = next(outcome.reasons for key, outcome in state.visits.items() if key.visit_id == "v3")
+    assert (
+        why.text
+        == "counted within the 1 allowed in this plan year and 1 granted to this visit alone by override"
+    )
 
 
 def test_a_visit_with_units_of_its_own_leaves_the_shared_ones_to_others() -> None:
