@@ -4,7 +4,8 @@ An answer is a function of what is kept beside it (the request, the member's sta
 nothing of it tells whose it is. So those inputs without the member's id are what an answer is remembered by,
 of the request and of the dates and codes of the member's visits only what bears on an answer
 (`shared/domain/bearing.py`). It is decided from just that, so that nothing else can have a part in it;
-`replay.py`, which decides from all that was kept, shows that nothing was forgotten.
+`replay.py`, which decides from all that was kept, shows that nothing was forgotten. How many events wait for
+the member is only said: it is decided as if none did, and the number put in (`determination_record.py`).
 """
 
 from __future__ import annotations
@@ -44,13 +45,15 @@ _Read = dict[bytes, tuple[Plan | None, bytes]]
 class Answer:
     """A decided check: what it was decided from, and the body, but for what each answer is given anew.
 
-    `request` and `standing` are JSON texts in UTF-8; `said` is what follows `opening_of` an answer.
+    `request` and `standing` are JSON texts in UTF-8; `said` is what follows `opening_of` an answer, once the
+    `pending_events` are told of.
     """
 
     catalog_version: int
     request: bytes
     standing: bytes
     said: bytes
+    pending_events: int
 
 
 def opening_of(check_id: str, decided_at: datetime) -> bytes:
@@ -99,7 +102,12 @@ class Answers:
         known = newer.get(name) or older.get(name)
         if known is None:
             service = service or _bearing(rules, plan, request)
-            seen = replace(standing, service_dates=dates, day_codes={on: codes} if codes else {})
+            seen = replace(
+                standing,
+                pending_events=0,
+                service_dates=dates,
+                day_codes={on: codes} if codes else {},
+            )
             found, stood = determine_from_visits(rules, seen, service, hold_id, history)
             if stood is not seen:
                 # What it follows from is kept, and the answer remembered by that.
@@ -113,6 +121,7 @@ class Answers:
             request=of_member(request["member_id"], asked),
             standing=of_member(standing.history.member_id, with_visits(counts, standing)),
             said=said,
+            pending_events=standing.pending_events,
         )
 
     @property

@@ -39,6 +39,7 @@ def with_visits(counts: bytes, standing: MemberStanding) -> bytes:
     """`standing_apart`, from `counts_apart` of the same standing."""
     visits = orjson.dumps(
         {
+            "pending_events": standing.pending_events,
             "service_dates": standing.service_dates,
             "day_codes": {on.isoformat(): codes for on, codes in standing.day_codes.items()},
         }
@@ -47,7 +48,10 @@ def with_visits(counts: bytes, standing: MemberStanding) -> bytes:
 
 
 def counts_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
-    """`standing_apart` without the dates and codes of the member's visits, which few rules look at."""
+    """`standing_apart` without what few rules or none look at.
+
+    That is how many events wait, which no answer turns on, and the dates and codes of the member's visits.
+    """
     history = standing.history
     named = {span.plan_id for span in history.spans}
     named |= {balance.plan_id for balance in history.opening_balances}
@@ -63,7 +67,6 @@ def counts_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
             "accumulators": standing.accumulators,
             "versions": [standing.versions.get(a.key, 0) for a in standing.accumulators],
             "ahead_of_ledger": standing.ahead_of_ledger,
-            "pending_events": standing.pending_events,
             "freed": None if freed is None else [posting_to(posting) for posting in freed],
         }
     )

@@ -9,6 +9,20 @@ from shared.domain.client import Role
 from shared.domain.evaluation import Audience
 from shared.domain.record import record
 
+#: What an answer says of the events that wait. Within a JSON text the quotes would be escaped.
+_NONE_WAITS = b'"pending_events":0'
+
+
+def telling_of(pending_events: int, said: bytes) -> bytes:
+    """What is said of a member of whom so many events wait, from what is said where none waits.
+
+    Both are JSON in UTF-8, as orjson writes it. Answers from before this was told apart say their number
+    already, and stay as they are.
+    """
+    if not pending_events:
+        return said
+    return said.replace(_NONE_WAITS, b'"pending_events":%d' % pending_events)
+
 
 def audience_of(role: Role) -> Audience:
     """Whom an answer to a client of this role is for: an EHR's provider, or a portal's member."""
@@ -19,8 +33,9 @@ def audience_of(role: Role) -> Audience:
 class DeterminationRecord:
     """An answered eligibility check. `request` and `body` are JSON texts in UTF-8, kept as they were.
 
-    The body is in two parts: `opening` is this answer's alone, and many answers have `said` in common.
-    `standing` is what it was decided from, for deciding it again; None where that was not kept.
+    The body is in two parts: `opening` is this answer's alone, and many answers have `said` in common,
+    in which nothing waits (`telling_of`). `standing` is what it was decided from, for deciding it again; None
+    where that was not kept. It says `pending_events`, too.
     """
 
     check_id: str
@@ -32,11 +47,12 @@ class DeterminationRecord:
     opening: bytes
     said: bytes
     standing: bytes | None
+    pending_events: int
 
     @property
     def body(self) -> bytes:
         """The whole body."""
-        return self.opening + self.said
+        return self.opening + telling_of(self.pending_events, self.said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

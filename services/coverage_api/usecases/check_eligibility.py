@@ -99,4 +99,5 @@ def _record(
         opening=opening_of(check_id, now),
         said=answer.said,
         standing=answer.standing,
+        pending_events=answer.pending_events,
     )

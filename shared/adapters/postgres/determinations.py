@@ -1,7 +1,8 @@
 """Determinations: the recorded answers to eligibility checks.
 
 Most of an answer's body is what many answers say word for word. It is stored once for each payer, by its
-digest, and an answer's row has the digest beside what is its own. Texts are never changed or deleted.
+digest, and an answer's row has the digest beside what is its own. Texts are never changed or deleted. How
+many events wait is in no text, but in the standing beside an answer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import psycopg
 
 from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Texts, Utf8Texts
 from shared.adapters.postgres.trips import Statement, Trips
-from shared.domain.determination_record import AnsweredCheck, DeterminationRecord
+from shared.domain.determination_record import AnsweredCheck, DeterminationRecord, telling_of
 from shared.domain.errors import StoreUnavailable
 from shared.domain.records import MemberRef
 
@@ -52,10 +53,11 @@ select g.check_id, g.payer_id, g.client_id, g.decided_at, g.catalog_version, g.r
 """,
 )
 
-#: The two parts of a body; one from before there were parts is whole.
+#: The two parts of a body, and how many events it tells of; one from before there were parts is whole.
 _PARTS = """case when d.body is null then d.opening else '' end,
        coalesce(d.body::text, (select t.text from determination_text t
-                                where t.digest = d.said and t.payer_id = d.payer_id))"""
+                                where t.digest = d.said and t.payer_id = d.payer_id)),
+       coalesce((d.standing ->> 'pending_events')::bigint, 0)"""
 
 
 class TextsKept:
@@ -146,8 +148,9 @@ class PostgresDeterminations:
         ).fetchone()
         if row is None:
             return None
-        payer_id, member_id, opening, said = row
-        return MemberRef(payer_id=payer_id, member_id=member_id), f"{opening}{said}".encode()
+        payer_id, member_id, opening, said, pending = row
+        body = opening.encode() + telling_of(pending, said.encode())
+        return MemberRef(payer_id=payer_id, member_id=member_id), body
 
     def find(self, check_id: str) -> AnsweredCheck | None:
         """The whole record of an answer; None if the transaction sees none of that id."""
@@ -174,8 +177,9 @@ class PostgresDeterminations:
             standing=row[6].encode() if row[6] is not None else None,
             opening=row[7].encode(),
             said=row[8].encode(),
+            pending_events=row[9],
         )
-        return AnsweredCheck(record=record, client_name=row[9], client_role=row[10], payer_name=row[11])
+        return AnsweredCheck(record=record, client_name=row[10], client_role=row[11], payer_name=row[12])
 
 
 @functools.lru_cache(maxsize=_DIGESTS_MAX)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 
-from tests.api_service import Api, check
+from tests.api_service import Api, check, event
 
 _TEXTS = "select count(*) from determination_text"
 
@@ -30,6 +31,21 @@ def test_answers_that_say_the_same_share_a_text(api: Api) -> None:
     for change in ("update determination_text set text = ''", "delete from determination_text"):
         with pytest.raises(psycopg.errors.RaiseException, match="not changed"):
             api.installation.write(change)
+
+
+def test_answers_that_differ_in_how_many_events_wait_share_a_text(api: Api) -> None:
+    """Each is read as it was given, also once the events were counted."""
+    made = [_made(api)]
+    for number in range(1, 12):
+        api.post("/v1/visit-events", event(number))
+        if number in {1, 11}:
+            made.append(_made(api))
+    assert api.installation.rows(_TEXTS) == [(1,)]
+    waiting = [orjson.loads(body)["accumulators"][0]["pending_events"] for _, body in made]
+    assert waiting == [0, 1, 11]
+    api.installation.drain()
+    for check_id, body in made:
+        assert api.get(f"/v1/eligibility-checks/{check_id}").data == body
 
 
 def test_answer_from_before_texts_were_shared_is_read_as_it_was(api: Api) -> None:

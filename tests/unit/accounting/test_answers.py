@@ -11,14 +11,15 @@ import orjson
 import pytest
 
 from shared.accounting import answers
-from shared.accounting.answers import Answers, opening_of
+from shared.accounting.answers import Answer, Answers, opening_of
 from shared.accounting.codec import service_from
 from shared.accounting.determination_body import determination_body
 from shared.accounting.rules import CatalogRules
 from shared.accounting.standing_codec import of_member, standing_apart
 from shared.domain.adjudication import adjudicate
 from shared.domain.determination import MemberStanding, determine
-from shared.domain.history import History
+from shared.domain.determination_record import telling_of
+from shared.domain.history import History, Posting
 from shared.domain.limit import BASES
 from shared.domain.service import Authorization
 from tests.builders import MEMBER, NOW, PAYER, history, plan, service, visit
@@ -34,6 +35,7 @@ REQUEST = {
     "lines": [NEEDLED],
 }
 STANDING = MemberStanding(history=history())
+ON = date(2026, 3, 4)
 
 
 def no_history() -> History:
@@ -44,6 +46,11 @@ def no_history() -> History:
 def of(member_id: str, standing: MemberStanding = STANDING) -> MemberStanding:
     """The same standing, of another member."""
     return replace(standing, history=replace(standing.history, member_id=member_id))
+
+
+def given(answer: Answer) -> bytes:
+    """The body without its id and time."""
+    return b"{" + telling_of(answer.pending_events, answer.said)
 
 
 def test_second_member_who_stands_the_same_is_answered_the_same() -> None:
@@ -153,9 +160,9 @@ def test_remembered_answer_is_what_the_whole_request_is_answered(basis: str) -> 
         drawn, standing = drawn_request(draw), draw.choice(standings)
         for request in (drawn, *(changed(drawn, draw) for _ in range(3))):
             whole = {**request, "payer_id": PAYER, "member_id": MEMBER}
-            said = some.decide(rules, standing, whole, "provider", no_history).said
+            answer = some.decide(rules, standing, whole, "provider", no_history)
             decided = determine(rules, standing, service_from(whole))
-            assert b"{" + said == orjson.dumps(determination_body(decided, "provider"))
+            assert given(answer) == orjson.dumps(determination_body(decided, "provider"))
             asked += 1
     # Some were answered from memory.
     assert some.remembered < asked * 0.8
@@ -175,24 +182,43 @@ def test_of_other_visits_only_what_bears_on_the_answer_makes_it_another() -> Non
     applies = [{"payers": [PAYER], "plans": ["employer"]}]
     own = document(applies_to=applies, authority="plan_document", rules=rules_)
     some, rules, draw = Answers(), CatalogRules(catalog_of(own)), generator(5)
-    on = service_from(REQUEST).service_date
     said = set()
     for _ in range(60):
-        dates = sorted(on + timedelta(days=draw.randint(-9, 9)) for _ in range(draw.randint(0, 6)))
-        days = {on, *dates}
+        dates = sorted(ON + timedelta(days=draw.randint(-9, 9)) for _ in range(draw.randint(0, 6)))
+        days = {ON, *dates}
         codes = {
             day: tuple(sorted(draw.sample(["20560", "97810", "97140"], draw.randint(1, 2)))) for day in days
         }
         standing = replace(STANDING, service_dates=tuple(dates), day_codes=codes)
         answer = some.decide(rules, standing, REQUEST, "provider", no_history)
         decided = determine(rules, standing, service_from(REQUEST))
-        assert b"{" + answer.said == orjson.dumps(determination_body(decided, "provider"))
+        assert given(answer) == orjson.dumps(determination_body(decided, "provider"))
         assert answer.standing == of_member(MEMBER, standing_apart(standing, None))
         body = orjson.loads(b"{" + answer.said)
         said.add((body["decision"], bool(body["advisories"])))
     assert said == set(itertools.product(("covered", "not_covered"), (False, True)))
     # What was done on the day is one of seven things, and the others are too many or not.
     assert some.remembered <= 14
+
+
+def test_events_that_wait_are_told_of_and_decide_nothing() -> None:
+    """However many, of whoever has holds: what is remembered of one number is said with the others."""
+    some, rules = Answers(), under("plan_year")
+    [counted] = after(rules, 1).accumulators
+    promised = {"hld_1": (Posting(key=counted.key, on=ON, units=1, allowed=2),)}
+    holding = replace(STANDING, accumulators=(replace(counted, held=1),), hold_postings=promised)
+    standings = (replace(STANDING, accumulators=(counted,)), holding)
+    names: tuple[str | None, ...] = (None, "hld_1", "hld_2")
+    for pending, stood, hold_id in itertools.product((3, 0, 1, 12, 120), standings, names):
+        standing, request = replace(stood, pending_events=pending), {**REQUEST, "hold_id": hold_id}
+        answer = some.decide(rules, standing, request, "provider", no_history)
+        decided = determine(rules, standing, service_from(request), hold_id)
+        assert given(answer) == orjson.dumps(determination_body(decided, "provider"))
+        assert answer.standing == of_member(MEMBER, standing_apart(standing, hold_id))
+        limits = orjson.loads(given(answer))["accumulators"]
+        assert {limit["pending_events"] for limit in limits} == {pending}
+    # Without the hold it makes no difference which is named that is not there.
+    assert some.remembered == 5
 
 
 def test_same_request_bears_otherwise_on_another_plan() -> None:
@@ -221,5 +247,6 @@ def test_memory_is_bounded() -> None:
     some = Answers()
     rules = SimpleRules()
     for number in range(answers.REMEMBERED_MAX + 10):
-        some.decide(rules, replace(STANDING, pending_events=number), REQUEST, "provider", no_history)
+        request = {**REQUEST, "service_date": (ON + timedelta(days=number)).isoformat()}
+        some.decide(rules, STANDING, request, "provider", no_history)
     assert some.remembered <= answers.REMEMBERED_MAX
