@@ -55,13 +55,26 @@ def standing_reason(
     of = "" if allowed is None else f" of {allowed}"
     taken = f"{used} used and {held} held{of}" if held else f"{used}{of} used"
     granted = "" if allowed is None else _granted(claim.limit, allowed)
-    text = f"{taken} {period_words(claim.limit)}{granted}"
+    left = None if allowed is None else max(0, allowed - used - held)
+    beyond = _beyond_counts(claim.limit, left, quantity, fitting)
+    text = f"{taken} {period_words(claim.limit)}{granted}{beyond}"
     if not quantity or fitting == quantity:
         return Reason(code="within_limit", text=text, source=claim.source)
     if not fitting:
         return Reason(code="limit_exhausted", text=text, carc="119", rarc="N362", source=claim.source)
     text = f"{text}, which leaves {fitting} of the {quantity} asked for"
     return Reason(code="partly_within_limit", text=text, carc="119", rarc="N362", source=claim.source)
+
+
+def _beyond_counts(limit: Limit, left: int | None, quantity: int, fitting: int) -> str:
+    """What to say where more or less fits than the counts leave, which would read as a mistake."""
+    if not quantity:
+        return ", this date among them"
+    if left is None or fitting == min(quantity, left):
+        return ""
+    if fitting > left:  # The order is that of service dates.
+        return ", and what was counted on later dates makes way"
+    return f", and services of later dates take room in the same {limit.rolling_days} days"
 
 
 def _granted(limit: Limit, allowed: int) -> str:

@@ -139,6 +139,9 @@ def test_a_full_limit_of_days_still_takes_a_second_visit_of_a_counted_day() -> N
     state = fold(visit(1), visit(2, date(2026, 3, 5)), visit(3), rules=rules)
     assert dispositions(state) == {"v1": "counted", "v2": "over_limit", "v3": "counted"}
     assert used(state) == {"dry-needling": 1}
+    (reason, *_) = ask(history(visits=[visit(1)]), rules).reasons
+    text = "1 of 1 used in this plan year, this date among them"
+    assert (reason.code, reason.text) == ("within_limit", text)
 
 
 def test_part_of_a_visit_counts_where_units_are_measured() -> None:
@@ -186,6 +189,10 @@ def test_service_date_order_gives_a_late_report_the_place_of_the_latest_visit() 
     assert dispositions(state)["v21"] == "counted"
     assert dispositions(state)["v20"] == "over_limit"
     assert used(state) == {"dry-needling": 20}
+    by_date = plain_rules(ordering="service_date")
+    (reason, *_) = ask(history(visits=twenty), by_date, date(2026, 3, 1)).reasons
+    text = "20 of 20 used in this plan year, and what was counted on later dates makes way"
+    assert (reason.code, reason.text) == ("within_limit", text)
 
 
 def test_service_date_order_breaks_ties_by_arrival() -> None:

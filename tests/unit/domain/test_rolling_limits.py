@@ -48,7 +48,10 @@ def test_a_late_visit_finds_room_only_if_every_window_with_its_date_has_some() -
     filled = (visit(1, START + timedelta(days=5)), visit(2, START + timedelta(days=8)))
     state = fold(*filled, visit(3, START + timedelta(days=3)), rules=rules)
     assert dispositions(state)["v3"] == "over_limit"
-    assert ask(history(visits=filled), rules, START + timedelta(days=3)).decision == "not_covered"
+    said = ask(history(visits=filled), rules, START + timedelta(days=3))
+    assert said.decision == "not_covered"
+    text = "0 of 2 used within 10 days, and services of later dates take room in the same 10 days"
+    assert said.reasons[0].text == text, "the count alone would read as if there were room"
 
 
 @searching(60)
