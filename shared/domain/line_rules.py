@@ -208,7 +208,8 @@ def _weighed(
         found.append(
             Candidate(
                 decision=base,
-                reasons=tuple((f.reason, f.source) for f in sure),
+                # What decided comes first.
+                reasons=tuple((f.reason, f.source) for f in sorted(sure, key=lambda f: _decision(f) != base)),
                 waiting=waiting,
                 lacking=unsaid,
                 document=covering.document,

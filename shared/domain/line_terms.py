@@ -27,7 +27,16 @@ from shared.domain.vocabulary import ReasonTemplate
 
 Stack = tuple[RuleDocument, ...]
 
+_UNKNOWN: Effect = "unknown_verify_with_plan"
 _INPUT_MISSING = ReasonTemplate(code="input_missing")
+_OUTSIDE_AUTHORIZATION = ReasonTemplate(
+    code="period_unknown",
+    text="the limit counts per authorization, and the one stated does not hold on the service date",
+)
+_NO_CONTRACT_START = ReasonTemplate(
+    code="period_unknown",
+    text="the limit counts per contract year, and when the plan's begins is not known",
+)
 _LATE = ReasonTemplate(code="timely_filing")
 _UNDOCUMENTED = ReasonTemplate(code="documentation_needed")
 
@@ -115,6 +124,17 @@ def _subject_path(limit: Limit, subject: Subject) -> tuple[str, ...]:
     return ()
 
 
+def _period_not_known(limit: Limit, subject: Subject) -> ReasonTemplate | None:
+    """Why a service lies in no period of the limit that anybody could name, whatever the request adds."""
+    service, plan = subject.service, subject.situation.plan
+    held = service.authorization
+    if limit.basis == "authorization" and held is not None and not held.covers(service.service_date):
+        return _OUTSIDE_AUTHORIZATION
+    if limit.basis == "contract_year" and plan is not None and plan.contract_start is None:
+        return _NO_CONTRACT_START
+    return None
+
+
 def limit_findings(
     stack: Stack, subject: Subject, rule: Rule, deciding: RuleDocument
 ) -> tuple[tuple[FedLimit, ...], tuple[Finding, ...]]:
@@ -134,13 +154,17 @@ def limit_findings(
             if lacking:
                 findings.append(
                     Finding(
-                        effect="unknown_verify_with_plan",
+                        effect=_UNKNOWN,
                         reason=_INPUT_MISSING,
                         source=source,
                         certain=certain,
                         lacking=lacking,
                     )
                 )
+        nameless = _period_not_known(limit, subject)
+        if nameless is not None:
+            certain = verdict.truth is Truth.TRUE
+            findings.append(Finding(effect=_UNKNOWN, reason=nameless, source=source, certain=certain))
         for extension in limit_rule.extensions:
             # Beyond what is allowed at all no extension helps: then the limit itself is the reason.
             if extension.beyond < numbers.get(limit.limit_id, 1) <= limit.allowed:

@@ -145,7 +145,7 @@ def catalog_of(*documents: RuleDocument) -> Catalog:
 
 def invented(*lines: ServiceLine, **changes: Any) -> Situation:
     """A session of a member of the invented payer's employer plan."""
-    of = changes.pop("of", None) or plan("invented-payer")
+    of = changes.pop("of", None) or plan("invented-payer", contract_start=date(2020, 1, 1))
     return situation(of, *lines, **changes)
 
 

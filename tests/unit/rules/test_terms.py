@@ -20,6 +20,7 @@ from tests.unit.rules.builders import (
     document,
     invented,
     line,
+    plan,
 )
 
 UNKNOWN = "unknown_verify_with_plan"
@@ -98,6 +99,21 @@ def test_injury_and_authorization_limits_need_their_subject() -> None:
     assert (unsaid.decision, unsaid.missing_inputs) == (UNKNOWN, ("authorization.number",))
     held = invented(authorization=Authorization(number="A1"))
     assert claimed(under(held, limits=per_authorization)) == {"dn": 1}
+
+
+@pytest.mark.parametrize(
+    ("basis", "said"),
+    [
+        ("contract_year", {"of": plan("invented-payer")}),
+        ("authorization", {"authorization": Authorization(number="A1", end=ON)}),
+    ],
+)
+def test_limit_without_a_period_for_the_service_leaves_it_unknown(basis: str, said: dict[str, Any]) -> None:
+    """A visit counts nowhere then, so a check must not call it covered, and nothing can be added to it."""
+    evaluation = under(invented(**said), limits=[limit(period={"basis": basis})])
+    assert (evaluation.decision, codes(evaluation)) == (UNKNOWN, ("period_unknown",))
+    assert (evaluation.missing_inputs, evaluation.claims) == ((), ())
+    assert evaluation.source is not None
 
 
 def test_units_allowed_vary_with_the_member() -> None:
