@@ -13,7 +13,6 @@ from shared.domain.client import EVERY_PAYER
 from shared.domain.records import MemberRef
 
 LINE_LENGTH_MAX = 1_000
-MEMBER_ID_LENGTH_MAX = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +85,7 @@ def _checked(database: PostgresDatabase, page: dict[MemberRef, int]) -> list[Mem
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     """(number, member id) of each line that is not empty."""
     try:
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8-sig") as lines:
             number = 0
             while line := lines.readline(LINE_LENGTH_MAX):
                 number += 1

@@ -9,7 +9,8 @@ from typing import TextIO
 import click
 import orjson
 
-from services.operator_cli.member_pages import MEMBER_ID_LENGTH_MAX, require_payer
+from services.operator_cli.member_ids import MEMBER_IDS_FILE, read_member_ids
+from services.operator_cli.member_pages import require_payer
 from services.operator_cli.operations import Operations, current_operator, open_operations
 from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
@@ -36,7 +37,7 @@ def audit_group() -> None:
 @click.option("--payer", "payer_id", required=True, help="The member's payer.")
 @click.option(
     "--member-id-file",
-    type=click.File(encoding="utf-8"),
+    type=MEMBER_IDS_FILE,
     default="-",
     help="A file with the member's id alone in it; without one, it is read from standard input.",
 )
@@ -59,9 +60,7 @@ def export_command(
     export itself is recorded in the trail first, also of an id that the payer has nothing on record of:
     that is said, and who asked about it is printed all the same.
     """
-    member_id = member_id_file.read(MEMBER_ID_LENGTH_MAX + 2).strip()
-    if not 0 < len(member_id) <= MEMBER_ID_LENGTH_MAX:
-        raise click.BadParameter(f"must hold an id of 1 to {MEMBER_ID_LENGTH_MAX} characters")
+    (member_id,) = read_member_ids(member_id_file, 1)
     ref = MemberRef(payer_id=payer_id, member_id=member_id)
     with open_operations(settings) as operations:
         if not _record(operations, ref, by):

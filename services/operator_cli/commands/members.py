@@ -6,7 +6,8 @@ from typing import TextIO
 
 import click
 
-from services.operator_cli.member_pages import MEMBER_ID_LENGTH_MAX, require_payer
+from services.operator_cli.member_ids import MEMBER_IDS_FILE, read_member_ids
+from services.operator_cli.member_pages import require_payer
 from services.operator_cli.operations import current_operator, open_operations
 from services.operator_cli.options import with_settings
 from services.operator_cli.progress import progress_bar
@@ -20,9 +21,6 @@ from shared.domain.operator_records import NewMerge
 from shared.domain.records import Cause, MemberRef
 from shared.failpoints import Step, around
 
-#: Two ids, and some blanks.
-_FILE_LENGTH_MAX = 4 * MEMBER_ID_LENGTH_MAX
-
 
 @click.group("members")
 def members_group() -> None:
@@ -33,7 +31,7 @@ def members_group() -> None:
 @click.option("--payer", "payer_id", required=True, help="The payer of both.")
 @click.option(
     "--member-ids-file",
-    type=click.File(encoding="utf-8"),
+    type=MEMBER_IDS_FILE,
     default="-",
     help=(
         "A file of two lines: the member id that is given up, and the one that stays. Without one, they are"
@@ -67,7 +65,7 @@ def merge_command(
 
     The ids are no arguments, since everybody on a machine can read a process's arguments.
     """
-    source_id, into_id = _ids(member_ids_file)
+    source_id, into_id = read_member_ids(member_ids_file, 2)
     with open_operations(settings) as operations:
         merge = NewMerge(
             merge_id=operations.new_id("mrg"),
@@ -99,17 +97,6 @@ def merge_command(
         for line in report.lines(operations.hash_key, show_members=False):
             click.echo(line)
         click.echo(f"`needlecap changes merge {merge.merge_id}` lists this again, with --show-members by ids")
-
-
-def _ids(file: TextIO) -> tuple[str, str]:
-    """The two ids of a file. Raises BadParameter unless there are two, one on each line."""
-    ids = file.read(_FILE_LENGTH_MAX).split("\n")
-    ids = [stripped for line in ids if (stripped := line.strip())]
-    if len(ids) != 2 or max(map(len, ids)) > MEMBER_ID_LENGTH_MAX:
-        raise click.BadParameter(
-            f"must hold two ids of 1 to {MEMBER_ID_LENGTH_MAX} characters, each on a line"
-        )
-    return ids[0], ids[1]
 
 
 COMMANDS = (members_group,)
