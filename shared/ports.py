@@ -113,7 +113,7 @@ class MemberBooks(Protocol):
     def bases(self, refs: Iterable[MemberRef], days: Iterable[date] = ()) -> dict[MemberRef, MemberBase]:
         """Members without visits and accumulators; those never heard of are absent.
 
-        What was done on the service dates `days` is told by its codes.
+        What was done on the service dates `days` is told by its codes, and needling near them by its dates.
         """
         ...
 

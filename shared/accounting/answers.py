@@ -119,7 +119,7 @@ class Answers:
         return Answer(
             catalog_version=catalog_version,
             request=of_member(request["member_id"], asked),
-            standing=of_member(standing.history.member_id, with_visits(counts, standing)),
+            standing=of_member(standing.history.member_id, with_visits(counts, standing, on)),
             said=said,
             pending_events=standing.pending_events,
         )

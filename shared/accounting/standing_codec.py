@@ -26,22 +26,23 @@ def of_member(member_id: str, apart: bytes) -> bytes:
     return b'{"member_id":%b,%b' % (orjson.dumps(member_id), apart[1:])
 
 
-def standing_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
-    """What a check was decided from besides the member's id, as a JSON object in UTF-8.
+def standing_apart(standing: MemberStanding, on: date, hold_id: str | None) -> bytes:
+    """What a check on a service date was decided from besides the member's id, as a JSON object in UTF-8.
 
     It is the same for all members who stand the same. `hold_id` is the hold whose units counted as free;
     `freed` is null if the member has no such hold pending.
     """
-    return with_visits(counts_apart(standing, hold_id), standing)
+    return with_visits(counts_apart(standing, hold_id), standing, on)
 
 
-def with_visits(counts: bytes, standing: MemberStanding) -> bytes:
+def with_visits(counts: bytes, standing: MemberStanding, on: date) -> bytes:
     """`standing_apart`, from `counts_apart` of the same standing."""
+    codes = standing.day_codes.get(on)
     visits = orjson.dumps(
         {
             "pending_events": standing.pending_events,
-            "service_dates": standing.service_dates,
-            "day_codes": {on.isoformat(): codes for on, codes in standing.day_codes.items()},
+            "service_dates": standing.recent_dates(on),
+            "day_codes": {on.isoformat(): codes} if codes else {},
         }
     )
     return b"%b,%b" % (counts[:-1], visits[1:])

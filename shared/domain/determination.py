@@ -40,8 +40,8 @@ class MemberStanding:
     ledger entries behind each accumulator, `pending_events` the accepted events not yet applied.
     `hold_postings` are the units that each pending hold keeps. `ahead_of_ledger`: the accumulators have
     what is not in the ledger, a change of rules or plans or a year that is only asked about.
-    `day_codes` are the codes of the member's visits on the dates that are asked about
-    (`same_day.SameDay`).
+    `service_dates` are those of needling visits near the dates that are asked about, `day_codes` the codes
+    of all visits on these dates (`same_day.SameDay`).
     """
 
     history: History

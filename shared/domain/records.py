@@ -92,8 +92,8 @@ class MemberBase:
     """A member without visits: what a check needs besides the accumulators.
 
     `history` carries spans, plans, overrides and opening balances only; `service_dates` are those of
-    the needling visits that took place, counted or not, and `day_codes` the codes of all that took
-    place on the dates asked about.
+    the needling visits that took place near the dates asked about, counted or not, and `day_codes` the
+    codes of all that took place on these dates.
     """
 
     ref: MemberRef

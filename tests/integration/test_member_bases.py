@@ -22,7 +22,7 @@ def test_rows_of_a_member_are_found_by_the_whole_key(database_url: str, statemen
     with psycopg.connect(database_url) as connection:
         for setting in database._SETTINGS:
             connection.execute(setting)
-        given = {"payers": Texts(["p"]), "members": Texts(["m"]), "days": Dates([])}
+        given = {"payers": Texts(["p"]), "members": Texts(["m"]), "days": Dates([]), "near": Dates([])}
         lines = connection.execute(f"explain {statement.template}", given).fetchall()
     plan = "\n".join(line for (line,) in lines)
     for table in TABLES:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import orjson
@@ -27,6 +27,7 @@ from shared.adapters.postgres.grant_rows import (
 from shared.adapters.postgres.member_rows import OF_MEMBERS, member_arrays
 from shared.adapters.postgres.plans import PLAN_COLUMNS, plan_from
 from shared.adapters.postgres.trips import Errand, Statement, Trips
+from shared.domain.determination import RECENT_DAYS
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.history import History
 from shared.domain.hold import OpeningBalance, Override
@@ -35,6 +36,8 @@ from shared.domain.same_day import codes_done
 
 #: Many members have the same spans and plans: so many different texts of each are read once.
 SAME_MAX = 1_000
+
+_RECENT = timedelta(days=RECENT_DAYS)
 
 
 def _of_family(table: str, columns: str, where: str = "true") -> str:
@@ -60,6 +63,9 @@ _PROMISED = "h.state not in ('posted', 'released', 'expired')"
 
 #: What became of the needling visits that took place.
 _NEEDLED = "'counted', 'partially_counted', 'over_limit', 'not_covered'"
+
+#: Visits of dates that those about the days asked about may be too near to.
+_NEAR = "v.service_date >= (%(near)b::date[])[1] and v.service_date <= (%(near)b::date[])[2]"
 
 #: Visits that are known and not voided, of the days that are asked about.
 _ON_DAYS = "v.service_date = any (%(days)b::date[]) and v.arrival is not null and v.voided_by is null"
@@ -95,7 +101,7 @@ def _parts(of: Callable[..., str]) -> dict[str, str]:
     return {
         "waiting": of("visit_event e", "count(*) as waiting", "e.status = 'pending'"),
         "holds": of("hold h", "h.hold_id, h.outcome", _PROMISED),
-        "dates": of("visit v", "v.service_date", f"v.disposition in ({_NEEDLED})"),
+        "dates": of("visit v", "v.service_date", f"{_NEAR} and v.disposition in ({_NEEDLED})"),
         "done": of("visit_in_full v", "v.content", _ON_DAYS),
         "overrides": of("override_grant o", "o.*", "o.revoked_at is null"),
         "balances": of("opening_balance b", "b.*"),
@@ -143,7 +149,8 @@ def asking_bases(refs: Iterable[MemberRef], days: Iterable[date]) -> Errand:
 
 
 def _errand(statement: Statement, refs: Iterable[MemberRef], days: list[date]) -> Errand:
-    return statement.errand({**member_arrays(in_order(refs)), "days": Dates(days)})
+    near = Dates([days[0] - _RECENT, days[-1] + _RECENT] if days else [])
+    return statement.errand({**member_arrays(in_order(refs)), "days": Dates(days), "near": near})
 
 
 def read_bases(trips: Trips, refs: Iterable[MemberRef], days: Iterable[date]) -> dict[MemberRef, MemberBase]:
@@ -151,7 +158,7 @@ def read_bases(trips: Trips, refs: Iterable[MemberRef], days: Iterable[date]) ->
 
     Answers by the refs that were asked for: for a member that was merged into another, that other. Of
     plans there are those that a span or an opening balance names. What was done on the service dates
-    `days` is told by its codes.
+    `days` is told by its codes, and needling near them by its dates.
     """
     bases, merged, with_family = {}, {}, []
     asked = sorted(set(days))

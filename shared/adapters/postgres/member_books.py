@@ -124,7 +124,7 @@ class PostgresMemberBooks:
         """Members without visits and accumulators; those never heard of are absent.
 
         Answers by the refs that were asked for: for a member that was merged into another, that other.
-        What was done on the service dates `days` is told by its codes.
+        What was done on the service dates `days` is told by its codes, and needling near them by its dates.
         """
         return read_bases(self._trips, refs, days)
 

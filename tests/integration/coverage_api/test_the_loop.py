@@ -174,3 +174,11 @@ def test_third_visit_in_a_week_is_advised_against_and_changes_no_decision(api: A
     advised = [{advice["code"] for advice in answer["advisories"]} for answer in (close, later)]
     assert len(advised[0] - advised[1]) == 1
     assert close["decision"] == later["decision"] == "covered_with_conditions"
+    # The same beside questions about the first and the last date that may be asked about.
+    dates = ("1900-01-01", "2026-03-05", "2026-04-05", "2199-12-31")
+    asked = {"checks": [check(service_date=day) for day in dates]}
+    together = api.post("/v1/eligibility-checks/batch", asked).get_json()["results"]
+    assert [result["status"] for result in together] == [201] * 4, together
+    found = [{advice["code"] for advice in result["determination"]["advisories"]} for result in together]
+    assert found[1:3] == advised
+    assert not (advised[0] - advised[1]) & (found[0] | found[3])

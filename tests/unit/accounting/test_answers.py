@@ -62,7 +62,7 @@ def test_second_member_who_stands_the_same_is_answered_the_same() -> None:
     assert second.said == first.said
     assert MEMBER.encode() not in second.request + second.standing + second.said
     assert orjson.loads(second.request) == {**REQUEST, "member_id": "SAMPLE-2"}
-    assert second.standing == of_member("SAMPLE-2", standing_apart(STANDING, None))
+    assert second.standing == of_member("SAMPLE-2", standing_apart(STANDING, ON, None))
 
 
 def test_hold_that_the_member_has_not_pending_is_spoken_of() -> None:
@@ -193,7 +193,7 @@ def test_of_other_visits_only_what_bears_on_the_answer_makes_it_another() -> Non
         answer = some.decide(rules, standing, REQUEST, "provider", no_history)
         decided = determine(rules, standing, service_from(REQUEST))
         assert given(answer) == orjson.dumps(determination_body(decided, "provider"))
-        assert answer.standing == of_member(MEMBER, standing_apart(standing, None))
+        assert answer.standing == of_member(MEMBER, standing_apart(standing, ON, None))
         body = orjson.loads(b"{" + answer.said)
         said.add((body["decision"], bool(body["advisories"])))
     assert said == set(itertools.product(("covered", "not_covered"), (False, True)))
@@ -214,7 +214,7 @@ def test_events_that_wait_are_told_of_and_decide_nothing() -> None:
         answer = some.decide(rules, standing, request, "provider", no_history)
         decided = determine(rules, standing, service_from(request), hold_id)
         assert given(answer) == orjson.dumps(determination_body(decided, "provider"))
-        assert answer.standing == of_member(MEMBER, standing_apart(standing, hold_id))
+        assert answer.standing == of_member(MEMBER, standing_apart(standing, ON, hold_id))
         limits = orjson.loads(given(answer))["accumulators"]
         assert {limit["pending_events"] for limit in limits} == {pending}
     # Without the hold it makes no difference which is named that is not there.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import orjson
@@ -74,7 +74,7 @@ STANDING = MemberStanding(
 
 def kept_of(standing: MemberStanding, hold_id: str | None) -> Any:
     """What is kept of a standing beside an answer."""
-    return orjson.loads(of_member(standing.history.member_id, standing_apart(standing, hold_id)))
+    return orjson.loads(of_member(standing.history.member_id, standing_apart(standing, DAY, hold_id)))
 
 
 def test_standing_comes_back_as_it_was() -> None:
@@ -104,9 +104,18 @@ def test_only_the_hold_that_was_named_is_kept() -> None:
     assert standing_from(kept, None) == replace(STANDING, hold_postings={})
 
 
+def test_only_visits_that_the_date_asked_about_is_near_to_are_kept() -> None:
+    """Of others a check looks at nothing, whoever else's date they are near to."""
+    near = (DAY - timedelta(days=31), DAY, DAY + timedelta(days=31))
+    beyond = (DAY - timedelta(days=32), *near, DAY + timedelta(days=32))
+    codes = {**STANDING.day_codes, beyond[0]: ("20561",)}
+    kept = kept_of(replace(STANDING, service_dates=beyond, day_codes=codes), "hld_1")
+    assert standing_from(kept, "hld_1") == replace(STANDING, service_dates=near)
+
+
 def test_only_plans_that_say_something_of_the_member_are_kept() -> None:
     """A payer may have a thousand plans; those of the member's spans, balances and counts decide."""
     more = {f"p{number}": plan(f"p{number}") for number in range(100)}
     plans = {**STANDING.history.plans, **more}
     crowded = replace(STANDING, history=replace(STANDING.history, plans=plans))
-    assert standing_apart(crowded, "hld_1") == standing_apart(STANDING, "hld_1")
+    assert standing_apart(crowded, DAY, "hld_1") == standing_apart(STANDING, DAY, "hld_1")
