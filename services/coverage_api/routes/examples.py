@@ -63,7 +63,8 @@ EXAMPLES: Mapping[str, Any] = {
     "loadVisitEvents": "".join(orjson.dumps(event).decode() + "\n" for event in (_RECORDED, _VOIDED)),
     "searchAccumulators": {**_MEMBER, "service_date": "2026-12-29"},
     "searchVisits": {**_MEMBER, "start": "2026-01-01", "end": "2027-01-01"},
-    "placeHold": {**_CHECK, "quantity": 1},
+    # Far ahead, so that it can be tried whenever it is read.
+    "placeHold": {**_CHECK, "quantity": 1, "expires_at": "2099-01-01T00:00:00Z"},
     "grantOverride": {
         **_MEMBER,
         "limit_id": "dry-needling",
