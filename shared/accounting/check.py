@@ -19,9 +19,12 @@ from shared.domain.determination import (
     years_opened_early,
 )
 from shared.domain.errors import CountersUnavailable
-from shared.domain.history import History, Rules
+from shared.domain.history import History, Posting, Rules
 from shared.domain.records import CounterImage, MemberBase, MemberRef, StoredAccumulator
 from shared.ports import Counters, RulesSource, Transaction
+
+#: By the id of a pending hold, the units that it keeps.
+_HoldPostings = Mapping[str, tuple[Posting, ...]]
 
 
 def read_counters(counters: Counters, refs: Sequence[MemberRef]) -> Mapping[MemberRef, CounterImage]:
@@ -86,19 +89,21 @@ def member_standings(
             history = History(payer_id=ref.payer_id, member_id=ref.member_id, spans=(), plans={})
             standings[ref] = MemberStanding(history=history)
         else:
-            known = next((found[ref] for found in (folded, fresh, stored) if ref in found), ())
-            standings[ref] = _standing(base, known)
+            known = next((found[ref] for found in (fresh, stored) if ref in found), ())
+            standings[ref] = _standing(base, *folded.get(ref, (known, base.hold_postings)))
     return standings
 
 
-def _standing(base: MemberBase, accumulators: Sequence[StoredAccumulator]) -> MemberStanding:
+def _standing(
+    base: MemberBase, accumulators: Sequence[StoredAccumulator], hold_postings: _HoldPostings
+) -> MemberStanding:
     in_use = [stored for stored in accumulators if stored.in_use]
     return MemberStanding(
         history=base.history,
         accumulators=tuple(stored.state for stored in in_use),
         versions={stored.state.key: stored.version for stored in in_use},
         pending_events=base.pending_events,
-        hold_postings=base.hold_postings,
+        hold_postings=hold_postings,
         service_dates=base.service_dates,
         day_codes=base.day_codes,
         ahead_of_ledger=base.refold_requested,
@@ -107,15 +112,21 @@ def _standing(base: MemberBase, accumulators: Sequence[StoredAccumulator]) -> Me
 
 def _folded(
     tx: Transaction, rules: Rules, refs: Sequence[MemberRef]
-) -> dict[MemberRef, tuple[StoredAccumulator, ...]]:
-    """The accumulators of members that wait to be folded again, folded now, without saving anything."""
+) -> dict[MemberRef, tuple[Sequence[StoredAccumulator], _HoldPostings]]:
+    """What members who wait to be folded again come to, folded now, without saving anything.
+
+    That is their accumulators, and the units that each of their pending holds keeps.
+    """
     if not refs:
         return {}
-    folded = {}
+    folded: dict[MemberRef, tuple[Sequence[StoredAccumulator], _HoldPostings]] = {}
     for ref, member in tx.books.read(refs).items():
+        state = Fold(member.history, rules).state()
         versions = {key: stored.version for key, stored in member.accumulators.items()}
-        folded[ref] = tuple(
-            StoredAccumulator(state=state, version=versions.get(key, 0), in_use=True)
-            for key, state in Fold(member.history, rules).state().accumulators.items()
-        )
+        accumulators = [
+            StoredAccumulator(state=accumulator, version=versions.get(key, 0), in_use=True)
+            for key, accumulator in state.accumulators.items()
+        ]
+        held = {hold_id: hold.postings for hold_id, hold in state.holds.items() if hold.state == "pending"}
+        folded[ref] = accumulators, held
     return folded

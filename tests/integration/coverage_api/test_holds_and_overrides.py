@@ -41,6 +41,18 @@ def test_hold_keeps_a_unit_until_it_is_released(api: Api) -> None:
     assert (shown["held"], shown["remaining"]) == (0, 20)
 
 
+def test_hold_counts_as_free_while_its_member_waits_to_be_folded_again(api: Api) -> None:
+    """A changed plan year moves what it keeps to another period: the check that names it knows so at once."""
+    hold_id = place(api).get_json()["hold_id"]
+    plan = {"name": "Employer plan", "funding": "fully_insured", "market": "group"}
+    moved = {**plan, "plan_year_start": "07-01"}
+    assert api.put(f"/v1/payers/{PAYER}/plans/employer", moved).status_code == 200
+    for _ in range(2):
+        (shown,) = api.post("/v1/eligibility-checks", check(hold_id=hold_id)).get_json()["accumulators"]
+        assert (shown["period"]["start"], shown["held"], shown["remaining"]) == ("2025-07-01", 0, 20)
+        api.installation.drain()
+
+
 def test_last_unit_is_promised_once(api: Api) -> None:
     """Of two clinics that race for the last unit one has a hold, the other a 409."""
     fill(api, 19)
