@@ -12,7 +12,12 @@ from shared.accounting.codec import Json, hold_outcome_to, service_from
 from shared.accounting.determination_body import limit_standing_to
 from shared.accounting.settling import open_settled
 from shared.domain.adjudication import Fold
-from shared.domain.determination import Determination, MemberStanding, determine
+from shared.domain.determination import (
+    Determination,
+    MemberStanding,
+    determine,
+    determine_from_visits,
+)
 from shared.domain.errors import Conflict
 from shared.domain.evaluation import COVERING, LimitClaim, Reason
 from shared.domain.history import History, Rules, VisitOutcome
@@ -57,7 +62,8 @@ def place_hold(
     book = posting.book(request.ref)
     service = service_from(request.content)
     current = rules.current(tx)
-    found = determine(current, standing_of(book, service), service)
+    standing = standing_of(book, service)
+    found, _ = determine_from_visits(current, standing, service, None, lambda: book.history)
     if found.decision not in COVERING or not found.limits:
         raise HoldRefused(_refusal(found), found.reasons, posting.save())
     hold = Hold(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared.adapters.catalog_files import packaged_catalog, parse_yaml
 from tests.api_service import Api, check, event
 from tests.builders import MEMBER, PAYER
 
@@ -51,6 +52,24 @@ def test_hold_counts_as_free_while_its_member_waits_to_be_folded_again(api: Api)
         (shown,) = api.post("/v1/eligibility-checks", check(hold_id=hold_id)).get_json()["accumulators"]
         assert (shown["period"]["start"], shown["held"], shown["remaining"]) == ("2025-07-01", 0, 20)
         api.installation.drain()
+
+
+def test_hold_that_opens_an_earlier_year_finds_the_room_that_a_check_finds(api: Api) -> None:
+    """One of the two visits then lies behind the end of the year, which leaves a unit of two in it."""
+    per_year: Any = parse_yaml(packaged_catalog() / "documents" / "security-health-plan.yaml").data
+    per_year |= {"version": 2, "effective": {"from": "2020-01-01"}}
+    per_year["limits"][0] |= {"allowed": 2, "period": {"basis": "first_service_year"}}
+    path = f"/v1/rule-documents/{per_year['document_id']}/versions/2"
+    assert api.put(path, per_year).status_code == 201
+    visits = [event(1, service_date="2026-06-01"), event(2, service_date="2027-05-15")]
+    api.post("/v1/visit-events/batch", {"events": visits})
+    api.installation.drain()
+    (shown,) = api.post("/v1/eligibility-checks", check()).get_json()["accumulators"]
+    assert (shown["used"], shown["remaining"]) == (1, 1)
+    placed = place(api)
+    assert placed.status_code == 201, placed.get_json(force=True)
+    (shown,) = placed.get_json()["accumulators"]
+    assert (shown["used"], shown["held"], shown["remaining"]) == (1, 1, 0)
 
 
 def test_last_unit_is_promised_once(api: Api) -> None:
