@@ -52,7 +52,9 @@ def limits_as_of(
 ) -> tuple[LimitStanding, ...]:
     """How every limit of the member's plan stood on the date `on`, as known at the instant `known_at`.
 
-    As `check.search`, which answers for now. `version` is the accumulator's at that moment.
+    As `check.search`, which answers for now; but of a first-service year that the date would open before
+    one that was open, all units of that one are shown, though some may lie after its end. `version` is the
+    accumulator's at that moment.
     """
     known = tx.past.known_at(ref, known_at)
     history = _history(tx, ref, known)

@@ -40,10 +40,16 @@ def search(
 ) -> tuple[LimitStanding, ...]:
     """How every limit of the member's plan stands on a date."""
     current = rules.current(tx)
-    standing = member_standings(tx, current, images, [ref])[ref]
-    limits = limits_on(current, standing, on)
+    return limits_of(tx, current, member_standings(tx, current, images, [ref])[ref], ref, on)
+
+
+def limits_of(
+    tx: Transaction, rules: Rules, standing: MemberStanding, ref: MemberRef, on: date
+) -> tuple[LimitStanding, ...]:
+    """How every limit of a member's plan stands on a date, also one that would open a year before another."""
+    limits = limits_on(rules, standing, on)
     if openings := years_opened_early(standing, [limit.key for limit in limits]):
-        limits = limits_on(current, with_years(standing, whole_history(tx, ref), current, openings), on)
+        limits = limits_on(rules, with_years(standing, whole_history(tx, ref), rules, openings), on)
     return limits
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from services.coverage_api.ports import Tools
 from shared.accounting.as_of import limits_as_of
-from shared.accounting.check import member_standings, read_counters
+from shared.accounting.check import limits_of, member_standings, read_counters
 from shared.accounting.codec import cited_reason_to
 from shared.accounting.determination_body import limit_standing_to
-from shared.domain.determination import determine, limits_on
+from shared.domain.determination import determine
 from shared.domain.records import MemberRef
 from shared.domain.service import Service, ServiceLine
 
@@ -43,7 +43,9 @@ def search_accumulators(
         rules = tools.rules.current(tx)
         standing = member_standings(tx, rules, images, [ref])[ref]
         found = (
-            limits_on(rules, standing, on) if past is None else limits_as_of(tx, tools.rules, ref, on, past)
+            limits_of(tx, rules, standing, ref, on)
+            if past is None
+            else limits_as_of(tx, tools.rules, ref, on, past)
         )
     why = () if found else determine(rules, standing, Service(service_date=on, lines=_ASKED)).reasons
     return FoundAccumulators(
