@@ -46,20 +46,16 @@ _TOUCHED = """
     }
 )
 
-_OF_OVERRIDES = "override_grant where override_id = %s"
-_OF_HOLDS = "hold where hold_id = %s"
-_OF_DECISIONS = "duplicate_decision where decision_id = %s"
-
 #: Where causes of a kind are on record whatever they changed.
 _CAUSES = {
-    "override": _OF_OVERRIDES,
-    "override.revoked": _OF_OVERRIDES,
-    "hold": _OF_HOLDS,
-    "hold.released": _OF_HOLDS,
-    "hold.expired": _OF_HOLDS,
+    "override": "override_grant where override_id = %s",
+    "override.revoked": "override_grant where override_id = %s and revoked_at is not null",
+    "hold": "hold where hold_id = %s",
+    "hold.released": "hold where hold_id = %s and end_state = 'released'",
+    "hold.expired": "hold where hold_id = %s and end_state = 'expired'",
     "merge": "member_merge where merge_id = %s",
-    "duplicate.accepted": _OF_DECISIONS,
-    "duplicate.rejected": _OF_DECISIONS,
+    "duplicate.accepted": "duplicate_decision where decision_id = %s and decision = 'accepted'",
+    "duplicate.rejected": "duplicate_decision where decision_id = %s and decision = 'rejected'",
     "opening_balance": "opening_statement where source || '#' || sequence = %s",
 }
 

@@ -316,6 +316,16 @@ def test_cause_that_never_was_is_told_from_one_that_changed_nothing(desk: Desk) 
     ((merge_id,),) = desk.office.rows("select merge_id from member_merge")
     listed = desk.needlecap("changes", "merge", merge_id)
     assert (listed.exit_code, listed.output) == (0, f"changed by merge {merge_id}: members 0\n")
+    desk.office.change(
+        "insert into override_grant (override_id, payer_id, client_id, member_id, limit_id, service_date,"
+        " quantity, approver, reason, created_at)"
+        " select 'o1', %s, client_id, %s, 'dry-needling', '2026-03-04', 1, 'A', 'R', now()"
+        " from client limit 1",
+        PAYER,
+        ben.member_id,
+    )
+    revoked = desk.needlecap("changes", "override.revoked", "o1")
+    assert (desk.needlecap("changes", "override", "o1").exit_code, revoked.exit_code) == (0, 1)
 
 
 def test_broken_file_changes_nothing(desk: Desk) -> None:
