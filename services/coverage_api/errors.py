@@ -138,8 +138,8 @@ HOLD_REFUSALS: dict[str, ProblemType] = {
         title="It is not known whether the service is covered",
         status=409,
         means=(
-            "The rules that run do not tell whether the service is covered: the member or rule is not known, "
-            "or the request leaves out what a rule asks for. So nothing can be held for it."
+            "The rules that run do not tell whether the service is covered: the member, a rule or a limit's "
+            "period is not known, or the request leaves out what a rule asks for. So nothing can be held."
         ),
         remedy=(
             "Look at `reasons`. An eligibility check with the same content names in `missing_inputs` what to "
