@@ -73,7 +73,7 @@ class Inbox(Protocol):
         ...
 
     def finish(self, results: Sequence[ApplyResult], now: datetime) -> None:
-        """Record what became of each event."""
+        """Record what became of each event. Raises ConcurrentChange when one does not wait any more."""
         ...
 
     def fail(self, arrival: int, failure: str, now: datetime, attempts_max: int) -> None:

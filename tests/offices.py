@@ -93,7 +93,7 @@ class Office:
 
     def pending(self) -> int:
         """How many events wait."""
-        return int(self.rows("select count(*) from visit_event where status = 'pending'")[0][0])
+        return int(self.rows("select count(*) from visit_event_waiting")[0][0])
 
 
 def _visit_of(ref: MemberRef, on: str) -> NewEvent:

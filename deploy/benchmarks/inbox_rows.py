@@ -104,7 +104,7 @@ def drain_backlog(stack: Stack, site: Site, count: int) -> float:
         finally:
             stop(worker)
         found = looker.execute(
-            "select count(*), extract(epoch from min(applied_at))::float8 from visit_event"
+            "select count(*), extract(epoch from min(applied_at))::float8 from visit_event_applied"
             " where applied_at >= %s and arrival <= %s and status = 'applied'",
             [before, last],
         ).fetchone()
@@ -115,7 +115,7 @@ def drain_backlog(stack: Stack, site: Site, count: int) -> float:
 
 def none_waits(connection: psycopg.Connection) -> bool:
     """Whether every accepted event was applied, rejected or put aside."""
-    row = connection.execute("select exists (select from visit_event where status = 'pending')").fetchone()
+    row = connection.execute("select exists (select from visit_event_waiting)").fetchone()
     return row is not None and not row[0]
 
 

@@ -114,7 +114,13 @@ class PlainLane:
             return False
         work.keep(event, turn, outcome)
         work.results.append(
-            ApplyResult(arrival=event.arrival, status="applied", outcome=self._receipt(turn, outcome, before))
+            ApplyResult(
+                arrival=event.arrival,
+                shard=event.shard,
+                payer_id=event.payer_id,
+                status="applied",
+                outcome=self._receipt(turn, outcome, before),
+            )
         )
         return True
 

@@ -224,7 +224,7 @@ class Posting:
         visit = known.visit if known else Visit(key=pending.key)
         if not visit.accepts(event):
             outcome = self._outcome_of(pending.payer_id, visit)
-            return _result(event, "rejected", replace(outcome, reasons=(why_rejected(visit),)), ())
+            return _result(pending, "rejected", replace(outcome, reasons=(why_rejected(visit),)), ())
         if known is not None and event.arrival < known.last_event:
             # Those of this batch are not finished yet, so the inbox does not know them as applied.
             earlier = self._tx.inbox.applied_events(pending.payer_id, pending.key)
@@ -240,7 +240,7 @@ class Posting:
         outcome = self._outcome_of(pending.payer_id, changed)
         if without := why_without_effect(event, changed):
             outcome = replace(outcome, reasons=(*outcome.reasons, *without))
-        return _result(event, "applied", outcome, effects)
+        return _result(pending, "applied", outcome, effects)
 
     def _move(self, payer_id: str, before: Visit, known: _Known, event: VisitEvent) -> tuple[Effect, ...]:
         """Bring the books of the visit's members, the one before and the one after, to the visit."""
@@ -310,7 +310,13 @@ def _plain_members(
 
 
 def _result(
-    event: VisitEvent, status: Any, outcome: VisitOutcome, effects: tuple[Effect, ...]
+    event: PendingEvent, status: Any, outcome: VisitOutcome, effects: tuple[Effect, ...]
 ) -> ApplyResult:
     """The receipt's status and outcome."""
-    return ApplyResult(arrival=event.arrival, status=status, outcome=receipt_outcome(outcome, effects))
+    return ApplyResult(
+        arrival=event.arrival,
+        shard=event.shard,
+        payer_id=event.payer_id,
+        status=status,
+        outcome=receipt_outcome(outcome, effects),
+    )

@@ -56,5 +56,7 @@ class ApplyResult:
     """What became of an event when it was applied: the receipt's status and outcome."""
 
     arrival: int
+    shard: int
+    payer_id: str
     status: Literal["applied", "rejected"]
     outcome: Mapping[str, Any]

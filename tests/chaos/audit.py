@@ -73,7 +73,7 @@ def incomplete(connection: psycopg.Connection[Any]) -> bool:
         """
         select (select coalesce(sum(received), 0) from visit_event_count),
                (select coalesce(sum(applied) + sum(rejected), 0) from visit_event_count)
-               + (select count(*) from visit_event where status in ('dead', 'pending')),
+               + (select count(*) from visit_event_in_full where status in ('dead', 'pending')),
                (select count(*) from visit_event)
         """
     ).fetchone()
@@ -85,7 +85,7 @@ def caught_up(connection: psycopg.Connection[Any]) -> bool:
     """Whether nothing waits: no event, no member to fold again, no counter to show."""
     row = connection.execute(
         """
-        select exists (select from visit_event where status = 'pending')
+        select exists (select from visit_event_waiting)
             or exists (select from refold_request) or exists (select from counter_outbox)
         """
     ).fetchone()
@@ -95,7 +95,7 @@ def caught_up(connection: psycopg.Connection[Any]) -> bool:
 def longest_wait_seconds(connection: psycopg.Connection[Any]) -> float:
     """The longest that an event waited from its acceptance until it was applied."""
     row = connection.execute(
-        "select extract(epoch from max(applied_at - received_at)) from visit_event"
+        "select extract(epoch from max(applied_at - received_at)) from visit_event_in_full"
     ).fetchone()
     return float(row[0]) if row and row[0] is not None else 0.0
 
@@ -129,7 +129,7 @@ def audit(plant: Plant, diaries: Sequence[Diary], members: Sequence[str], found:
 
 def _audit_events(connection: psycopg.Connection[Any], diaries: Sequence[Diary], found: Findings) -> None:
     """Each acknowledged event is there once and was applied; nothing is there that was not sent."""
-    rows = connection.execute("select client_id, event_id, status from visit_event").fetchall()
+    rows = connection.execute("select client_id, event_id, status from visit_event_in_full").fetchall()
     stored = Counter((client_id, event_id) for client_id, event_id, _ in rows)
     ended = {(c, e) for c, e, status in rows if status in {"applied", "rejected"}}
     for diary in diaries:

@@ -137,9 +137,14 @@ def poisoned(scene: Scene) -> None:
 def heal(scene: Scene) -> None:
     """Put the fourth visit right again, so that it is applied at once."""
     scene.site.installation.write(
-        "update visit_event set content = content::jsonb || jsonb_build_object('lines', %s::jsonb),"
-        " retry_at = null where event_id = %s",
+        "update visit_event set content = content::jsonb || jsonb_build_object('lines', %s::jsonb)"
+        " where event_id = %s",
         orjson.dumps(event(1)["lines"]).decode(),
+        f"{scene.name}-e4",
+    )
+    scene.site.installation.write(
+        "update visit_event_waiting w set retry_at = null from visit_event e"
+        " where e.arrival = w.arrival and e.event_id = %s",
         f"{scene.name}-e4",
     )
 

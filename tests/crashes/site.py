@@ -156,7 +156,7 @@ class Site:
         return bool(
             self.count(
                 """
-                select (select count(*) from visit_event where member_id = %(m)s and status = 'pending')
+                select (select count(*) from visit_event_waiting where member_id = %(m)s)
                      + (select count(*) from refold_request where member_id = %(m)s)
                      + (select count(*) from counter_outbox where member_id = %(m)s)
                 """.replace("%(m)s", "%s"),

@@ -12,6 +12,7 @@ from tests.chaos.clients import Diary
 from tests.chaos.plant import Plant
 from tests.chaos.report import lines_of
 from tests.chaos.run import Plan, run
+from tests.dead_events import CALL_DEAD
 from tests.servers import TEST_SETTINGS
 
 PLAN = Plan(
@@ -40,8 +41,9 @@ def harm(plant: Plant, diaries: list[Diary], members: list[str]) -> None:
             " where used_delta > 0 and visit_id is not null limit 1)"
         )
         connection.execute(
-            "update visit_event set status = 'dead' where arrival in"
-            " (select arrival from visit_event where status = 'applied' limit 1)"
+            CALL_DEAD.format(
+                "a.arrival = (select min(arrival) from visit_event_applied where status = 'applied')"
+            )
         )
     found = Findings()
     audit(plant, diaries, members, found)

@@ -96,7 +96,7 @@ def test_twenty_first_visit_is_over_the_limit(database: PostgresDatabase, databa
     assert report.applied == 21
     assert rows(database_url, "select used, held, allowed, version from accumulator") == [(20, 0, 20, 20)]
     assert rows(database_url, "select visit_id from visit where disposition = 'over_limit'") == [("v21",)]
-    outcomes = rows(database_url, "select outcome from visit_event order by arrival")
+    outcomes = rows(database_url, "select outcome from visit_event_in_full order by arrival")
     assert [o["accumulators"][0]["used_after"] for (o,) in outcomes] == [*range(1, 21), 20]
 
 
@@ -124,7 +124,7 @@ def test_an_event_that_was_seen_late_takes_nothing_back(
         drain(database)
         tx.commit()
     drain(database)
-    told = "select event_id, outcome->>'disposition' from visit_event order by arrival"
+    told = "select event_id, outcome->>'disposition' from visit_event_in_full order by arrival"
     late = [("e20", "over_limit"), ("e20c", "over_limit")]
     assert rows(database_url, told)[-3:] == [("e21", "counted"), *late]
     assert rows(database_url, "select visit_id from visit where disposition = 'over_limit'") == [("v20",)]
@@ -156,7 +156,7 @@ def test_an_event_that_fails_holds_up_no_other(database: PostgresDatabase, datab
         connection.execute("update visit_event set content = content::jsonb - 'lines' where event_id = 'e1'")
     assert (report := drain(database)).applied == 4
     assert report.failed == 1
-    told = "select event_id, failure, outcome->>'disposition' from visit_event order by arrival"
+    told = "select event_id, failure, outcome->>'disposition' from visit_event_in_full order by arrival"
     assert rows(database_url, told) == [
         ("e1", "KeyError", None),
         ("e2", None, "counted"),
@@ -182,7 +182,8 @@ def test_void_before_its_visit_is_applied_and_takes_effect_later(
     drain_all(database)
     accept(database, event(2, visit_id="v9"))
     drain_all(database)
-    outcomes = rows(database_url, "select status, outcome->>'disposition' from visit_event order by arrival")
+    told = "select status, outcome->>'disposition' from visit_event_in_full order by arrival"
+    outcomes = rows(database_url, told)
     assert outcomes == [("applied", "not_countable"), ("applied", "voided")]
     assert rows(database_url, "select disposition from visit") == [("voided",)]
     assert rows(database_url, "select coalesce(sum(used), 0) from accumulator") == [(0,)]

@@ -99,7 +99,7 @@ def counted(office: Office) -> dict[str, tuple[int, int, int]]:
     """Received, applied and rejected by payer, from the events themselves."""
     rows = office.rows(
         "select payer_id, count(*), count(*) filter (where status = 'applied'),"
-        " count(*) filter (where status = 'rejected') from visit_event group by 1"
+        " count(*) filter (where status = 'rejected') from visit_event_in_full group by 1"
     )
     return {payer_id: (received, applied, rejected) for payer_id, received, applied, rejected in rows}
 

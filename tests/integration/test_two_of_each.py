@@ -52,8 +52,7 @@ class Pair:
     def settled(self) -> bool:
         """Whether everything is applied and shown."""
         return not self.site.count(
-            "select (select count(*) from visit_event where status = 'pending')"
-            " + (select count(*) from counter_outbox)"
+            "select (select count(*) from visit_event_waiting) + (select count(*) from counter_outbox)"
         )
 
 
@@ -130,7 +129,7 @@ def _send_in_batches(pair: Pair, port: int, events: list[Json]) -> None:
 def _is_right(pair: Pair, hot: MemberRef, others: list[MemberRef], events: list[Json]) -> None:
     """Each event once; units as counted by hand, by the model and by a rebuild; both APIs say so."""
     site = pair.site
-    assert site.count("select count(*) from visit_event where status = 'applied'") == len(events)
+    assert site.count("select count(*) from visit_event_in_full where status = 'applied'") == len(events)
     assert site.taken(hot)[:2] == (ALLOWED, 0)
     assert {site.taken(ref)[:2] for ref in others} == {(ALLOWED, 0)}
     stored = dict(site.installation.rows("select visit_id, disposition from visit"))

@@ -39,7 +39,7 @@ class Audit:
     def statuses(self) -> dict[EventName, str]:
         """What the inbox says of each event."""
         rows = self.subject.rows(
-            "select client_id, event_id, status from visit_event where payer_id = %s", self.payer
+            "select client_id, event_id, status from visit_event_in_full where payer_id = %s", self.payer
         )
         return {(client, event): status for client, event, status in rows}
 
@@ -50,8 +50,8 @@ class Audit:
     def fresh(self) -> set[EventName]:
         """The events that wait and have not failed before: those that a decision settles first."""
         rows = self.subject.rows(
-            "select client_id, event_id from visit_event"
-            " where payer_id = %s and status = 'pending' and attempts = 0",
+            "select e.client_id, e.event_id from visit_event_waiting w join visit_event e using (arrival)"
+            " where w.payer_id = %s and w.attempts = 0",
             self.payer,
         )
         return {(client, event) for client, event in rows}

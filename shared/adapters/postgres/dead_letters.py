@@ -10,8 +10,8 @@ import psycopg
 
 from shared.domain.operator_records import DeadEvent
 
-_COLUMNS = """e.arrival, e.payer_id, c.name, e.event_id, e.type, e.attempts, e.failure, e.received_at,
-    e.applied_at, e.discarded_at, e.discarded_by, e.discard_reason"""
+_COLUMNS = """d.arrival, d.payer_id, c.name, e.event_id, e.type, d.attempts, d.failure, e.received_at,
+    d.dead_since, d.discarded_at, d.discarded_by, d.discard_reason"""
 
 
 class PostgresDeadLetters:
@@ -25,9 +25,9 @@ class PostgresDeadLetters:
         """How many there are of one payer or of all, discarded ones or the others."""
         row = self._connection.execute(
             """
-            select count(*) from visit_event e
-             where e.status = 'dead' and (e.discarded_at is not null) = %(discarded)s
-               and (%(payer)s::text is null or e.payer_id = %(payer)s)
+            select count(*) from visit_event_dead d
+             where (d.discarded_at is not null) = %(discarded)s
+               and (%(payer)s::text is null or d.payer_id = %(payer)s)
             """,
             {"payer": payer_id, "discarded": discarded},
         ).fetchone()
@@ -37,10 +37,11 @@ class PostgresDeadLetters:
         """The next ones behind an arrival, the oldest first."""
         rows = self._connection.execute(
             f"""
-            select {_COLUMNS} from visit_event e join client c on c.client_id = e.client_id
-             where e.status = 'dead' and (e.discarded_at is not null) = %(discarded)s
-               and e.arrival > %(arrival)s and (%(payer)s::text is null or e.payer_id = %(payer)s)
-             order by e.arrival limit %(limit)s
+            select {_COLUMNS} from visit_event_dead d join visit_event e on e.arrival = d.arrival
+              join client c on c.client_id = e.client_id
+             where (d.discarded_at is not null) = %(discarded)s
+               and d.arrival > %(arrival)s and (%(payer)s::text is null or d.payer_id = %(payer)s)
+             order by d.arrival limit %(limit)s
             """,
             {"payer": payer_id, "arrival": arrival, "limit": limit, "discarded": discarded},
         )
@@ -50,8 +51,10 @@ class PostgresDeadLetters:
         """What each of these events is: its status, or `discarded`. Unknown ones are absent."""
         rows = self._connection.execute(
             """
-            select arrival, case when discarded_at is not null then 'discarded' else status end
-              from visit_event where arrival = any (%s)
+            select e.arrival, case when exists (select from visit_event_dead d
+                                                 where d.arrival = e.arrival and d.discarded_at is not null)
+                                   then 'discarded' else e.status end
+              from visit_event_in_full e where e.arrival = any (%s)
             """,
             [list(arrivals)],
         )
@@ -64,9 +67,13 @@ class PostgresDeadLetters:
         """
         rows = self._connection.execute(
             """
-            update visit_event
-               set status = 'pending', attempts = 0, retry_at = null, applied_at = null
-             where arrival = any (%s) and status = 'dead' and discarded_at is null
+            with back as (
+                delete from visit_event_dead where arrival = any (%s) and discarded_at is null
+                returning arrival, failure
+            )
+            insert into visit_event_waiting (shard, arrival, payer_id, member_id, received_at, failure)
+            select e.shard, e.arrival, e.payer_id, e.member_id, e.received_at, back.failure
+              from back join visit_event e on e.arrival = back.arrival
             returning arrival
             """,
             [list(arrivals)],
@@ -77,9 +84,9 @@ class PostgresDeadLetters:
         """Give these dead events up, for good; those that were dead. They stay counted as dead (I7)."""
         rows = self._connection.execute(
             """
-            update visit_event
+            update visit_event_dead
                set discarded_at = %(now)s, discarded_by = %(by)s, discard_reason = %(reason)s
-             where arrival = any (%(arrivals)s) and status = 'dead' and discarded_at is null
+             where arrival = any (%(arrivals)s) and discarded_at is null
             returning arrival
             """,
             {"arrivals": list(arrivals), "now": now, "by": by, "reason": reason},

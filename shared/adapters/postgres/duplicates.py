@@ -78,7 +78,7 @@ class PostgresDuplicates:
         """The visits that were recorded by the events of these numbers; unknown ones are absent."""
         rows = self._connection.execute(
             """
-            select e.arrival, e.payer_id, e.client_id, e.visit_id from visit_event e
+            select e.arrival, e.payer_id, e.client_id, e.visit_id from visit_event_in_full e
              where e.arrival = any (%s) and e.type = 'visit.recorded' and e.status = 'applied'
             """,
             [list(arrivals)],

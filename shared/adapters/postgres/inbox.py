@@ -10,13 +10,14 @@ import orjson
 import psycopg
 
 from shared.accounting.codec import content_from
-from shared.adapters.postgres.alike import written_once
+from shared.adapters.postgres.alike import written_once_for
 from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Integers, Smallints, Texts, Utf8Texts
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.adapters.postgres.inbox_rows import DUE, STORED_AND_COUNTED, insertion_order
 from shared.adapters.postgres.member_rows import member_arrays
 from shared.adapters.postgres.planning import in_index_order
 from shared.adapters.postgres.trips import Statement, Trips
+from shared.domain.errors import ConcurrentChange
 from shared.domain.inbox import ApplyResult, NewEvent, PendingEvent
 from shared.domain.records import MemberRef
 from shared.domain.visit import VisitEvent, VisitKey
@@ -62,34 +63,46 @@ _FAMILY = """
 
 _PENDING_COLUMNS = """
 select e.arrival, e.shard, e.payer_id, e.client_id, e.visit_id, e.event_id, e.type,
-       (e.received_at at time zone 'UTC')::date, e.content::text, e.attempts, e.member_id,
+       (e.received_at at time zone 'UTC')::date, e.content::text, w.attempts, e.member_id,
        exists (select from visit v
                 where v.payer_id = e.payer_id and v.client_id = e.client_id and v.visit_id = e.visit_id)
 """
 
-# A pending event has no `applied_at`, and any other has one (the table checks that). That it is pending is
-# said so wherever an event is named by its arrival, since no index of all that is pending can be taken for
-# it: analysed while nothing waits, such an index seems the shortest way to any event, and all that waits by
-# then would be read for each batch.
+# Looked up for each event, or member, never joined: planned while nothing waited a join would read all that
+# waits.
+_WAITING = """(select * from visit_event_waiting w
+                where w.shard = e.shard and w.arrival = e.arrival offset 0)"""
+_OF_MEMBER = """(select * from visit_event_waiting w
+                  where w.payer_id = m.payer_id and w.member_id = m.member_id offset 0)"""
+
+# That what waits is named by shards and arrivals, not joined to them, lets it be found in one way alone: a
+# join that was planned while nothing waited would read a whole backlog for each batch.
 _FINISH = Statement(
     "finish_events",
     """
 with told as materialized (
-    select place, outcome::json as outcome
-      from unnest(%(outcomes)b::text[]) with ordinality as o (outcome, place)
-), finished as (
-    update visit_event e
-       set status = g.status, outcome = told.outcome, applied_at = (%(now)b::timestamptz[])[1],
-           failure = null, retry_at = null
-      from unnest(%(arrivals)b::bigint[], %(statuses)b::text[], %(places)b::integer[])
-           as g (arrival, status, place)
+    select nextval('visit_event_outcome_seq') as outcome_no, payer_id, outcome, place
+      from unnest(%(owners)b::text[], %(outcomes)b::text[]) with ordinality as o (payer_id, outcome, place)
+), kept as (
+    insert into visit_event_outcome (outcome_no, payer_id, outcome)
+    select outcome_no, payer_id, outcome::json from told
+), gone as (
+    delete from visit_event_waiting
+     where shard = any (%(shards)b::smallint[]) and arrival = any (%(arrivals)b::bigint[])
+    returning 1
+), applied as (
+    insert into visit_event_applied (arrival, payer_id, status, applied_at, outcome_no)
+    select g.arrival, told.payer_id, g.status, (%(now)b::timestamptz[])[1], told.outcome_no
+      from (select unnest(%(arrivals)b::bigint[]) as arrival, unnest(%(statuses)b::text[]) as status,
+                   unnest(%(places)b::integer[]) as place) g
       join told using (place)
-     where e.arrival = g.arrival and e.applied_at is null
-    returning e.payer_id, e.status
+    returning payer_id, status
+), counted as (
+    insert into visit_event_count (payer_id, applied, rejected)
+    select payer_id, count(*) filter (where status = 'applied'), count(*) filter (where status = 'rejected')
+      from applied group by payer_id
 )
-insert into visit_event_count (payer_id, applied, rejected)
-select payer_id, count(*) filter (where status = 'applied'), count(*) filter (where status = 'rejected')
-  from finished group by payer_id
+select count(*) from gone
 """,
 )
 
@@ -153,9 +166,7 @@ class PostgresInbox:
         rows = self._connection.execute(
             f"""
             with {_FAMILY}
-            select distinct e.shard from visit_event e
-              join family m on e.payer_id = m.payer_id and e.member_id = m.member_id
-             where e.status = 'pending' order by e.shard
+            select distinct w.shard from family m cross join lateral {_OF_MEMBER} w order by w.shard
             """,
             member_arrays(refs),
         )
@@ -171,16 +182,21 @@ class PostgresInbox:
         """
         rows = self._connection.execute(
             f"""
-            with {_FAMILY}
-            {_PENDING_COLUMNS}
-              from visit_event e
-             where e.status = 'pending' and e.shard = any (%(shards)s) and e.attempts = 0
-               and (e.payer_id, e.client_id, e.visit_id) in (
-                    select w.payer_id, w.client_id, w.visit_id from visit_event w
-                      join family m on w.payer_id = m.payer_id and w.member_id = m.member_id
-                     where w.status = 'pending')
-               and (e.retry_at is null or e.retry_at <= %(now)s)
-             order by e.arrival
+            with {_FAMILY}, named as materialized (
+                select distinct n.payer_id, n.client_id, n.visit_id
+                  from family m cross join lateral {_OF_MEMBER} w
+                 cross join lateral (select e.payer_id, e.client_id, e.visit_id from visit_event e
+                                      where e.arrival = w.arrival offset 0) n
+            )
+            select p.* from named n
+             cross join lateral (
+                   {_PENDING_COLUMNS}
+                     from visit_event e cross join lateral {_WAITING} w
+                    where e.visit_id = n.visit_id and e.payer_id = n.payer_id and e.client_id = n.client_id
+                      and w.shard = any (%(shards)s) and w.attempts = 0 and {DUE}
+                   offset 0
+             ) p
+             order by p.arrival
             """,
             {**member_arrays(refs), "shards": list(shards), "now": now},
         )
@@ -193,9 +209,12 @@ class PostgresInbox:
                 f"""
                 select p.* from unnest(%(shards)b::smallint[]) as s (shard)
                  cross join lateral (
-                       {_PENDING_COLUMNS} from visit_event e
-                        where e.shard = s.shard and {DUE}
-                        order by e.arrival limit %(of_each)s
+                       select said.* from visit_event_waiting w
+                        cross join lateral (
+                              {_PENDING_COLUMNS} from visit_event e where e.arrival = w.arrival offset 0
+                        ) said
+                        where w.shard = s.shard and {DUE}
+                        order by w.arrival limit %(of_each)s
                  ) p
                  order by p.arrival
                 """,
@@ -206,7 +225,8 @@ class PostgresInbox:
     def pending_among(self, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:
         """Those of the given events that are still pending and due."""
         rows = self._connection.execute(
-            f"""{_PENDING_COLUMNS} from visit_event e
+            f"""{_PENDING_COLUMNS}
+                  from visit_event e cross join lateral {_WAITING} w
                  where e.arrival = any (%(arrivals)b::bigint[]) and {DUE} order by e.arrival""",
             {"arrivals": list(arrivals), "now": now},
         )
@@ -221,22 +241,28 @@ class PostgresInbox:
         an operator had it tried again). What waits for the same visit behind it stays behind it.
         """
         rows = self._connection.execute(
-            """
+            f"""
             with overtaken as materialized (
-                select e.arrival, e.payer_id, e.client_id, e.visit_id from visit_event e
-                 where e.arrival = any (%(arrivals)b::bigint[]) and e.applied_at is null and e.failure is null
+                select e.arrival, e.payer_id, e.client_id, e.visit_id
+                  from visit_event e cross join lateral {_WAITING} w
+                 where e.arrival = any (%(arrivals)b::bigint[]) and w.failure is null
                    and exists (
                        select from visit v join visit_event later on later.arrival = v.arrival
                         where v.payer_id = e.payer_id and v.member_id = e.member_id
                           and v.arrival > e.arrival and later.shard = e.shard)
             ), numbered as materialized (
-                select moved.arrival, nextval('arrival_seq') as anew from (
-                    select e.arrival from visit_event e
+                select moved.shard, moved.arrival, nextval('arrival_seq') as anew from (
+                    select e.shard, e.arrival
+                      from visit_event e
                       join overtaken o on (e.payer_id, e.client_id, e.visit_id)
                                         = (o.payer_id, o.client_id, o.visit_id)
-                     where e.arrival >= o.arrival and e.applied_at is null
+                     cross join lateral {_WAITING} w
+                     where e.arrival >= o.arrival
                      order by e.arrival
                 ) moved
+            ), waiting as (
+                update visit_event_waiting w set arrival = n.anew
+                  from numbered n where w.shard = n.shard and w.arrival = n.arrival
             )
             update visit_event e set arrival = n.anew from numbered n where e.arrival = n.arrival
             returning n.arrival, n.anew
@@ -250,7 +276,7 @@ class PostgresInbox:
         rows = self._connection.execute(
             """
             select arrival, event_id, type, (received_at at time zone 'UTC')::date, content
-              from visit_event
+              from visit_event_in_full
              where payer_id = %s and client_id = %s and visit_id = %s and status = 'applied'
              order by arrival
             """,
@@ -271,32 +297,48 @@ class PostgresInbox:
         ]
 
     def finish(self, results: Sequence[ApplyResult], now: datetime) -> None:
-        """Record what became of each event."""
-        places, outcomes = written_once((result.outcome for result in results), orjson.dumps)
-        self._trips.do(
+        """Record what became of each event. Raises ConcurrentChange when one does not wait any more."""
+        if not results:
+            return
+        places, owners, outcomes = written_once_for(
+            ((result.payer_id, result.outcome) for result in results), orjson.dumps
+        )
+        [[gone]] = self._trips.ask(
             _FINISH.errand(
                 {
                     "now": Instants([now]),
+                    "shards": Smallints(sorted({result.shard for result in results})),
                     "arrivals": Bigints([result.arrival for result in results]),
                     "statuses": Texts([result.status for result in results]),
                     "places": places,
+                    "owners": owners,
                     "outcomes": outcomes,
                 }
             )
         )
+        if gone != len(results):
+            raise ConcurrentChange
 
     def fail(self, arrival: int, failure: str, now: datetime, attempts_max: int) -> None:
         """Count a failed attempt; the event is due again later, or dead after `attempts_max`."""
         self._connection.execute(
             """
-            update visit_event
-               set attempts = attempts + 1,
-                   failure = %(failure)s,
-                   status = case when attempts + 1 >= %(max)s then 'dead' else status end,
-                   applied_at = case when attempts + 1 >= %(max)s then %(now)s end,
-                   retry_at = case when attempts + 1 < %(max)s
-                                   then %(now)s + make_interval(secs => %(retry)s * 2 ^ attempts) end
-             where arrival = %(arrival)s and applied_at is null
+            with failed as (
+                delete from visit_event_waiting w
+                 using visit_event e
+                 where e.arrival = %(arrival)s and w.shard = e.shard and w.arrival = e.arrival
+                   and w.attempts + 1 >= %(max)s
+                returning w.arrival, w.payer_id, w.attempts
+            ), dead as (
+                insert into visit_event_dead (arrival, payer_id, attempts, failure, dead_since)
+                select arrival, payer_id, attempts + 1, %(failure)s, %(now)s from failed
+            )
+            update visit_event_waiting w
+               set attempts = w.attempts + 1, failure = %(failure)s,
+                   retry_at = %(now)s + make_interval(secs => %(retry)s * 2 ^ w.attempts)
+              from visit_event e
+             where e.arrival = %(arrival)s and w.shard = e.shard and w.arrival = e.arrival
+               and w.attempts + 1 < %(max)s
             """,
             {
                 "arrival": arrival,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-#: That an event `e` waits and may be applied at `now`.
-DUE = "e.status = 'pending' and (e.retry_at is null or e.retry_at <= %(now)s)"
+#: That an event that waits, `w`, may be applied at `now`.
+DUE = "(w.retry_at is null or w.retry_at <= %(now)s)"
 
 #: The event that came first of those due in the shard `s.shard`, to be joined laterally. It is to be planned
 #: `in_index_order`: a look into the index for each shard, however many events wait.
 FIRST_DUE_OF_SHARD = f"""(
-    select e.arrival, e.received_at from visit_event e
-     where e.shard = s.shard::smallint and {DUE}
-     order by e.arrival limit 1
+    select w.arrival, w.received_at from visit_event_waiting w
+     where w.shard = s.shard::smallint and {DUE}
+     order by w.arrival limit 1
 )"""
 
 #: The name of the constraint that is violated when an event comes that is there.
@@ -37,7 +37,10 @@ drawn as (
              order by e.arrival desc limit 1
       ) earlier on true
     {on_conflict}
-    returning payer_id, client_id, event_id, shard
+    returning arrival, payer_id, client_id, event_id, member_id, shard, received_at
+), waiting as (
+    insert into visit_event_waiting (shard, arrival, payer_id, member_id, received_at)
+    select shard, arrival, payer_id, member_id, received_at from stored
 ), counted as (
     insert into visit_event_count (payer_id, received) select payer_id, count(*) from stored group by payer_id
 )

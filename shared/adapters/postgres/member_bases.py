@@ -99,7 +99,7 @@ select {{has_family}}, k.payer_id, k.member_id, k.version, k.merged_into,
 def _parts(of: Callable[..., str]) -> dict[str, str]:
     """What the statement reads of tables that grow with the members, by `_of_one` or `_of_family`."""
     return {
-        "waiting": of("visit_event e", "count(*) as waiting", "e.status = 'pending'"),
+        "waiting": of("visit_event_waiting e", "count(*) as waiting"),
         "holds": of("hold h", "h.hold_id, h.outcome", _PROMISED),
         "dates": of("visit v", "v.service_date", f"{_NEAR} and v.disposition in ({_NEEDLED})"),
         "done": of("visit_in_full v", "v.content", _ON_DAYS),

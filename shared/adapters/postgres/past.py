@@ -110,13 +110,18 @@ class PostgresPast:
             f"""
             with {_FAMILY}
             select count(*) from (
-                select e.arrival from visit_event e join family f on f.member_id = e.member_id
-                 where e.payer_id = %(payer)s and e.status = 'pending' and e.received_at <= %(moment)s
+                select w.arrival from visit_event_waiting w join family f on f.member_id = w.member_id
+                 where w.payer_id = %(payer)s and w.received_at <= %(moment)s
                  union
                 select e.arrival from visit v join family f on f.member_id = v.member_id
                   join visit_event e
                     on (e.payer_id, e.client_id, e.visit_id) = (v.payer_id, v.client_id, v.visit_id)
-                 where v.payer_id = %(payer)s and e.received_at <= %(moment)s and e.applied_at > %(moment)s
+                 cross join lateral (select a.applied_at as at from visit_event_applied a
+                                      where a.arrival = e.arrival
+                                      union all
+                                     select d.dead_since from visit_event_dead d where d.arrival = e.arrival
+                                     offset 0) ended
+                 where v.payer_id = %(payer)s and e.received_at <= %(moment)s and ended.at > %(moment)s
             ) waiting
             """,
             given,

@@ -111,7 +111,7 @@ class PostgresRebuilding:
             f"""
             select e.payer_id, e.client_id, e.visit_id, e.arrival, e.event_id, e.type,
                    (e.received_at at time zone 'UTC')::date, e.content
-              from visit_event e
+              from visit_event_in_full e
               join {_OF_VISITS}
                 on (e.payer_id, e.client_id, e.visit_id) = (n.payer_id, n.client_id, n.visit_id)
              where e.status = 'applied'
@@ -139,7 +139,7 @@ class PostgresRebuilding:
         """Every visit of which an applied event names one of these members. Reads the whole inbox."""
         rows = self._connection.execute(
             f"""
-            select distinct e.payer_id, e.client_id, e.visit_id from visit_event e
+            select distinct e.payer_id, e.client_id, e.visit_id from visit_event_in_full e
               join {_OF_MEMBERS} on (e.payer_id, e.content ->> 'member_id') = (m.payer_id, m.member_id)
              where e.status = 'applied'
             """,
@@ -156,7 +156,7 @@ class PostgresRebuilding:
         """Visits with an applied event that arrived in `(after, to]` with no row sure whose they are."""
         rows = self._connection.execute(
             """
-            select distinct e.payer_id, e.client_id, e.visit_id from visit_event e
+            select distinct e.payer_id, e.client_id, e.visit_id from visit_event_in_full e
              where e.status = 'applied' and e.arrival > %(after)s and e.arrival <= %(to)s
                and (%(payer)s::text is null or e.payer_id = %(payer)s)
                and not exists (

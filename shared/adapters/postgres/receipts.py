@@ -23,7 +23,7 @@ class PostgresReceipts:
             """
             select e.client_id, e.event_id, e.status, e.received_at, e.outcome, e.payload_digest,
                    e.payer_id, e.member_id
-              from visit_event e
+              from visit_event_in_full e
               join unnest(%(clients)b::text[], %(events)b::text[]) as k (client_id, event_id)
                 on e.client_id = k.client_id and e.event_id = k.event_id
             """,

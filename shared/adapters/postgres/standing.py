@@ -23,7 +23,7 @@ class PostgresStanding:
     def event_counts(self) -> dict[str, EventCounts]:
         """What became of each payer's visit events, by payer id, all in one snapshot (I7)."""
         # Received, applied and rejected were counted as they happened; what waits or is dead is counted
-        # here, through indexes that hold nothing else. One statement, so one snapshot of all.
+        # here, in tables that hold nothing else. One statement, so one snapshot of all.
         rows = self._connection.execute(
             """
             select p.payer_id, coalesce(booked.received, 0), coalesce(booked.applied, 0),
@@ -37,11 +37,11 @@ class PostgresStanding:
               ) booked on booked.payer_id = p.payer_id
               left join (
                     select payer_id, count(*) as events, count(discarded_at) as discarded
-                      from visit_event where status = 'dead' group by payer_id
+                      from visit_event_dead group by payer_id
               ) dead on dead.payer_id = p.payer_id
               left join (
                     select payer_id, count(*) as events, min(received_at) as oldest
-                      from visit_event where status = 'pending' group by payer_id
+                      from visit_event_waiting group by payer_id
               ) waiting on waiting.payer_id = p.payer_id
             """
         )

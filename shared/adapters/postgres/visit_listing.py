@@ -31,7 +31,7 @@ with {_FAMILY}
 select v.service_date, coalesce(v.arrival, v.last_event), v.client_id, v.visit_id, c.name, v.content,
        v.disposition, v.plan_id, v.outcome,
        (select json_agg(json_build_array(e.event_id, e.type, e.received_at) order by e.arrival)
-          from visit_event e
+          from visit_event_in_full e
          where e.payer_id = v.payer_id and e.client_id = v.client_id and e.visit_id = v.visit_id
            and e.status = 'applied'),
        (select array_agg(o.override_id order by o.created_at, o.override_id)

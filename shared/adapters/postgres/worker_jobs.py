@@ -70,9 +70,9 @@ class PostgresWorkerJobs:
                 select count(*) > %(events)s from (
                     select from generate_series(0, %(last)s) as s (shard)
                      cross join lateral (
-                           select e.arrival from visit_event e
-                            where e.shard = s.shard::smallint and e.status = 'pending'
-                            order by e.arrival limit %(events)s + 1
+                           select w.arrival from visit_event_waiting w
+                            where w.shard = s.shard::smallint
+                            order by w.arrival limit %(events)s + 1
                      ) event
                      limit %(events)s + 1
                 ) waiting

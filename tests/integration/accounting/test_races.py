@@ -72,7 +72,7 @@ class Counter:
 
     def drain(self, dice: random.Random | None = None) -> None:
         """Apply until nothing waits."""
-        while self.rows("select 1 from visit_event where status = 'pending' limit 1"):
+        while self.rows("select 1 from visit_event_waiting limit 1"):
             shards = list(range(SHARDS))
             if dice is not None:
                 dice.shuffle(shards)
@@ -289,12 +289,13 @@ def test_events_that_were_put_off_are_applied_in_their_place(counter: Counter) -
     )
     with psycopg.connect(counter.url) as connection:
         connection.execute(
-            "update visit_event set retry_at = 'infinity' where type in ('visit.recorded', 'visit.voided')"
+            "update visit_event_waiting w set retry_at = 'infinity' from visit_event e"
+            " where e.arrival = w.arrival and e.type in ('visit.recorded', 'visit.voided')"
         )
     drain_shards(counter.database, counter.rules, lambda: NOW, list(range(SHARDS)), 100)
     assert counter.dispositions() == {"v1": "not_countable"}
     with psycopg.connect(counter.url) as connection:
-        connection.execute("update visit_event set retry_at = null")
+        connection.execute("update visit_event_waiting set retry_at = null")
     counter.drain()
     assert counter.dispositions() == {"v1": "voided"}
     counter.check()
@@ -307,11 +308,14 @@ def test_a_void_that_was_put_off_brings_its_visit_back_to_the_member_of_the_reco
         counter.event("visit.corrected", "v1", member=OTHER), counter.event("visit.recorded", "v1")
     )
     with psycopg.connect(counter.url) as connection:
-        connection.execute("update visit_event set retry_at = 'infinity' where type = 'visit.voided'")
+        connection.execute(
+            "update visit_event_waiting w set retry_at = 'infinity' from visit_event e"
+            " where e.arrival = w.arrival and e.type = 'visit.voided'"
+        )
     drain_shards(counter.database, counter.rules, lambda: NOW, list(range(SHARDS)), 100)
     assert counter.counts(OTHER_REF) == (1, 0, 3)
     with psycopg.connect(counter.url) as connection:
-        connection.execute("update visit_event set retry_at = null")
+        connection.execute("update visit_event_waiting set retry_at = null")
     counter.drain()
     assert counter.rows("select member_id, disposition from visit") == [(MEMBER, "voided")]
     counter.check()

@@ -83,7 +83,7 @@ class Clinic:
                 return
 
     def _waiting(self) -> bool:
-        return bool(self.rows("select 1 from visit_event where status = 'pending' limit 1"))
+        return bool(self.rows("select 1 from visit_event_waiting limit 1"))
 
     def promise(self, dice: random.Random, count: int) -> None:
         """Place holds, send visits that name some of them, release others; grant a few overrides."""
@@ -165,7 +165,7 @@ class Clinic:
 
     def world(self) -> Row:
         """What the database has accepted, as the reference model takes it."""
-        arrivals = self.rows("select event_id, arrival from visit_event where status = 'applied'")
+        arrivals = self.rows("select event_id, arrival from visit_event_in_full where status = 'applied'")
         holds = self.rows(
             "select hold_id, member_id, arrival, content, quantity, ended_by, end_state from hold"
         )
@@ -272,7 +272,7 @@ def _tell(clinic: Clinic, sent: threading.Event) -> None:
     """Say how far a run of full size is, now and then; everyday runs are over before."""
     while not sent.wait(TELL_SECONDS):
         [(received, waiting)] = clinic.rows(
-            "select count(*), count(*) filter (where status = 'pending') from visit_event"
+            "select count(*), count(*) filter (where status = 'pending') from visit_event_in_full"
         )
         click.echo(f"received {received:,} of {EVENTS:,} events, {waiting:,} wait")
 
@@ -337,7 +337,7 @@ def _check_ledger(clinic: Clinic) -> None:
     """Every event once, every version once, and no version of any accumulator over its limit (I3)."""
     events = len(clinic.traffic.events)
     (statuses,) = clinic.rows(
-        "select count(*), count(*) filter (where status in ('applied', 'rejected')) from visit_event"
+        "select count(*), count(*) filter (where status in ('applied', 'rejected')) from visit_event_in_full"
     )
     assert statuses == (events, events)
     gaps = clinic.rows(

@@ -45,7 +45,7 @@ def test_event_that_waits_too_long_is_a_fault(office: Office, tools: Tools) -> N
     sweep(tools)
     office.accept(office.enroll())
     assert judge_health(tools.store, LIMIT) == []
-    office.change("update visit_event set received_at = received_at - interval '40 seconds'")
+    office.change("update visit_event_waiting set received_at = received_at - interval '40 seconds'")
     assert _only(judge_health(tools.store, LIMIT), "an event has been waiting for 4[0-9] seconds")
 
 
@@ -54,7 +54,7 @@ def test_event_that_is_not_due_is_no_fault(office: Office, tools: Tools) -> None
     sweep(tools)
     office.accept(office.enroll())
     office.change(
-        "update visit_event set received_at = received_at - interval '1 hour',"
+        "update visit_event_waiting set received_at = received_at - interval '1 hour',"
         " retry_at = now() + interval '1 hour'"
     )
     assert judge_health(tools.store, LIMIT) == []

@@ -112,7 +112,7 @@ def test_event_that_failed_waits_until_it_is_due(office: Office, make_tools: Mak
     """An event is not tried again before its time, and is once it has come."""
     now = datetime.now(UTC)
     office.accept(office.enroll())
-    office.change("update visit_event set retry_at = %s", now + timedelta(seconds=60))
+    office.change("update visit_event_waiting set retry_at = %s", now + timedelta(seconds=60))
     sweep(make_tools(clock=lambda: now))
     assert office.pending() == 1
     sweep(make_tools(clock=lambda: now + timedelta(seconds=61)))

@@ -22,7 +22,7 @@ def behind(installation: Installation, redis_url: str) -> Iterator[Api]:
     before = build(settings_for(installation.database_url, redis_url))
     assert Api(before, installation).post("/v1/visit-events", event(1)).status_code == 202
     before.close()
-    installation.write("update visit_event set received_at = now() - interval '1 hour'")
+    installation.write("update visit_event_waiting set received_at = now() - interval '1 hour'")
     service = build(settings_for(installation.database_url, redis_url))
     yield Api(service, installation)
     service.close()
@@ -60,7 +60,9 @@ def test_events_come_in_again_once_the_backlog_is_applied(behind: Api) -> None:
 
 def test_event_that_waits_for_its_next_attempt_is_no_backlog(behind: Api) -> None:
     """One event that keeps failing must not shut the others out."""
-    behind.installation.write("update visit_event set retry_at = now() + interval '1 hour', attempts = 1")
+    behind.installation.write(
+        "update visit_event_waiting set retry_at = now() + interval '1 hour', attempts = 1"
+    )
     assert send(behind, PATHS[0], 2).status_code == 202
 
 

@@ -137,7 +137,7 @@ def test_deleting_every_redis_key_changes_no_answer(api: Api, redis_url: str) ->
 def test_worker_that_is_behind_is_shown(api: Api) -> None:
     """An event that has waited too long makes the service degraded, not unready."""
     api.post("/v1/visit-events", event(1))
-    api.installation.write("update visit_event set received_at = now() - interval '1 hour'")
+    api.installation.write("update visit_event_waiting set received_at = now() - interval '1 hour'")
     ready = api.get("/readyz", key="")
     assert (ready.status_code, ready.get_json()["parts"]["worker"]) == (200, "behind")
     assert api.get("/v1/status", role="ops").get_json()["visit_events"]["oldest_pending_seconds"] >= 3600

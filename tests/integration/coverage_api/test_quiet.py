@@ -146,9 +146,9 @@ def become_a_dead_letter(served: Served) -> None:
     """An event that the worker can never apply, since the database refuses its rows and quotes them."""
     installation = served.installation
     installation.write("alter table visit add constraint refused check (visit_id <> 'v9') not valid")
-    installation.write("alter table visit_event alter attempts set default 4")
+    installation.write("alter table visit_event_waiting alter attempts set default 4")
     assert served.call("ehr", "POST", "/v1/visit-events", marked(event(9))).status == 202
-    wait_for(lambda: installation.rows("select 1 from visit_event where status = 'dead'"))
+    wait_for(lambda: installation.rows("select 1 from visit_event_dead"))
 
 
 def at_a_terminal(served: Served, redis_url: str, *arguments: str, given: str | None = None) -> str:
@@ -169,7 +169,7 @@ def test_nothing_about_people_is_written_down(
     """No mark is in a log, metric, audit row or Redis, whether calls go well, are refused, or fail."""
     with worker(served.installation.database_url, redis_url, tmp_path).running() as counting:
         report_and_ask(served)
-        wait_for(lambda: not served.installation.rows("select 1 from visit_event where status = 'pending'"))
+        wait_for(lambda: not served.installation.rows("select 1 from visit_event_waiting"))
         become_a_dead_letter(served)
         queued = in_redis(redis_url)
         merge = ("members", "merge", "--payer", PAYER)
@@ -182,7 +182,7 @@ def test_nothing_about_people_is_written_down(
     metrics = served.call("ops", "GET", "/metrics").data.decode()
     status = served.call("ops", "GET", "/v1/status").data.decode()
     trail = str(served.installation.rows("select t::text from audit_entry t"))
-    failures = str(served.installation.rows("select failure from visit_event"))
+    failures = str(served.installation.rows("select failure from visit_event_in_full"))
     database = postgres.embedded.log_path.read_text(errors="replace")
     written = {
         "log of the API": served.log.read_text(),

@@ -11,6 +11,7 @@ from services.operator_cli.migrations import SCRIPTS_PATH
 from shared.messages import SWEEP
 from tests.api_service import Api, event
 from tests.builders import PAYER
+from tests.dead_events import MAKE_DEAD
 
 OTHER_PAYER = "medicare"
 
@@ -37,11 +38,7 @@ def scraped(api: Api) -> dict[tuple[str, ...], float]:
 
 def kill(api: Api, event_id: str) -> None:
     """Have a waiting event be one that failed too often."""
-    api.installation.write(
-        "update visit_event set status = 'dead', attempts = 5, failure = 'KeyError', applied_at = now()"
-        " where event_id = %s",
-        event_id,
-    )
+    api.installation.write(MAKE_DEAD, event_id)
 
 
 def some_of_each(api: Api) -> None:
@@ -51,8 +48,8 @@ def some_of_each(api: Api) -> None:
     kill(api, "e4")
     kill(api, "e5")
     api.installation.write(
-        "update visit_event set discarded_at = now(), discarded_by = 'pat', discard_reason = 'test'"
-        " where event_id = 'e5'"
+        "update visit_event_dead d set discarded_at = now(), discarded_by = 'pat', discard_reason = 'test'"
+        " from visit_event e where e.arrival = d.arrival and e.event_id = 'e5'"
     )
     api.installation.drain()
     assert api.post("/v1/visit-events", event(6, payer_id=OTHER_PAYER)).status_code == 202
@@ -88,7 +85,7 @@ def test_dead_letters_are_shown_by_whether_they_still_wait(api: Api) -> None:
 def test_event_that_disappeared_is_seen(api: Api) -> None:
     """Whatever takes an event away behind our back makes the equation false, here and in the metrics."""
     some_of_each(api)
-    api.installation.write("delete from visit_event where event_id = 'e6'")
+    api.installation.write("delete from visit_event_waiting where payer_id = %s", OTHER_PAYER)
     found = status(api)
     assert found["complete"] is False
     assert of_payer(found, OTHER_PAYER)["complete"] is False

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from shared.domain.client import EVERY_PAYER
-from tests.builders import PAYER
+from tests.builders import NOW, PAYER
+from tests.dead_events import MAKE_DEAD
 from tests.desk import Desk, member
 
 
@@ -18,11 +19,7 @@ def _number_of(desk: Desk, event_id: str) -> int:
 
 def _dead(desk: Desk, event_id: str) -> int:
     """Make an event that was not applied yet dead, as too many failures do; its number."""
-    desk.office.change(
-        "update visit_event set status = 'dead', attempts = 5, failure = 'KeyError', applied_at = now()"
-        " where event_id = %s and status = 'pending'",
-        event_id,
-    )
+    desk.office.change(MAKE_DEAD, event_id)
     return _number_of(desk, event_id)
 
 
@@ -113,17 +110,20 @@ def test_choice_that_is_not_clear_is_refused(desk: Desk, arguments: list[str]) -
     """Nothing is changed by a command that does not say what, or why."""
     number = _dead(desk, desk.record(desk.enroll("ANN"), "v1"))
     assert desk.needlecap("dead-letters", *arguments).exit_code == 2
-    status: list[Any] = desk.office.rows("select status from visit_event where arrival = %s", number)
+    status: list[Any] = desk.office.rows("select status from visit_event_in_full where arrival = %s", number)
     assert status == [("dead",)]
 
 
 def test_only_a_dead_event_can_be_discarded(desk: Desk) -> None:
-    """The database itself refuses to have an applied event called discarded."""
-    desk.record(desk.enroll("ANN"), "v1")
+    """An applied event stays applied; and the database itself refuses one that nobody discarded."""
+    number = _number_of(desk, desk.record(desk.enroll("ANN"), "v1"))
     desk.drain()
-    assert desk.dispositions() == {"v1": "counted"}
+    with desk.office.database.transaction(["*"]) as tx:
+        assert tx.dead_letters.discard([number], "pat", "test", NOW) == []
+        assert tx.dead_letters.statuses([number]) == {number: "applied"}
+    _dead(desk, desk.record(member("ANN"), "v2"))
     with pytest.raises(psycopg.errors.CheckViolation):
-        desk.office.change("update visit_event set discarded_at = now(), discarded_by = 'pat'")
+        desk.office.change("update visit_event_dead set discarded_at = now()")
     assert desk.used(member("ANN"))[0][1] == 1
 
 

@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 
+from tests.dead_events import CALL_DEAD
 from tests.desk import Desk, member
 
 #: What may be broken behind the services' back, each with the statement that breaks it.
@@ -96,7 +97,7 @@ def test_difference_is_posted_with_its_cause(desk: Desk) -> None:
     """Units that the ledger lacks are posted as what they are: found by a rebuild."""
     _lived(desk)
     ann = member("ANN")
-    desk.office.change("update visit_event set status = 'dead' where visit_id = 'v1'")
+    desk.office.change(CALL_DEAD.format("e.visit_id = 'v1'"))
     desk.rebuild(ann)
     posted = desk.office.rows(
         "select visit_id, used_delta from ledger_entry where cause_kind = 'rebuild' order by entry_no"

@@ -64,6 +64,50 @@ def test_whose_events_there_are_is_noted_for_those_that_were_there_before(empty_
         assert connection.execute("select * from visit_event_source").fetchall() == [("p", "c")]
 
 
+def test_what_became_of_events_is_kept_as_it_was(empty_database_url: str) -> None:
+    """Events that were accepted before what was sent was written once are what they were."""
+    _migrate_to(empty_database_url, "0018")
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(
+            "insert into payer (payer_id, name) values ('p', 'P'), ('q', 'Q');"
+            "insert into client (client_id, name, role, payers) values ('c', 'C', 'ehr', '{*}');"
+            "insert into visit_event (payer_id, client_id, event_id, type, visit_id, member_id, shard,"
+            " payload_digest, received_at, status, attempts, retry_at, failure, outcome, applied_at,"
+            " discarded_at, discarded_by, discard_reason) values"
+            " ('p', 'c', 'e1', 't', 'v1', 'm', 1, '', now(), 'applied', 0, null, null, '{\"b\":1,\"a\":2}',"
+            " '2026-01-01', null, null, null),"
+            " ('p', 'c', 'e2', 't', 'v2', 'm', 2, '', now(), 'rejected', 0, null, null, '{}', '2026-01-02',"
+            " null, null, null),"
+            " ('q', 'c', 'e3', 't', 'v3', 'm', 3, '', now(), 'applied', 0, null, null, '{}', '2026-01-03',"
+            " null, null, null),"
+            " ('p', 'c', 'e4', 't', 'v4', null, 4, '', now(), 'pending', 2, '2026-01-04', 'KeyError', null,"
+            " null, null, null, null),"
+            " ('p', 'c', 'e5', 't', 'v5', 'm', 5, '', now(), 'dead', 5, null, 'TypeError', null,"
+            " '2026-01-05', '2026-01-06', 'pat', 'test')"
+        )
+        before = connection.execute(_TOLD.format("visit_event")).fetchall()
+    assert migrate(empty_database_url)[0].startswith("0019")
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute(_TOLD.format("visit_event_in_full")).fetchall() == [
+            # A dead event was never applied.
+            row if row[1] != "dead" else (*row[:3], None, *row[4:])
+            for row in before
+        ]
+        waiting = connection.execute(
+            "select arrival, shard, payer_id, member_id, attempts, retry_at::date::text, failure"
+            " from visit_event_waiting"
+        ).fetchall()
+        assert waiting == [(before[3][0], 4, "p", None, 2, "2026-01-04", "KeyError")]
+        dead = connection.execute(
+            "select arrival, payer_id, attempts, failure, dead_since::date::text, discarded_at::date::text,"
+            " discarded_by, discard_reason from visit_event_dead"
+        ).fetchall()
+        assert dead == [(before[4][0], "p", 5, "TypeError", "2026-01-05", "2026-01-06", "pat", "test")]
+
+
+_TOLD = "select arrival, status, outcome::text, applied_at, failure, shard, event_id from {} order by arrival"
+
+
 def _migrate_to(database_url: str, version: str) -> None:
     """Bring an empty database to an older version."""
     engine = create_engine(
