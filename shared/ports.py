@@ -121,6 +121,12 @@ class MemberBooks(Protocol):
         """The stored accumulators of members, by member."""
         ...
 
+    def versioned_accumulators(
+        self, refs: Iterable[MemberRef]
+    ) -> dict[MemberRef, tuple[int, list[StoredAccumulator]]]:
+        """The same, each with the version of the member that they are of; one without any is absent."""
+        ...
+
     def save(self, changes: Sequence[MemberChanges]) -> None:
         """Write everything that changed, and queue the members for projection."""
         ...

@@ -8,6 +8,7 @@ The answer is the same each way (I5).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from shared.domain.adjudication import Fold
@@ -18,13 +19,14 @@ from shared.domain.determination import (
     with_years,
     years_opened_early,
 )
-from shared.domain.errors import CountersUnavailable
+from shared.domain.errors import CountersUnavailable, StoreUnavailable
 from shared.domain.history import History, Posting, Rules
+from shared.domain.record import record
 from shared.domain.records import CounterImage, MemberBase, MemberRef, StoredAccumulator
 from shared.ports import Counters, RulesSource, Transaction
 
-#: By the id of a pending hold, the units that it keeps.
-_HoldPostings = Mapping[str, tuple[Posting, ...]]
+#: How often members are read whom somebody saves between two of the questions about them.
+_READS_MAX = 10
 
 
 def read_counters(counters: Counters, refs: Sequence[MemberRef]) -> Mapping[MemberRef, CounterImage]:
@@ -67,8 +69,28 @@ def member_standings(
 ) -> dict[MemberRef, MemberStanding]:
     """How each member stands; one never heard of has no spans and no counts.
 
-    `days` are the service dates that are asked about.
+    `days` are the service dates that are asked about. Raises StoreUnavailable where a member is saved again
+    and again between the questions about it.
     """
+    asked, wanted = list(days), list(dict.fromkeys(refs))
+    standings: dict[MemberRef, MemberStanding] = {}
+    for _ in range(_READS_MAX):
+        found, moved = _read_standings(tx, rules, images, wanted, asked)
+        standings |= found
+        if not moved:
+            return standings
+        wanted = moved
+    raise StoreUnavailable
+
+
+def _read_standings(
+    tx: Transaction,
+    rules: Rules,
+    images: Mapping[MemberRef, CounterImage],
+    refs: Sequence[MemberRef],
+    days: Sequence[date],
+) -> tuple[dict[MemberRef, MemberStanding], list[MemberRef]]:
+    """How each member stands, but for those whose accumulators are newer than the rest of what was read."""
     bases = tx.books.bases(refs, days)
     fresh = {
         ref: image.accumulators
@@ -85,54 +107,70 @@ def member_standings(
         # Where nothing ever changed there are no accumulators to look for.
         if ref not in fresh and ref not in unfolded and base.version > 0
     }
-    of_homes = tx.books.accumulators(behind.values())
-    stored = {ref: of_homes.get(home, ()) for ref, home in behind.items()}
+    of_homes = tx.books.versioned_accumulators(behind.values())
+    stored = {ref: of_homes.get(home, (bases[ref].version, ())) for ref, home in behind.items()}
     folded = _folded(tx, rules, unfolded)
-    standings = {}
-    for ref in dict.fromkeys(refs):
+    standings, moved = {}, []
+    for ref in refs:
         base = bases.get(ref)
         if base is None:
             history = History(payer_id=ref.payer_id, member_id=ref.member_id, spans=(), plans={})
             standings[ref] = MemberStanding(history=history)
+        elif ref in folded:
+            history, counts = folded[ref]
+            standings[ref] = counts.of(replace(base, history=history))
         else:
-            known = next((found[ref] for found in (fresh, stored) if ref in found), ())
-            standings[ref] = _standing(base, *folded.get(ref, (known, base.hold_postings)))
-    return standings
+            version, accumulators = stored.get(ref, (base.version, fresh.get(ref, ())))
+            if version == base.version:
+                standings[ref] = _Counts(accumulators=accumulators, hold_postings=base.hold_postings).of(base)
+            else:
+                moved.append(ref)
+    return standings, moved
 
 
-def _standing(
-    base: MemberBase, accumulators: Sequence[StoredAccumulator], hold_postings: _HoldPostings
-) -> MemberStanding:
-    in_use = [stored for stored in accumulators if stored.in_use]
-    return MemberStanding(
-        history=base.history,
-        accumulators=tuple(stored.state for stored in in_use),
-        versions={stored.state.key: stored.version for stored in in_use},
-        pending_events=base.pending_events,
-        hold_postings=hold_postings,
-        service_dates=base.service_dates,
-        day_codes=base.day_codes,
-        ahead_of_ledger=base.refold_requested,
-    )
+@record(frozen=True, slots=True, kw_only=True)
+class _Counts:
+    """A member's accumulators, and the units that each of its pending holds keeps in them."""
+
+    accumulators: Sequence[StoredAccumulator]
+    hold_postings: Mapping[str, tuple[Posting, ...]]
+
+    def of(self, base: MemberBase) -> MemberStanding:
+        """How the member stands of whom these are the counts."""
+        in_use = [stored for stored in self.accumulators if stored.in_use]
+        return MemberStanding(
+            history=base.history,
+            accumulators=tuple(stored.state for stored in in_use),
+            versions={stored.state.key: stored.version for stored in in_use},
+            pending_events=base.pending_events,
+            hold_postings=self.hold_postings,
+            service_dates=base.service_dates,
+            day_codes=base.day_codes,
+            ahead_of_ledger=base.refold_requested,
+        )
 
 
 def _folded(
     tx: Transaction, rules: Rules, refs: Sequence[MemberRef]
-) -> dict[MemberRef, tuple[Sequence[StoredAccumulator], _HoldPostings]]:
-    """What members who wait to be folded again come to, folded now, without saving anything.
+) -> dict[MemberRef, tuple[History, _Counts]]:
+    """The counts of members who wait to be folded again, folded now, without saving anything.
 
-    That is their accumulators, and the units that each of their pending holds keeps.
+    Each with the rest of the history that was folded.
     """
     if not refs:
         return {}
-    folded: dict[MemberRef, tuple[Sequence[StoredAccumulator], _HoldPostings]] = {}
+    folded = {}
     for ref, member in tx.books.read(refs).items():
         state = Fold(member.history, rules).state()
         versions = {key: stored.version for key, stored in member.accumulators.items()}
-        accumulators = [
-            StoredAccumulator(state=accumulator, version=versions.get(key, 0), in_use=True)
-            for key, accumulator in state.accumulators.items()
-        ]
-        held = {hold_id: hold.postings for hold_id, hold in state.holds.items() if hold.state == "pending"}
-        folded[ref] = accumulators, held
+        counts = _Counts(
+            accumulators=[
+                StoredAccumulator(state=accumulator, version=versions.get(key, 0), in_use=True)
+                for key, accumulator in state.accumulators.items()
+            ],
+            hold_postings={
+                hold_id: hold.postings for hold_id, hold in state.holds.items() if hold.state == "pending"
+            },
+        )
+        folded[ref] = replace(member.history, visits=(), holds=()), counts
     return folded

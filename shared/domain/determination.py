@@ -245,6 +245,7 @@ def with_years(
     folded = Fold(history, rules, openings=openings).state()
     return replace(
         standing,
+        history=replace(history, visits=(), holds=()),
         accumulators=tuple(folded.accumulators.values()),
         ahead_of_ledger=True,
         hold_postings={hold_id: folded.holds[hold_id].postings for hold_id in standing.hold_postings},

@@ -53,9 +53,9 @@ def check_eligibility(
 ) -> list[DeterminationRecord | KeyChanged]:
     """Decide checks, in order, and record the answers in one commit; one for each, in order.
 
-    The rules and the members are those of one snapshot. A check whose key does not stand any more is not
-    decided. `sent` is called when only the commit is waited for. Raises StoreUnavailable; then nothing was
-    answered, whatever was recorded.
+    The rules are those that run at the beginning, and each member is seen as of one moment. A check whose key
+    does not stand any more is not decided. `sent` is called when only the commit is waited for. Raises
+    StoreUnavailable; then nothing was answered, whatever was recorded.
     """
     if not checks:
         return []

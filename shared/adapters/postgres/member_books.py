@@ -133,6 +133,15 @@ class PostgresMemberBooks:
         wanted = in_order(refs)
         return HistoryReader(self._connection, Family(members=wanted)).accumulators() if wanted else {}
 
+    def versioned_accumulators(
+        self, refs: Iterable[MemberRef]
+    ) -> dict[MemberRef, tuple[int, list[StoredAccumulator]]]:
+        """The same, each with the version of the member that they are of; one without any is absent."""
+        wanted = in_order(refs)
+        return (
+            HistoryReader(self._connection, Family(members=wanted)).versioned_accumulators() if wanted else {}
+        )
+
     def _load(self, rows: Sequence[MemberRow]) -> dict[MemberRef, StoredMember]:
         members = [row.ref for row in rows]
         family = Family(members=members, homes=merged_into(self._connection, members))

@@ -120,13 +120,21 @@ class HistoryReader:
 
     def accumulators(self) -> dict[MemberRef, list[StoredAccumulator]]:
         """Accumulators. Those of a merged member stand at nothing: what it used is in its new home's."""
+        return _grouped((ref, accumulator_from(values)) for ref, *values in self._accumulator_rows())
+
+    def versioned_accumulators(self) -> dict[MemberRef, tuple[int, list[StoredAccumulator]]]:
+        """The same with the member's version at that moment; a member without any is absent."""
+        version = """(select k.version from member k
+                       where k.payer_id = a.payer_id and k.member_id = a.member_id)"""
+        found: dict[MemberRef, tuple[int, list[StoredAccumulator]]] = {}
+        for ref, at, *values in self._accumulator_rows(f"{version}, "):
+            found.setdefault(ref, (at, []))[1].append(accumulator_from(values))
+        return found
+
+    def _accumulator_rows(self, before: str = "") -> Iterator[Any]:
+        order = "a.plan_id, a.limit_id, a.period_start"
         alone = Family(members=self._family.members)
-        return _grouped(
-            (ref, accumulator_from(values))
-            for ref, *values in self._rows(
-                ACCUMULATOR_COLUMNS, "accumulator a", "a.plan_id, a.limit_id, a.period_start", alone
-            )
-        )
+        return self._rows(before + ACCUMULATOR_COLUMNS, "accumulator a", order, alone)
 
     def plans(self) -> dict[str, dict[str, Plan]]:
         """Every plan of the members' payers, by payer and plan id."""

@@ -91,9 +91,13 @@ class Trips:
         self._ahead = list(zip(ahead, map(self._rows, answers), strict=True))
 
     def ask(self, errand: Errand) -> list[Row]:
-        """The rows that a statement reads: those that were asked for ahead, if it was among them."""
-        for asked, rows in self._ahead:
+        """The rows that a statement reads: those that were asked for ahead, if it was among them.
+
+        Once: who asks again wants to know how it is by then.
+        """
+        for place, (asked, rows) in enumerate(self._ahead):
             if asked == errand:
+                del self._ahead[place]
                 return rows
         [answer] = self._answered([errand])
         return self._rows(answer)

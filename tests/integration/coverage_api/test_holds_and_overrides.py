@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from shared.accounting.check import member_standings
 from shared.adapters.catalog_files import packaged_catalog, parse_yaml
-from tests.api_service import Api, check, event
+from shared.adapters.catalog_source import CatalogSource
+from shared.domain.records import MemberRef
+from tests.api_service import Api, Installation, check, event
 from tests.builders import MEMBER, PAYER
 
 LATER = "2099-01-01T00:00:00Z"
@@ -52,6 +56,33 @@ def test_hold_counts_as_free_while_its_member_waits_to_be_folded_again(api: Api)
         (shown,) = api.post("/v1/eligibility-checks", check(hold_id=hold_id)).get_json()["accumulators"]
         assert (shown["period"]["start"], shown["held"], shown["remaining"]) == ("2025-07-01", 0, 20)
         api.installation.drain()
+
+
+class DrainedMeanwhile(dict[Any, Any]):
+    """No counters; while they are looked through, between two questions to Postgres, a worker drains."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__()
+        self._database_url = database_url
+
+    def items(self) -> Any:
+        """Nothing, once everything that waited is applied."""
+        with contextlib.closing(Installation(self._database_url)) as worker:
+            worker.drain()
+        return super().items()
+
+
+def test_member_who_is_saved_while_read_is_read_again(api: Api) -> None:
+    """Units that a visit has by now are not let go once more as those of the hold that it posted."""
+    hold_id = place(api).get_json()["hold_id"]
+    api.post("/v1/visit-events", event(1, hold_id=hold_id))
+    ref, database = MemberRef(payer_id=PAYER, member_id=MEMBER), api.installation.database
+    with database.transaction([PAYER]) as tx:
+        rules = CatalogSource(database).current(tx)
+        meanwhile = DrainedMeanwhile(api.installation.database_url)
+        standing = member_standings(tx, rules, meanwhile, [ref])[ref]
+    (counted,) = standing.accumulators
+    assert (counted.used, counted.held, standing.hold_postings) == (1, 0, {})
 
 
 def test_whoever_asks_before_an_open_year_finds_the_same_room(api: Api) -> None:
