@@ -8,10 +8,10 @@ from environs import Env, EnvError
 
 from shared.adapters.environment import Environment, SettingsError, load_environment
 
-#: Four drains, a sweep's guard and the standby each hold a connection, and some are to spare.
-CONNECTIONS_MAX = 8
+#: Six drains, a sweep's guard and the standby each hold a connection, and some are to spare.
+CONNECTIONS_MAX = 10
 #: Of those that are always open: one for each thread that drains a backlog, and one for what goes on beside.
-CONNECTIONS_KEPT = 5
+CONNECTIONS_KEPT = 7
 BATCH_MAX = 1_000
 
 

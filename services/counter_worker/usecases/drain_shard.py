@@ -23,11 +23,12 @@ TURN_SECONDS = 5.0
 BUSY_EVENTS = 16
 #: One of so many tells of a backlog, which several threads drain.
 BACKLOG_EVENTS = 100
-#: While one of them adjudicates, Postgres works for two others, and a fourth waits for the disk.
-THREADS = 4
+#: While one of them adjudicates, Postgres works for others; with fewer, all of them are at the one or at the
+#: other too often, or wait for the disk or for each other.
+THREADS = 6
 #: Shards that a thread takes at once of a backlog; the others are free for other workers meanwhile. All of
-#: them make two parts for each thread, so that the threads come to an end together.
-SHARDS_AT_ONCE = 8
+#: them make more than two parts for each thread, so that the threads come to an end together.
+SHARDS_AT_ONCE = 4
 #: Wake-ups for so many shards may tell of a backlog, which no single thread need begin.
 WOKEN_BY_BACKLOG = 16
 

@@ -25,7 +25,7 @@ def office(database_url: str) -> Iterator[Office]:
 @pytest.fixture
 def make_tools(office: Office, redis_url: str) -> Iterator[MakeTools]:
     """Makes tools on the office's database and the suite's Valkey, save for what is given."""
-    database = PostgresDatabase(office.url, connections_max=6)
+    database = PostgresDatabase(office.url, connections_max=10)
     client = connect(redis_url)
 
     def make(**given: Any) -> Tools:
