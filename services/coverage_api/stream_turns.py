@@ -9,9 +9,6 @@ from typing import Self
 
 from shared.domain.errors import StoreUnavailable
 
-#: Payer and visit, of one client.
-_Visit = tuple[str, str]
-
 
 class Turn:
     """A part's place behind the part before it.
@@ -21,8 +18,8 @@ class Turn:
     a part does so within `with turn:`, which always ends: none waits for a part behind it.
     """
 
-    def __init__(self, visits: Iterable[_Visit], before: Turn | None) -> None:
-        """The turn of a part with events of these visits."""
+    def __init__(self, visits: Iterable[str], before: Turn | None) -> None:
+        """The turn of a part with events of visits of these ids."""
         self.visits = frozenset(visits)
         self._before = before
         self.is_written = threading.Event()
@@ -33,7 +30,7 @@ class Turn:
         """Wait until this part's rows may be written.
 
         Where an event is stored depends on the events of its visit that can be seen. So if the part before
-        has events of the same visits, that is when it is durable.
+        has events of visits of the same ids, that is when it is durable.
         """
         before = self._before
         if before is not None:

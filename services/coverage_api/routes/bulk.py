@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from werkzeug.exceptions import ClientDisconnected
 
@@ -22,7 +22,7 @@ from services.coverage_api.errors import (
 )
 from services.coverage_api.http import NDJSON_TYPE, Answer, Call, Endpoint, Reply
 from services.coverage_api.interpreter import HandedOnSooner
-from services.coverage_api.ndjson import Line, parts_of, read_lines
+from services.coverage_api.ndjson import Part, parts_of, read_lines
 from services.coverage_api.routes.parts import Json, Parts, judge_items
 from services.coverage_api.schemas.answers import BulkAnswerSchema
 from services.coverage_api.schemas.visit_event_reading import (
@@ -35,6 +35,8 @@ from services.coverage_api.usecases.load_visit_events import load_visit_events
 from shared.domain.errors import Invalid, NeedlecapError, StoreUnavailable
 from shared.domain.intake import Intake, StreamedEvent
 
+#: A stream's first part is small, so that Postgres soon has something to do; each next has twice as many.
+PART_LINES_FIRST = 125
 PART_LINES_MAX = 2_000
 PART_BYTES_MAX = 2 * 1024 * 1024
 
@@ -58,15 +60,15 @@ class _Tally:
         self._rejected: list[Json] = []
         self._further: list[int] = []
 
-    def reject(self, line: Line, error: NeedlecapError) -> None:
-        """Note why a line was refused."""
+    def reject(self, number: int, error: NeedlecapError) -> None:
+        """Note why the line of this number was refused."""
         self.counts["rejected"] += 1
         kind = problem_type(error)
         self._call.audit.refuse_item(kind.status, kind.slug)
         if len(self._rejected) < PROBLEMS_MAX:
-            self._rejected.append({"line": line.number, "problem": self._problem(error)})
+            self._rejected.append({"line": number, "problem": self._problem(error)})
         elif len(self._further) < NUMBERS_MAX:
-            self._further.append(line.number)
+            self._further.append(number)
 
     def _problem(self, error: NeedlecapError) -> Json:
         document = problem(error, self._call.request_id)
@@ -125,7 +127,7 @@ def _load(parts: Parts, call: Call) -> Answer:
     lines = read_lines(call.request.stream, parts.settings.single_body_bytes_max)
     try:
         with _Storing(parts, call, tally) as storing:
-            for part in parts_of(lines, PART_LINES_MAX, PART_BYTES_MAX):
+            for part in parts_of(lines, PART_LINES_FIRST, PART_LINES_MAX, PART_BYTES_MAX):
                 # A stream may take as long as it likes; each part of it has the time of one call.
                 parts.store.begin_call()
                 storing.follow(part, _judge_part(parts, call, part, tally))
@@ -139,8 +141,11 @@ def _load(parts: Parts, call: Call) -> Answer:
     return Answer(status=200, body=tally.answer())
 
 
-#: The good lines of a part, each with its event.
-_Good = list[tuple[Line, StreamedEvent]]
+class _Good(NamedTuple):
+    """The good lines of a part: their numbers and their events."""
+
+    numbers: Sequence[int]
+    events: Sequence[StreamedEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ class _Stored:
     """A part of a stream that is being stored, with its good lines."""
 
     lines: int
-    good: _Good
+    numbers: Sequence[int]
     turn: Turn
     intake: Future[Intake]
 
@@ -169,15 +174,14 @@ class _Storing:
         #: Whether what comes is likely new, as it was last. A stream that is sent again is there in full.
         self._all_new = True
 
-    def follow(self, part: Sequence[Line], good: _Good) -> None:
+    def follow(self, part: Part, good: _Good) -> None:
         """Store the good lines of a part behind those before it. Raises StoreUnavailable."""
         if len(self._under_way) == STORED_AT_ONCE:
             self._settle_first()
         before = self._under_way[-1].turn if self._under_way else None
-        events = [event for _, event in good]
-        turn = Turn(((event.payer_id, event.visit_id) for event in events), before)
-        intake = self._threads.submit(self._store, events, turn, all_new=self._all_new)
-        self._under_way.append(_Stored(len(part), good, turn, intake))
+        turn = Turn((event.visit_id for event in good.events), before)
+        intake = self._threads.submit(self._store, good.events, turn, all_new=self._all_new)
+        self._under_way.append(_Stored(len(part.texts), good.numbers, turn, intake))
 
     def settle(self) -> None:
         """Wait until all that is being stored is durable, and count it. Raises StoreUnavailable."""
@@ -187,15 +191,14 @@ class _Storing:
     def _settle_first(self) -> None:
         first = self._under_way.popleft()
         intake = first.intake.result()
-        self._all_new = intake.accepted == len(first.good)
+        self._all_new = intake.accepted == len(first.numbers)
         self._tally.counts["accepted"] += intake.accepted
         self._tally.counts["replayed"] += intake.replayed
         for place in sorted(intake.conflicts):
-            line, _ = first.good[place]
-            self._tally.reject(line, EventConflict())
+            self._tally.reject(first.numbers[place], EventConflict())
         self._tally.lines += first.lines
 
-    def _store(self, events: list[StreamedEvent], turn: Turn, *, all_new: bool) -> Intake:
+    def _store(self, events: Sequence[StreamedEvent], turn: Turn, *, all_new: bool) -> Intake:
         self._parts.store.begin_call()
         with turn:
             return load_visit_events(self._parts.tools, self._call.audit, events, turn, all_new=all_new)
@@ -211,47 +214,49 @@ class _Storing:
             self._threads.shutdown()
 
 
-def _judge_part(parts: Parts, call: Call, part: Sequence[Line], tally: _Tally) -> _Good:
+def _judge_part(parts: Parts, call: Call, part: Part, tally: _Tally) -> _Good:
     """Judge each line of a part; the good ones, in order."""
-    found = read_plain_events([line.text or b"" for line in part])
-    visible = parts.doorkeeper.visible_payers(
-        call.client, {event.payer_id for event in found if event is not None}
-    )
-    closely = {line.number: line for line, event in zip(part, found, strict=True) if event is None}
-    judged = _judge_closely(parts, call, closely.values(), tally) if closely else {}
+    found = read_plain_events([text or b"" for text in part.texts])
+    payers = {event.payer_id for event in found if event is not None}
+    visible = parts.doorkeeper.visible_payers(call.client, payers)
+    plain = [event for event in found if event is not None]
+    if len(plain) == len(found) and visible >= payers:
+        return _Good(part.numbers, plain)
+    closely = [(number, text) for number, text, event in zip(*part, found, strict=True) if event is None]
+    judged = _judge_closely(parts, call, closely, tally)
     good = []
-    for line, plain in zip(part, found, strict=True):
-        event = plain or judged.get(line.number)
+    for number, event in zip(part.numbers, found, strict=True):
         if event is None:
-            continue
-        if plain is not None and plain.payer_id not in visible:
-            tally.reject(line, PayerNotFound())
+            if number in judged:
+                good.append((number, judged[number]))
+        elif event.payer_id in visible:
+            good.append((number, event))
         else:
-            good.append((line, event))
-    return good
+            tally.reject(number, PayerNotFound())
+    return _Good([number for number, _ in good], [event for _, event in good])
 
 
 def _judge_closely(
-    parts: Parts, call: Call, lines: Iterable[Line], tally: _Tally
+    parts: Parts, call: Call, lines: Iterable[tuple[int, bytes | None]], tally: _Tally
 ) -> dict[int, StreamedEvent]:
     """Judge lines that are not plainly valid; the good ones by number."""
-    parsed: list[tuple[Line, object]] = []
-    for line in lines:
+    parsed: list[tuple[int, object]] = []
+    for number, text in lines:
         try:
-            parsed.append((line, _value_of(line, parts.settings.single_body_bytes_max)))
+            parsed.append((number, _value_of(text, parts.settings.single_body_bytes_max)))
         except NeedlecapError as error:
-            tally.reject(line, error)
+            tally.reject(number, error)
     good = {}
     judged = judge_items(parts, call, [value for _, value in parsed], read_visit_event)
-    for (line, _), event in zip(parsed, judged, strict=True):
+    for (number, _), event in zip(parsed, judged, strict=True):
         if isinstance(event, NeedlecapError):
-            tally.reject(line, event)
+            tally.reject(number, event)
         else:
-            good[line.number] = streamed(event)
+            good[number] = streamed(event)
     return good
 
 
-def _value_of(line: Line, line_bytes_max: int) -> object:
-    if line.text is None:
+def _value_of(text: bytes | None, line_bytes_max: int) -> object:
+    if text is None:
         raise BodyTooLarge(f"A line may have at most {line_bytes_max} bytes.")
-    return parse_json(line.text, "line")
+    return parse_json(text, "line")

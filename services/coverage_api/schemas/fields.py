@@ -6,7 +6,7 @@ No message repeats the value it refuses: a problem document may be logged by who
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
@@ -82,8 +82,18 @@ class Identifier(fields.String):
 
     def __init__(self, length_max: int, **kwargs: Any) -> None:
         """Bound the length; marshmallow's own arguments follow."""
+        self.length_max = length_max
         kwargs.setdefault("metadata", {}).update(minLength=1, maxLength=length_max)
         super().__init__(validate=_visible(length_max), **kwargs)
+
+    def accepts_at_a_glance(self, ids: Collection[str]) -> bool:
+        """Whether all of these, different from each other, are of visible ASCII characters, so right at once.
+
+        If not, each of them has to be asked about.
+        """
+        written = "".join(ids)
+        is_plain = written.isascii() and written.isprintable() and " " not in written
+        return is_plain and "" not in ids and max(map(len, ids), default=0) <= self.length_max
 
 
 @cache

@@ -29,8 +29,14 @@ from services.coverage_api.schemas.plain_reading import (
 #: What each of these objects has at some place, or what is in the lists that they have there.
 _Members: TypeAlias = Callable[[Iterable[Any]], Iterable[Any]]
 
+#: Whether all of these, each there once, are accepted.
+_AcceptsAll: TypeAlias = Callable[[Collection[Any]], bool]
+
 #: Kinds of text whose form is asked for. Of the other kinds of value the type says everything.
 _TEXTS = frozenset({Text, Identifier, Code, Slug, Day})
+
+#: msgspec's own, not UTF-8, or nested too deeply.
+_UNREADABLE = (ValueError, RecursionError)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -48,33 +54,68 @@ class PlainTexts:
         self._kind = _Kind(schema, frozenset(tidied))
         self._decode = msgspec.json.Decoder(self._kind.type).decode
 
-    def read(self, texts: Iterable[bytes]) -> list[Any | None]:
-        """For each text an object with the schema's fields as attributes; None if it is not plainly valid.
+    def read(self, texts: Sequence[bytes]) -> list[tuple[Any, bytes] | None]:
+        """For each text an object with the schema's fields as attributes, and its normal form.
 
-        What was not said is there with its default, or is UNSET.
+        None for a text that is not plainly valid. What was not said is there with its default, or is UNSET.
         """
-        return self._settled([self._decoded(text) for text in texts])
+        items = self._decoded(texts)
+        there = items if all(items) else [item for item in items if item is not None]
+        kinds = [*self._kind.within(there)]
+        some_say_nothing = any(kind.some_say_nothing(found) for kind, found in kinds)
+        put_in = sum(kind.complete(found) for kind, found in kinds)
+        if not all(kind.accepts(found) for kind, found in kinds):
+            items = self._with_their_form(items)
+        forms = [None if item is None else _encode(item) for item in items]
+        if some_say_nothing or not _says_as_much(texts, forms, put_in):
+            forms = [
+                form if form is None or self._says_it_once(text) else None
+                for text, form in zip(texts, forms, strict=True)
+            ]
+        return [None if form is None else (item, form) for item, form in zip(items, forms, strict=True)]
 
-    def _settled(self, items: list[Any | None]) -> list[Any | None]:
-        """These objects, completed; None for those with a value that does not have its form."""
-        if self._kind.settles([item for item in items if item is not None]):
+    def _decoded(self, texts: Iterable[bytes]) -> list[Any | None]:
+        """What each text says, None where it cannot be said; asked line by line only where one cannot."""
+        try:
+            return list(map(self._decode, texts))
+        except _UNREADABLE:
+            return [self._decoded_alone(text) for text in texts]
+
+    def _decoded_alone(self, text: bytes) -> Any | None:
+        try:
+            return self._decode(text)
+        except _UNREADABLE:
+            return None
+
+    def _with_their_form(self, items: list[Any | None]) -> list[Any | None]:
+        """These objects; None for those with a value that does not have its form."""
+        kinds = self._kind.within([item for item in items if item is not None])
+        if all(kind.accepts(found) for kind, found in kinds):
             return items
         if len(items) == 1:
             return [None]
         half = len(items) // 2
-        return self._settled(items[:half]) + self._settled(items[half:])
+        return self._with_their_form(items[:half]) + self._with_their_form(items[half:])
 
-    def _decoded(self, text: bytes) -> Any | None:
-        try:
-            item = self._decode(text)
-        except (ValueError, RecursionError):  # msgspec's own, not UTF-8, or nested too deeply
-            return None
-        again = _encode(item)
-        # Of a repeated name the last is kept, so there are fewer colons than were read. One that is
-        # escaped within a text would make up for it.
-        if again.count(b":") != text.count(b":") or b"\\u003" in text or b"{}" in again:
-            return None
-        return item
+    def _says_it_once(self, text: bytes) -> bool:
+        """Whether a text that was read has no name twice, and no object in which nothing is said."""
+        item = self._decode(text)
+        kinds = self._kind.within([item])
+        says_nothing = any(kind.some_say_nothing(found) for kind, found in kinds)
+        return not says_nothing and _says_as_much([text], [_encode(item)], 0)
+
+
+def _says_as_much(texts: Sequence[bytes], forms: Sequence[bytes | None], put_in: int) -> bool:
+    """Whether these normal forms have as many colons as their texts, but for `put_in`; asked of all at once.
+
+    Of a repeated name the last is kept, so there are fewer than were read. One that is escaped within a text
+    would make up for it.
+    """
+    if not all(forms):
+        texts = [text for text, form in zip(texts, forms, strict=True) if form is not None]
+    text, form = b"".join(texts), b"".join(filter(None, forms))
+    as_many = form.count(b":") == text.count(b":") + put_in
+    return as_many and (b"\\" not in text or b"\\u003" not in text)
 
 
 class _Kind:
@@ -82,8 +123,9 @@ class _Kind:
 
     def __init__(self, schema: Schema, tidied: frozenset[str], *, is_tidied: bool = False) -> None:
         self._tidied = tidied
-        self._defaults: list[tuple[str, Callable[[], Any]]] = []
-        self._forms: list[tuple[_Members, Accepts]] = []
+        #: Names, what they mean where they are absent, and how many colons that puts into the normal form.
+        self._defaults: list[tuple[str, Callable[[], Any], int]] = []
+        self._forms: list[tuple[_Members, _AcceptsAll]] = []
         self._objects: list[tuple[_Members, _Kind]] = []
         members = []
         for name, field in sorted(named_fields(schema)):
@@ -91,9 +133,12 @@ class _Kind:
             members.append((name, kind) if field.required else (name, kind | UnsetType, UNSET))
             default = field.load_default
             if default is not missing and not (is_tidied and type(field) is Items):
-                self._defaults.append((name, default if callable(default) else partial(_same, default)))
+                make = default if callable(default) else partial(_same, default)
+                self._defaults.append((name, make, _encode({name: make()}).count(b":")))
         name = type(schema).__name__.removesuffix("Schema")
         self.type: Any = msgspec.defstruct(name, members, kw_only=True, forbid_unknown_fields=True, gc=False)
+        #: The object in which nothing is said; None where something must be.
+        self._blank = None if any(len(member) == 2 for member in members) else self.type()
 
     def _type_of(self, field: Any, name: str, members: _Members, least: int = 0) -> Any:
         """The type of a field's values, which are `members` of the objects.
@@ -105,7 +150,7 @@ class _Kind:
             return UnsetType
         rule = field.validators[0] if field.validators else None
         if kind in _TEXTS:
-            self._forms.append((members, accepts))
+            self._forms.append((members, _accepting_all(field, accepts)))
             return str
         if kind is Truth:
             return bool
@@ -119,21 +164,41 @@ class _Kind:
             return inner.type
         return _bounded(kind, rule)
 
-    def settles(self, items: Sequence[Any]) -> bool:
-        """Put defaults where nothing was said; whether all that was said has the form that it must have."""
-        for name, default in self._defaults:
+    def within(self, items: Sequence[Any]) -> Iterator[tuple[_Kind, Sequence[Any]]]:
+        """These objects of this kind, and those of each kind that are in them."""
+        yield self, items
+        for members, kind in self._objects:
+            yield from kind.within([inner for inner in members(items) if inner is not UNSET])
+
+    def some_say_nothing(self, items: Sequence[Any]) -> bool:
+        """Whether nothing is said in some of these objects, which are not completed yet."""
+        return self._blank is not None and self._blank in items
+
+    def complete(self, items: Sequence[Any]) -> int:
+        """Put defaults where nothing was said; how many colons they put into the normal forms."""
+        put_in = 0
+        for name, default, colons in self._defaults:
             for item in items:
                 if getattr(item, name) is UNSET:
                     setattr(item, name, default())
+                    put_in += colons
+        return put_in
+
+    def accepts(self, items: Sequence[Any]) -> bool:
+        """Whether all that was said in these objects, not within others in them, has its form."""
         for members, accepts in self._forms:
             said = set(members(items))
             said.discard(UNSET)
-            if not all(map(accepts, said)):
+            if not accepts(said):
                 return False
-        return all(
-            kind.settles([inner for inner in members(items) if inner is not UNSET])
-            for members, kind in self._objects
-        )
+        return True
+
+
+def _accepting_all(field: Any, accepts: Accepts) -> _AcceptsAll:
+    """Whether a field accepts each of these texts."""
+    if type(field) is Identifier:
+        return lambda said: field.accepts_at_a_glance(said) or all(map(accepts, said))
+    return lambda said: all(map(accepts, said))
 
 
 def _bounded(kind: type, rule: Any) -> Any:

@@ -65,9 +65,8 @@ def audit_of(accepted: Iterable[VisitReport]) -> list[AuditEntry]:
     ]
 
 
-def audit_of_stream(audit: CallAudit, accepted: Iterable[StreamedEvent]) -> list[AuditEntry]:
+def audit_of_stream(audit: CallAudit, accepted: Sequence[StreamedEvent]) -> list[AuditEntry]:
     """What the audit trail is told of the accepted events of a part of a stream; see `audit_of`."""
-    accepted = list(accepted)
     members = {event.payer_id: event.member_id for event in accepted}
     counts = Counter(event.payer_id for event in accepted)
     return [_entry(audit, payer_id, members[payer_id], count) for payer_id, count in counts.items()]
@@ -99,6 +98,21 @@ def destinations_of(
         else:
             members[visit] = member_id
             yield shard, member_id
+
+
+def destinations_of_stream(events: Sequence[StreamedEvent]) -> list[tuple[int, str | None]]:
+    """The same for a part of a stream of one client."""
+    if len({event.visit_id for event in events}) == len(events):
+        # None shares its visit with another, so none tells anything about another.
+        return [
+            (shard_of(event.payer_id, event.member_id or event.visit_id), event.member_id) for event in events
+        ]
+    return list(
+        destinations_of(
+            ((event.payer_id, event.visit_id), event.payer_id, event.visit_id, event.member_id)
+            for event in events
+        )
+    )
 
 
 def new_events(reports: Sequence[VisitReport], received_at: datetime) -> list[NewEvent]:

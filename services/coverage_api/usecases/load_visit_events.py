@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from services.coverage_api.auditing import CallAudit
 from services.coverage_api.ports import Tools
 from services.coverage_api.stream_turns import Turn
-from services.coverage_api.usecases.incoming import audit_of_stream, destinations_of
+from services.coverage_api.usecases.incoming import audit_of_stream, destinations_of_stream
 from shared.domain.intake import Intake, NotAllNew, StreamedEvent
 from shared.failpoints import Step, around
 
@@ -37,12 +37,7 @@ def _load(
     tools: Tools, audit: CallAudit, events: Sequence[StreamedEvent], turn: Turn, *, all_new: bool
 ) -> Intake:
     """Accept them in one transaction. Raises NotAllNew if they were said to be and are not."""
-    destinations = list(
-        destinations_of(
-            ((event.payer_id, event.visit_id), event.payer_id, event.visit_id, event.member_id)
-            for event in events
-        )
-    )
+    destinations = destinations_of_stream(events)
     with tools.store.transaction(sorted({event.payer_id for event in events})) as tx:
         intake = tx.bulk_inbox.take_in(
             audit.client.client_id,
@@ -53,11 +48,10 @@ def _load(
             all_new=all_new,
         )
         turn.rows_are_written()
-        tx.audit.record(
-            audit_of_stream(
-                audit, (event for place, event in enumerate(events) if place not in intake.conflicts)
-            )
-        )
+        accepted = events
+        if intake.conflicts:
+            accepted = [event for place, event in enumerate(events) if place not in intake.conflicts]
+        tx.audit.record(audit_of_stream(audit, accepted))
         turn.await_commit_before()
         with around(Step.BULK_COMMIT):
             tx.commit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import psycopg
@@ -67,10 +68,9 @@ class PostgresBulkInbox:
         transaction can do nothing more.
         """
         order = insertion_order([event.event_id for event in events])
-        payers, names, types, visits, _, holds, contents, digests = zip(
-            *(events[number] for number in order), strict=True
-        )
-        shards, members = zip(*(destinations[number] for number in order), strict=True)
+        in_order = itemgetter(*order) if len(order) > 1 else tuple
+        payers, names, types, visits, _, holds, contents, digests = zip(*in_order(events), strict=True)
+        shards, members = zip(*in_order(destinations), strict=True)
         # Packed before the turn comes, for then Postgres waits.
         statement = _ACCEPT_NEW if all_new else _ACCEPT
         errand = statement.errand(
@@ -89,7 +89,7 @@ class PostgresBulkInbox:
             }
         ).packed()
         await_turn()
-        name_holds(self._connection, (hold_id for hold_id in holds if hold_id is not None))
+        name_holds(self._connection, filter(None, holds))
         accepted, with_work = self._stored(errand)
         conflicts = self._conflicts(client_id, events) if accepted < len(events) else frozenset()
         return Intake(

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from marshmallow import Schema, fields
 
 from services.coverage_api.bodies import parse_json
-from services.coverage_api.schemas.fields import Text
+from services.coverage_api.schemas.fields import Identifier, Text
 from services.coverage_api.schemas.line_reading import PlainTexts
+from services.coverage_api.schemas.plain_reading import acceptance
 from services.coverage_api.schemas.visit_event import VisitReportSchema
 from services.coverage_api.schemas.visit_event_reading import read_plain_events, read_visit_event, streamed
 from shared.domain.errors import NeedlecapError
@@ -121,6 +122,25 @@ def test_a_text_that_looks_like_json_is_no_repeated_name() -> None:
     text = orjson.dumps(event(1, injury_id='a": "b": \\ :'))
     (plain,) = read_plain_events([text])
     assert meaning(plain) == meaning(closely(text)) is not None
+
+
+def test_among_many_texts_each_keeps_its_place() -> None:
+    """However many come at once, and whatever is wrong with some of them."""
+    texts = [orjson.dumps(event(number)) for number in range(450)]
+    texts[7], texts[210], texts[449] = line("1"), line('"WI", "state": "MN"'), line('"WI"', visit_id=" v")
+    found = read_plain_events(texts)
+    assert [place for place, plain in enumerate(found) if plain is None] == [7, 210, 449]
+    assert meaning(found[448]) == meaning(closely(texts[448])) is not None
+
+
+@given(ids=st.sets(st.text(alphabet=st.characters(max_codepoint=0x2FF), max_size=12), max_size=3))
+def test_ids_accepted_at_a_glance_are_accepted_one_by_one(ids: set[str]) -> None:
+    """The glance may miss some that are right, but no wrong one passes."""
+    field = Identifier(10)
+    accepts = acceptance(field)
+    assert accepts is not None
+    assert not field.accepts_at_a_glance(ids) or all(map(accepts, ids))
+    assert field.accepts_at_a_glance({"a", "B-2", "~" * 10})
 
 
 class _Shouted(fields.String):

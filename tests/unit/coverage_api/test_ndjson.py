@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.coverage_api import ndjson
-from services.coverage_api.ndjson import Line, parts_of, read_lines
+from services.coverage_api.ndjson import Part, parts_of, read_lines
 
 LINE_MAX = 10
 
@@ -25,6 +26,11 @@ class Dripping:
         return self._rest.read(min(size, self._sizes.pop()) if self._sizes else size)
 
 
+def told(parts: Iterable[Part]) -> list[tuple[int, bytes | None]]:
+    """The lines of these parts."""
+    return [line for part in parts for line in zip(*part, strict=True)]
+
+
 @given(
     lines=st.lists(st.binary(max_size=25).map(lambda text: text.replace(b"\n", b" "))),
     sizes=st.lists(st.integers(min_value=1, max_value=7)),
@@ -34,11 +40,11 @@ def test_lines_are_the_same_however_they_arrive(lines: list[bytes], sizes: list[
     """Numbers count every line; blank ones are left out, long ones keep only their number."""
     content = b"\n".join(lines) + (b"\n" if ends else b"")
     expected = [
-        Line(number, None if len(text) > LINE_MAX else text)
+        (number, None if len(text) > LINE_MAX else text)
         for number, text in enumerate(lines, start=1)
         if text.strip() or len(text) > LINE_MAX
     ]
-    assert list(read_lines(Dripping(content, sizes), LINE_MAX)) == expected
+    assert told(read_lines(Dripping(content, sizes), LINE_MAX)) == expected
 
 
 def test_an_endless_line_is_not_kept_in_memory() -> None:
@@ -53,13 +59,15 @@ def test_an_endless_line_is_not_kept_in_memory() -> None:
             self.left -= 1
             return b"x" * size if self.left > 0 else b"\n{}" if self.left == 0 else b""
 
-    assert list(read_lines(Endless(), ndjson.READ_BYTES)) == [Line(1, None), Line(2, b"{}")]
+    assert told(read_lines(Endless(), ndjson.READ_BYTES)) == [(1, None), (2, b"{}")]
 
 
-def test_parts_end_at_their_bounds() -> None:
-    """A part ends when it has as many lines, or about as many bytes, as it may."""
-    lines = [Line(number, b"12345") for number in range(1, 8)]
-    by_lines = [[line.number for line in part] for part in parts_of(iter(lines), 3, 1_000)]
-    by_bytes = [[line.number for line in part] for part in parts_of(iter(lines), 100, 10)]
-    assert by_lines == [[1, 2, 3], [4, 5, 6], [7]]
-    assert by_bytes == [[1, 2], [3, 4], [5, 6], [7]]
+def test_parts_begin_small_and_end_at_their_bounds() -> None:
+    """Each part has twice as many lines as the one before, up to its bound, or about as many bytes."""
+    lines = [Part([number], [b"12345"]) for number in range(1, 10)]
+    by_lines = [list(part.numbers) for part in parts_of(lines, 1, 3, 1_000)]
+    by_bytes = [list(part.numbers) for part in parts_of(lines, 50, 100, 10)]
+    at_once = [list(part.numbers) for part in parts_of([Part(range(1, 10), [b"1"] * 9)], 2, 3, 1_000)]
+    assert by_lines == [[1], [2, 3], [4, 5, 6], [7, 8, 9]]
+    assert by_bytes == [[1, 2], [3, 4], [5, 6], [7, 8], [9]]
+    assert at_once == [[1, 2], [3, 4, 5], [6, 7, 8], [9]]

@@ -17,9 +17,7 @@ SECONDS_MAX = 10
 class Part:
     """A part of a stream, stored step by step as the test allows it."""
 
-    def __init__(
-        self, visits: list[tuple[str, str]], before: Part | None, told: list[str], name: str
-    ) -> None:
+    def __init__(self, visits: list[str], before: Part | None, told: list[str], name: str) -> None:
         self.turn: Turn = Turn(visits, before.turn if before is not None else None)
         self.name = name
         self.may_write, self.may_commit = threading.Event(), threading.Event()
@@ -53,7 +51,7 @@ def start() -> Iterator[Start]:
         yield pool.submit
 
 
-def parts(told: list[str], *visits: list[tuple[str, str]]) -> list[Part]:
+def parts(told: list[str], *visits: list[str]) -> list[Part]:
     """Parts with events of these visits, one behind the other."""
     made: list[Part] = []
     for number, of_part in enumerate(visits, start=1):
@@ -64,7 +62,7 @@ def parts(told: list[str], *visits: list[tuple[str, str]]) -> list[Part]:
 def test_a_part_is_written_while_the_one_before_is_made_durable(start: Start) -> None:
     """The second waits for the rows of the first, not for its commit; its own commit waits."""
     told: list[str] = []
-    first, second = parts(told, [("p", "v1")], [("p", "v2")])
+    first, second = parts(told, ["v1"], ["v2"])
     second.may_write.set()
     second.may_commit.set()
     storing = [start(second.store), start(first.store)]
@@ -80,7 +78,7 @@ def test_a_part_is_written_while_the_one_before_is_made_durable(start: Start) ->
 def test_a_part_with_events_of_the_same_visits_waits_until_they_can_be_seen(start: Start) -> None:
     """Where its events go depends on those of the visit that are there."""
     told: list[str] = []
-    first, second = parts(told, [("p", "v1"), ("p", "v2")], [("p", "v2")])
+    first, second = parts(told, ["v1", "v2"], ["v2"])
     for part in (first, second):
         part.may_write.set()
         part.may_commit.set()
@@ -93,7 +91,7 @@ def test_a_part_with_events_of_the_same_visits_waits_until_they_can_be_seen(star
 def test_after_a_part_that_failed_none_is_committed(start: Start) -> None:
     """Neither the next nor the one behind that, so that no line overtakes another."""
     told: list[str] = []
-    first, second, third = parts(told, [("p", "v1")], [("p", "v2")], [("p", "v3")])
+    first, second, third = parts(told, ["v1"], ["v2"], ["v3"])
     for part in (first, second, third):
         part.may_write.set()
         part.may_commit.set()
