@@ -29,9 +29,8 @@ def decided(
     asked: Service,
 ) -> Determination:
     """What a check of a member would be answered now, of whom these counters were read."""
-    current = rules.current(tx)
-    standing = member_standings(tx, current, images, [ref], [asked.service_date])[ref]
-    found, _ = determine_from_visits(current, standing, asked, None, partial(whole_history, tx, ref))
+    current, standings = member_standings(tx, rules, images, [ref], [asked.service_date])
+    found, _ = determine_from_visits(current, standings[ref], asked, None, partial(whole_history, tx, ref))
     return found
 
 

@@ -41,8 +41,8 @@ def search(
     tx: Transaction, rules: RulesSource, images: Mapping[MemberRef, CounterImage], ref: MemberRef, on: date
 ) -> tuple[LimitStanding, ...]:
     """How every limit of the member's plan stands on a date."""
-    current = rules.current(tx)
-    return limits_of(tx, current, member_standings(tx, current, images, [ref])[ref], ref, on)
+    current, standings = member_standings(tx, rules, images, [ref])
+    return limits_of(tx, current, standings[ref], ref, on)
 
 
 def limits_of(
@@ -62,24 +62,23 @@ def whole_history(tx: Transaction, ref: MemberRef) -> History:
 
 def member_standings(
     tx: Transaction,
-    rules: Rules,
+    rules: RulesSource,
     images: Mapping[MemberRef, CounterImage],
     refs: Sequence[MemberRef],
     days: Iterable[date] = (),
-) -> dict[MemberRef, MemberStanding]:
-    """How each member stands; one never heard of has no spans and no counts.
+) -> tuple[Rules, dict[MemberRef, MemberStanding]]:
+    """The running rules, and how each member stands; one never heard of has no spans and no counts.
 
-    `days` are the service dates that are asked about. Raises StoreUnavailable where a member is saved again
-    and again between the questions about it.
+    `days` are the service dates that are asked about. Raises StoreUnavailable where somebody saves one of the
+    members, again and again, between the questions about them.
     """
     asked, wanted = list(days), list(dict.fromkeys(refs))
-    standings: dict[MemberRef, MemberStanding] = {}
     for _ in range(_READS_MAX):
-        found, moved = _read_standings(tx, rules, images, wanted, asked)
-        standings |= found
-        if not moved:
-            return standings
-        wanted = moved
+        # Anew with the members: whoever saved one may have counted by newer rules.
+        current = rules.current(tx)
+        standings = _read_standings(tx, current, images, wanted, asked)
+        if len(standings) == len(wanted):
+            return current, standings
     raise StoreUnavailable
 
 
@@ -89,7 +88,7 @@ def _read_standings(
     images: Mapping[MemberRef, CounterImage],
     refs: Sequence[MemberRef],
     days: Sequence[date],
-) -> tuple[dict[MemberRef, MemberStanding], list[MemberRef]]:
+) -> dict[MemberRef, MemberStanding]:
     """How each member stands, but for those whose accumulators are newer than the rest of what was read."""
     bases = tx.books.bases(refs, days)
     fresh = {
@@ -110,7 +109,7 @@ def _read_standings(
     of_homes = tx.books.versioned_accumulators(behind.values())
     stored = {ref: of_homes.get(home, (bases[ref].version, ())) for ref, home in behind.items()}
     folded = _folded(tx, rules, unfolded)
-    standings, moved = {}, []
+    standings = {}
     for ref in refs:
         base = bases.get(ref)
         if base is None:
@@ -123,9 +122,7 @@ def _read_standings(
             version, accumulators = stored.get(ref, (base.version, fresh.get(ref, ())))
             if version == base.version:
                 standings[ref] = _Counts(accumulators=accumulators, hold_postings=base.hold_postings).of(base)
-            else:
-                moved.append(ref)
-    return standings, moved
+    return standings
 
 
 @record(frozen=True, slots=True, kw_only=True)

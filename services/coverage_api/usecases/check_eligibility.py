@@ -53,7 +53,7 @@ def check_eligibility(
 ) -> list[DeterminationRecord | KeyChanged]:
     """Decide checks, in order, and record the answers in one commit; one for each, in order.
 
-    The rules are those that run at the beginning, and each member is seen as of one moment. A check whose key
+    Each member is seen as of one moment, and by the rules that ran right before. A check whose key
     does not stand any more is not decided. `sent` is called when only the commit is waited for. Raises
     StoreUnavailable; then nothing was answered, whatever was recorded.
     """
@@ -68,8 +68,7 @@ def check_eligibility(
     with tools.store.transaction(sorted({ref.payer_id for ref in refs}), ahead=ahead) as tx:
         now = tools.clock()
         confirmed = tools.keys.confirm(tx, checks, now)
-        rules = tools.rules.current(tx)
-        standings = member_standings(tx, rules, images, refs, days)
+        rules, standings = member_standings(tx, tools.rules, images, refs, days)
         to_decide = list(itertools.compress(zip(checks, asked, strict=True), confirmed))
         said = []
         for check, ref in to_decide:

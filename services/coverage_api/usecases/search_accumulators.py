@@ -40,8 +40,8 @@ def search_accumulators(
     past = known_at if known_at is not None and known_at < tools.clock() else None
     images = read_counters(tools.counters, [ref]) if past is None else {}
     with tools.store.transaction([ref.payer_id]) as tx:
-        rules = tools.rules.current(tx)
-        standing = member_standings(tx, rules, images, [ref])[ref]
+        rules, standings = member_standings(tx, tools.rules, images, [ref])
+        standing = standings[ref]
         found = (
             limits_of(tx, rules, standing, ref, on)
             if past is None
