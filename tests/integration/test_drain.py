@@ -18,7 +18,7 @@ from shared.adapters.postgres.database import PostgresDatabase
 from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import ConcurrentChange
 from shared.domain.history import VisitOutcome
-from shared.domain.inbox import NewEvent
+from shared.domain.inbox import ApplyResult, NewEvent
 from shared.domain.qualification import VISIT_NOT_KNOWN
 from shared.domain.records import SavedVisit
 from shared.domain.visit import Visit, VisitKey
@@ -164,6 +164,24 @@ def test_an_event_that_fails_holds_up_no_other(database: PostgresDatabase, datab
         ("e3", None, "counted"),
         ("e3v", None, "voided"),
     ]
+
+
+@pytest.mark.parametrize("table", ["visit_event_waiting", "visit_event_applied"])
+def test_an_event_is_applied_once_whoever_comes_second(
+    database: PostgresDatabase, database_url: str, table: str
+) -> None:
+    """Neither one that does not wait any more, nor one that seems to wait and was applied."""
+    accept(database, event(1))
+    again = "insert into visit_event_waiting select * from was"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("create temporary table was as select * from visit_event_waiting")
+        drain(database)
+        [(arrival,)] = connection.execute("select arrival from was").fetchall()
+        connection.execute(again if table == "visit_event_applied" else "delete from visit_event_applied")
+    second = ApplyResult(arrival=arrival, shard=SHARD, payer_id=PAYER, status="applied", outcome={})
+    with pytest.raises(ConcurrentChange), database.transaction(EVERY_PAYER) as tx:
+        tx.inbox.finish([second], NOW)
+    assert rows(database_url, "select used from accumulator") == [(1,)]
 
 
 def test_visits_of_two_years_count_in_their_own(database: PostgresDatabase, database_url: str) -> None:

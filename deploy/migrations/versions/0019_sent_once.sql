@@ -1,6 +1,7 @@
 -- An applied event was a new version of its whole row, with an entry in each of its indexes: what marking it cost
--- was copying what had been sent. Now a row of visit_event is what was sent, and stays as it is. Each event is
--- in one of three narrow tables besides: it waits, it was applied (or rejected), or it is dead.
+-- was copying what had been sent. Now a row of visit_event is what was sent, and stays as it is, but that an
+-- event that waits may get another arrival. Each is in one of three narrow tables besides: it waits, it was
+-- applied (or rejected), or it is dead.
 lock table visit_event in access exclusive mode;
 drop index visit_event_dead;
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import psycopg
+from psycopg.errors import UniqueViolation
 
 from shared.accounting.codec import content_from
 from shared.adapters.postgres.alike import written_once_for
@@ -44,7 +45,6 @@ select client_id, event_id, shard from stored
 """,
 )
 
-
 # The given members with everyone who was merged into the same member as they, or into them.
 _FAMILY = """
     asked as (
@@ -68,8 +68,7 @@ select e.arrival, e.shard, e.payer_id, e.client_id, e.visit_id, e.event_id, e.ty
                 where v.payer_id = e.payer_id and v.client_id = e.client_id and v.visit_id = e.visit_id)
 """
 
-# Looked up for each event, or member, never joined: planned while nothing waited a join would read all that
-# waits.
+# Looked up for each, never joined: planned while nothing waited a join would read all that waits.
 _WAITING = """(select * from visit_event_waiting w
                 where w.shard = e.shard and w.arrival = e.arrival offset 0)"""
 _OF_MEMBER = """(select * from visit_event_waiting w
@@ -303,19 +302,21 @@ class PostgresInbox:
         places, owners, outcomes = written_once_for(
             ((result.payer_id, result.outcome) for result in results), orjson.dumps
         )
-        [[gone]] = self._trips.ask(
-            _FINISH.errand(
-                {
-                    "now": Instants([now]),
-                    "shards": Smallints(sorted({result.shard for result in results})),
-                    "arrivals": Bigints([result.arrival for result in results]),
-                    "statuses": Texts([result.status for result in results]),
-                    "places": places,
-                    "owners": owners,
-                    "outcomes": outcomes,
-                }
-            )
+        finishing = _FINISH.errand(
+            {
+                "now": Instants([now]),
+                "shards": Smallints(sorted({result.shard for result in results})),
+                "arrivals": Bigints([result.arrival for result in results]),
+                "statuses": Texts([result.status for result in results]),
+                "places": places,
+                "owners": owners,
+                "outcomes": outcomes,
+            }
         )
+        try:
+            [[gone]] = self._trips.ask(finishing)
+        except UniqueViolation as error:
+            raise ConcurrentChange from error
         if gone != len(results):
             raise ConcurrentChange
 

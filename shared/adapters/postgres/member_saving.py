@@ -10,7 +10,7 @@ import psycopg
 from psycopg.errors import UniqueViolation
 
 from shared.adapters.postgres import visit_changes, visit_rows
-from shared.adapters.postgres.arrays import Bigints, Blobs
+from shared.adapters.postgres.arrays import Bigints, Blobs, packed
 from shared.adapters.postgres.ledger_rows import accumulator_columns, ledger_columns
 from shared.adapters.postgres.member_rows import member_arrays
 from shared.adapters.postgres.trips import Errand, Statement, Trips
@@ -110,9 +110,13 @@ def _save_holds(connection: psycopg.Connection[Any], changes: Sequence[MemberCha
 
 
 def _raising_versions(changes: Sequence[MemberChanges]) -> list[Errand]:
-    given = {
+    # Packed once for both.
+    both: dict[str, list[Any]] = {
         **member_arrays(change.ref for change in changes),
         "versions": Bigints([change.version for change in changes]),
+    }
+    given = {
+        **{name: packed(array) for name, array in both.items()},
         "entries": Bigints([change.ledger_entries for change in changes]),
         "heads": Blobs([change.ledger_head for change in changes]),
         "arrivals": Bigints(
