@@ -28,7 +28,7 @@ with given as (
            unnest(%(members)b::text[]) as member_id, unnest(%(shards)b::smallint[]) as shard,
            unnest(%(contents)b::text[]) as content, unnest(%(digests)b::bytea[]) as payload_digest,
            unnest(%(places)b::integer[]) as place,
-           %(client)b::text as client_id, (%(received)b::timestamptz[])[1] as received_at
+           (%(clients)b::text[])[1] as client_id, (%(received)b::timestamptz[])[1] as received_at
 ), {stored}
 select count(*), array_agg(distinct shard) from stored
 """
@@ -75,7 +75,7 @@ class PostgresBulkInbox:
         statement = _ACCEPT_NEW if all_new else _ACCEPT
         errand = statement.errand(
             {
-                "client": client_id,
+                "clients": Texts([client_id]),
                 "received": Instants([received_at]),
                 "payers": Texts(payers),
                 "events": Texts(names),

@@ -35,8 +35,8 @@ _ACCEPT = Statement(
     f"""
 with given as (
     select * from unnest(
-        %(payer_ids)b::text[], %(client_ids)b::text[], %(event_ids)b::text[], %(types)b::text[],
-        %(visit_ids)b::text[], %(member_ids)b::text[], %(shards)b::smallint[], %(contents)b::text[],
+        %(payer_ids)b::text[], %(clients)b::text[], %(event_ids)b::text[], %(types)b::text[],
+        %(visits)b::text[], %(member_ids)b::text[], %(shards)b::smallint[], %(contents)b::text[],
         %(digests)b::bytea[], %(received)b::timestamptz[], %(places)b::integer[]
     ) as t (payer_id, client_id, event_id, type, visit_id, member_id, shard, content, payload_digest,
             received_at, place)
@@ -127,10 +127,10 @@ class PostgresInbox:
             {
                 "places": Integers([place + 1 for place in order]),
                 "payer_ids": Texts([e.payer_id for e in events]),
-                "client_ids": Texts([e.client_id for e in events]),
+                "clients": Texts([e.client_id for e in events]),
                 "event_ids": Texts([e.event_id for e in events]),
                 "types": Texts([e.type for e in events]),
-                "visit_ids": Texts([e.visit_id for e in events]),
+                "visits": Texts([e.visit_id for e in events]),
                 "member_ids": Texts([e.member_id for e in events]),
                 "shards": Smallints([e.shard for e in events]),
                 "contents": Utf8Texts([_json_or_null(e.content) for e in events]),

@@ -20,7 +20,11 @@ FIRST_DUE_OF_SHARD = f"""(
 ONCE = "visit_event_once"
 
 _STORED_AND_COUNTED = """
-drawn as (
+known as materialized (
+    select exists (select from visit_event e
+                    where e.visit_id = any (%(visits)b::text[]) and e.client_id = any (%(clients)b::text[]))
+           as found
+), drawn as (
     select array_agg(arrival order by arrival) as arrivals
       from (select nextval('arrival_seq') as arrival
               from generate_series(1, cardinality(%(places)b::integer[]))) one
@@ -33,7 +37,8 @@ drawn as (
       from given g
       left join lateral (
             select e.shard, e.member_id from visit_event e
-             where e.payer_id = g.payer_id and e.client_id = g.client_id and e.visit_id = g.visit_id
+             where (select found from known)
+               and e.payer_id = g.payer_id and e.client_id = g.client_id and e.visit_id = g.visit_id
              order by e.arrival desc limit 1
       ) earlier on true
     {on_conflict}
@@ -47,8 +52,10 @@ drawn as (
 """
 
 #: The middle of a statement that begins with `given`: events in the order of `insertion_order`, each with
-#: its `place` (from 1) among those sent; `places` is the array of these.
+#: its `place` (from 1) among those sent; `places`, `visits` and `clients` are arrays of what is in these.
 #:
+#: Most visits are new: whether any is known is asked once, which takes one pass over the index of visits, and
+#: only if one is they are looked up one by one.
 #: An event goes to the shard in which an earlier event of its visit lies. Arrivals follow the places. What
 #: is there already is left as it is.
 STORED_AND_COUNTED = _STORED_AND_COUNTED.format(on_conflict="on conflict (client_id, event_id) do nothing")
