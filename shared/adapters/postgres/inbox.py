@@ -16,6 +16,7 @@ from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Integers, 
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.adapters.postgres.inbox_rows import DUE, STORED_AND_COUNTED, insertion_order
 from shared.adapters.postgres.member_rows import member_arrays
+from shared.adapters.postgres.pending_rows import PENDING_COLUMNS, pending_from
 from shared.adapters.postgres.planning import in_index_order
 from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.errors import ConcurrentChange
@@ -59,13 +60,6 @@ _FAMILY = """
           join member k on k.payer_id = a.payer_id and k.merged_into = coalesce(a.merged_into, a.member_id)
          where k.merged_into is not null
     )
-"""
-
-_PENDING_COLUMNS = """
-select e.arrival, e.shard, e.payer_id, e.client_id, e.visit_id, e.event_id, e.type,
-       (e.received_at at time zone 'UTC')::date, e.content::text, w.attempts, e.member_id,
-       exists (select from visit v
-                where v.payer_id = e.payer_id and v.client_id = e.client_id and v.visit_id = e.visit_id)
 """
 
 # Looked up for each, never joined: planned while nothing waited a join would read all that waits.
@@ -189,7 +183,7 @@ class PostgresInbox:
             )
             select p.* from named n
              cross join lateral (
-                   {_PENDING_COLUMNS}
+                   {PENDING_COLUMNS}
                      from visit_event e cross join lateral {_WAITING} w
                     where e.visit_id = n.visit_id and e.payer_id = n.payer_id and e.client_id = n.client_id
                       and w.shard = any (%(shards)s) and w.attempts = 0 and {DUE}
@@ -199,7 +193,7 @@ class PostgresInbox:
             """,
             {**member_arrays(refs), "shards": list(shards), "now": now},
         )
-        return _pending_from(rows.fetchall())
+        return pending_from(rows.fetchall())
 
     def pending(self, shards: Sequence[int], of_each: int, now: datetime) -> list[PendingEvent]:
         """The oldest pending events that are due, at most `of_each` of each shard, in arrival order."""
@@ -210,7 +204,7 @@ class PostgresInbox:
                  cross join lateral (
                        select said.* from visit_event_waiting w
                         cross join lateral (
-                              {_PENDING_COLUMNS} from visit_event e where e.arrival = w.arrival offset 0
+                              {PENDING_COLUMNS} from visit_event e where e.arrival = w.arrival offset 0
                         ) said
                         where w.shard = s.shard and {DUE}
                         order by w.arrival limit %(of_each)s
@@ -219,17 +213,17 @@ class PostgresInbox:
                 """,
                 {"shards": list(shards), "of_each": of_each, "now": now},
             ).fetchall()
-        return _pending_from(rows)
+        return pending_from(rows)
 
     def pending_among(self, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:
         """Those of the given events that are still pending and due."""
         rows = self._connection.execute(
-            f"""{_PENDING_COLUMNS}
+            f"""{PENDING_COLUMNS}
                   from visit_event e cross join lateral {_WAITING} w
                  where e.arrival = any (%(arrivals)b::bigint[]) and {DUE} order by e.arrival""",
             {"arrivals": list(arrivals), "now": now},
         )
-        return _pending_from(rows.fetchall())
+        return pending_from(rows.fetchall())
 
     def number_anew(self, arrivals: Sequence[int]) -> dict[int, int]:
         """Give those of these pending events that were overtaken a new arrival; each old one's new one.
@@ -353,48 +347,3 @@ class PostgresInbox:
 
 def _json_or_null(content: Mapping[str, Any] | None) -> bytes | None:
     return None if content is None else orjson.dumps(content)
-
-
-def _pending_from(rows: Sequence[Sequence[Any]]) -> list[PendingEvent]:
-    """The events of rows with `_PENDING_COLUMNS`. Contents that differ in the member alone are read once."""
-    read: dict[str, Mapping[str, Any]] = {}
-    events = []
-    for row in rows:
-        arrival, shard, payer, client, visit_id, event_id, kind, received_on, text, attempts = row[:10]
-        member, visit_stored = row[10:]
-        content, said = (None, None) if text is None else _content_from(text, member, read)
-        events.append(
-            PendingEvent(
-                arrival=arrival,
-                shard=shard,
-                payer_id=payer,
-                key=VisitKey(client_id=client, visit_id=visit_id),
-                event_id=event_id,
-                type=kind,
-                received_on=received_on,
-                content=content,
-                attempts=attempts,
-                said=said,
-                visit_stored=visit_stored,
-            )
-        )
-    return events
-
-
-def _content_from(
-    text: str, member_id: str | None, read: dict[str, Mapping[str, Any]]
-) -> tuple[Mapping[str, Any], str | None]:
-    """A content, and its text without the member; `read` keeps the contents read so far by that text."""
-    # Within a string a quotation mark has a backslash before it, so this is the field and nothing else.
-    member = orjson.dumps(member_id).decode()
-    said = text.replace(f'"member_id":{member}', "", 1)
-    if said == text:
-        # As jsonb wrote it, in which contents were kept at first.
-        said = text.replace(f'"member_id": {member}', "", 1)
-    if said == text:
-        content: Mapping[str, Any] = orjson.loads(text)
-        return content, None
-    like = read.get(said)
-    if like is None:
-        like = read[said] = orjson.loads(text)
-    return {**like, "member_id": member_id}, said

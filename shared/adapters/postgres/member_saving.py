@@ -92,7 +92,7 @@ def _counting(changes: Sequence[MemberChanges]) -> list[Errand]:
 
 
 def _save_holds(connection: psycopg.Connection[Any], changes: Sequence[MemberChanges]) -> None:
-    rows = [(hold_id, stored) for change in changes for hold_id, stored in change.holds.items()]
+    rows = [row for change in changes if change.holds for row in change.holds.items()]
     if rows:
         connection.execute(
             """
@@ -119,8 +119,13 @@ def _raising_versions(changes: Sequence[MemberChanges]) -> list[Errand]:
         **{name: packed(array) for name, array in both.items()},
         "entries": Bigints([change.ledger_entries for change in changes]),
         "heads": Blobs([change.ledger_head for change in changes]),
-        "arrivals": Bigints(
-            [max([saved.visit.arrival or 0 for saved in change.visits], default=0) for change in changes]
-        ),
+        "arrivals": Bigints([_last_arrival(change.visits) for change in changes]),
     }
     return [_RAISE_VERSIONS.errand(given), _QUEUE.errand(given)]
+
+
+def _last_arrival(visits: Sequence[SavedVisit]) -> int:
+    # Most members have one in a batch.
+    if len(visits) == 1:
+        return visits[0].visit.arrival or 0
+    return max([saved.visit.arrival or 0 for saved in visits], default=0)

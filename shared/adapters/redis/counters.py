@@ -106,8 +106,12 @@ class RedisCounters:
         today = self._today()
         keys = [counter_key(self._hash_key, image.ref) for image in images]
         values: list[bytes | int] = [FORMAT]
+        lives: dict[date, int] = {}
         for image in images:
-            values += (encode(image), image.version, _life_seconds(image, today))
+            last = max([stored.state.key.period.end for stored in image.accumulators], default=UNBOUNDED_END)
+            if last not in lives:
+                lives[last] = _life_seconds(last, today)
+            values += (encode(image), image.version, lives[last])
         # One command for many keys, as with reading: in a cluster each would be a command of its own.
         self._client.evalsha(_PROJECT_SHA, len(keys), *keys, *values)
 
@@ -133,9 +137,8 @@ class RedisCounters:
             raise CountersUnavailable from error
 
 
-def _life_seconds(image: CounterImage, today: date) -> int:
+def _life_seconds(last: date, today: date) -> int:
     """How long a counter is kept: some time beyond the end of the last of its periods, and never for ever."""
-    last = max((stored.state.key.period.end for stored in image.accumulators), default=UNBOUNDED_END)
     left = max((last - today).days, 0) * _DAY_SECONDS
     return min(left + AFTER_END_SECONDS, LIFE_SECONDS)
 
