@@ -140,6 +140,10 @@ class Fold:
         tally = self._tallies.find(key)
         return tally.state() if tally else None
 
+    def unused_years(self) -> list[Accumulator]:
+        """An accumulator of each first-service year that is open though no unit was asked of it."""
+        return self._tallies.unused_years()
+
     # Before the turns
 
     def _years_opened(self, candidates: Iterable[Candidate]) -> list[YearOpening]:

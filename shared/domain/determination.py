@@ -8,7 +8,7 @@ from datetime import date
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey
 from shared.domain.adjudication import Fold, Preview
-from shared.domain.benefit_period import UNBOUNDED_START, rolling_window
+from shared.domain.benefit_period import UNBOUNDED_START, first_service_year, rolling_window
 from shared.domain.evaluation import (
     COVERING,
     Advisory,
@@ -224,29 +224,39 @@ def years_opened_early(standing: MemberStanding, keys: Iterable[AccumulatorKey])
     """Those of a service's first-service years that it would open before one that is open.
 
     Units of the later one then fall in the earlier one as far as that reaches, so what a standing says of
-    either is not true any more: see `with_years`.
+    either is not true any more: see `with_years`. That is so as well of a year within the one that follows:
+    a hold that one of its visits used may be for a date in the earlier one, and keeps its units again.
     """
     return [
         (key.plan_id, key.limit_id, key.period.start)
         for key in keys
         if key.period.basis == "first_service_year"
-        and any(
-            (state.key.plan_id, state.key.limit_id) == (key.plan_id, key.limit_id)
-            and key.period.start < state.key.period.start < key.period.end
-            for state in standing.accumulators
-        )
+        and any(_told_otherwise_by(key, state.key) for state in standing.accumulators)
+        and not any(key == state.key for state in standing.accumulators)
     ]
+
+
+def _told_otherwise_by(opened: AccumulatorKey, known: AccumulatorKey) -> bool:
+    """Whether a first-service year may be told otherwise once another of its limit was opened before it."""
+    if (known.plan_id, known.limit_id) != (opened.plan_id, opened.limit_id):
+        return False
+    return opened.period.start < known.period.start < first_service_year(opened.period.end)[1]
 
 
 def with_years(
     standing: MemberStanding, history: History, rules: Rules, openings: Iterable[YearOpening]
 ) -> MemberStanding:
-    """A standing as it would be with further first-service years open; `history` has visits and holds too."""
-    folded = Fold(history, rules, openings=openings).state()
+    """A standing as it would be with further first-service years open; `history` has visits and holds too.
+
+    It has an accumulator of each year that is open, also where no unit is asked of it: later years begin
+    after its end.
+    """
+    fold = Fold(history, rules, openings=openings)
+    folded = fold.state()
     return replace(
         standing,
         history=replace(history, visits=(), holds=()),
-        accumulators=tuple(folded.accumulators.values()),
+        accumulators=(*folded.accumulators.values(), *fold.unused_years()),
         ahead_of_ledger=True,
         hold_postings={hold_id: folded.holds[hold_id].postings for hold_id in standing.hold_postings},
     )

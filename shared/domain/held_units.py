@@ -246,12 +246,13 @@ def years_held_open(
 ) -> list[YearOpening]:
     """The dates of pending holds that open a first-service year until their visits do it themselves.
 
-    A visit that names a hold but lies in another year leaves the hold where it is.
+    A visit that names a hold but lies in another year leaves the hold where it is. One that does not take
+    place releases it, unless a visit before it posts it, which opens the year itself.
     """
     opened: list[YearOpening] = []
     for hold in history.holds:
         naming = [candidate for candidate in candidates if _names(candidate.visit, hold)]
-        if hold.ended_by is not None or (naming and not _takes_place(naming[0].visit)):
+        if hold.ended_by is not None or any(not _takes_place(candidate.visit) for candidate in naming):
             continue
         for plan, claim in claims_of_hold(history, rules, same_day, hold):
             if not any(

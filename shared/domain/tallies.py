@@ -6,7 +6,12 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey, Tally
-from shared.domain.benefit_period import first_service_year, first_service_years, period_for
+from shared.domain.benefit_period import (
+    BenefitPeriod,
+    first_service_year,
+    first_service_years,
+    period_for,
+)
 from shared.domain.enrollment import EnrollmentSpan, Plan, span_on
 from shared.domain.evaluation import LimitClaim
 from shared.domain.history import History, Rules
@@ -82,6 +87,19 @@ class Tallies:
                 opened[name] = (*years, *first_service_years([on]))
         self._years.update(opened)
         return True
+
+    def unused_years(self) -> list[Accumulator]:
+        """An empty accumulator of each first-service year that is open though nothing was claimed of it."""
+        opened = (
+            AccumulatorKey(
+                plan_id=plan_id,
+                limit_id=limit_id,
+                period=BenefitPeriod(basis="first_service_year", start=start, end=end),
+            )
+            for (plan_id, limit_id), years in self._years.items()
+            for start, end in years
+        )
+        return [Tally(key=key).state() for key in opened if key not in self._tallies]
 
     def key_of(self, limit: Limit, plan: Plan, service: Service) -> AccumulatorKey | None:
         """The accumulator a service falls in; None when what names its period is not known."""

@@ -90,7 +90,8 @@ class MemberInputs:
                     for limit_id in self._fed(plan_id, visit["content"], visit["received_on"]):
                         dates.setdefault((plan_id, limit_id), []).append(visit["content"]["date"])
         for hold in self.holds:
-            if hold["ended_by"] is not None or self._released_by_visit(hold) or not self._span(hold["date"]):
+            settled = not all(map(_takes_place, self.takers[hold["hold_id"]]))
+            if hold["ended_by"] is not None or settled or not self._span(hold["date"]):
                 continue
             plan_id = self._plan_id(hold["date"])
             for limit_id in self._fed(plan_id, hold, None):

@@ -19,7 +19,8 @@ R7  The first visit, by arrival of its `visit.recorded`, that names a hold befor
     does not take place (no-show, cancelled, voided: the hold is released) or counts in every limit
     and period of the hold (it is posted) settles it. A hold that nothing settled stays as it is.
 R8  The first-service year is opened by visits that qualify (whatever their number or room) and by
-    pending holds that no such visit names whose own year holds the hold, or lies in the hold's. A
+    pending holds that no such visit names whose own year holds the hold, or lies in the hold's, and
+    that none which does not take place releases. A
     hold dated before the year that its visit opens lies in that year, if the year it would itself
     open holds the visit.
 R9  On a day that is already counted in a `service_day` limit, a further visit is counted with 0.

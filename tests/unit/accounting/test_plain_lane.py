@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from operator import itemgetter
 from typing import Any
 
 from hypothesis import given
@@ -20,7 +21,10 @@ DAY = date(2026, 3, 4)
 
 @st.composite
 def _deliveries(draw: st.DrawFn) -> tuple[Row, list[list[Row]]]:
-    """A world with its events in batches, mostly as they arrived; most members have nothing special."""
+    """A world with its events in batches, mostly as they arrived; most members have nothing special.
+
+    Those of one batch are in arrival order, as the inbox gives them.
+    """
     world = draw(worlds())
     if draw(st.integers(0, 3)):
         world["overrides"], world["holds"] = [], draw(st.sampled_from([[], world["holds"]]))
@@ -37,7 +41,7 @@ def _deliveries(draw: st.DrawFn) -> tuple[Row, list[list[Row]]]:
     left = list(order)
     while left:
         size = draw(st.integers(1, 4))
-        batches.append(left[:size])
+        batches.append(sorted(left[:size], key=itemgetter("arrival")))
         left = left[size:]
     return world, batches
 

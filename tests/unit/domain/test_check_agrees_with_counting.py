@@ -16,7 +16,7 @@ from shared.domain.service import Provider
 from shared.domain.visit import Visit, VisitContent, VisitKey
 from tests.builders import history, plan, visit
 from tests.builders import service as asked_about
-from tests.folding import ask, lines
+from tests.folding import ask, hold, lines
 from tests.model.agreement import agree
 from tests.model.bridge import Row, history_of, service_of
 from tests.model.running import searching
@@ -76,6 +76,36 @@ def test_a_check_says_what_the_next_visit_meets_after_two_changes_of_plan(
         new = visit(known + 1, on + timedelta(days=1))
         recorded = adjudicate(replace(so_far, visits=(*visits, new)), rules)
         assert agree(said, recorded.visits[new.key].disposition)
+
+
+def test_a_check_before_the_date_of_a_used_hold_knows_that_it_keeps_its_units_again() -> None:
+    """The visit that used it falls in another year once an earlier one is open, so the hold comes first."""
+    rules = plain_rules(limit_row(allowed=1, basis="first_service_year"))
+    placed = hold(on=date(2025, 12, 31), arrival=1)
+    used_by = visit(1, date(2026, 6, 30), arrival=2, hold_id=placed.hold_id)
+    so_far = history(visits=(used_by,), holds=(placed,))
+    assert adjudicate(so_far, SimpleRules(rules)).holds[placed.hold_id].state == "posted"
+    said = ask(so_far, rules, on=date(2025, 6, 30))
+    asked = replace(so_far, visits=(used_by, visit(2, date(2025, 6, 30))))
+    recorded = adjudicate(asked, SimpleRules(rules))
+    assert said.decision == "not_covered"
+    assert recorded.visits[VisitKey(client_id="c", visit_id="v2")].disposition == "over_limit"
+
+
+def test_a_hold_that_a_later_no_show_released_opens_no_year() -> None:
+    """Also where the visit that named it before was of another year, and so left it as it was."""
+    rules = plain_rules(limit_row(allowed=1, basis="first_service_year"))
+    placed = hold(on=date(2025, 6, 30), arrival=1)
+    elsewhere = visit(1, date(2026, 6, 30), arrival=2, hold_id=placed.hold_id)
+    missed = visit(2, date(2026, 6, 30), arrival=3, hold_id=placed.hold_id, visit_status="no_show")
+    so_far = history(visits=(elsewhere, missed), holds=(placed,))
+    before = adjudicate(so_far, SimpleRules(rules))
+    assert before.holds[placed.hold_id].state == "released"
+    said = ask(so_far, rules, on=date(2025, 12, 31))
+    asked = replace(so_far, visits=(*so_far.visits, visit(3, date(2025, 12, 31), arrival=4)))
+    recorded = adjudicate(asked, SimpleRules(rules))
+    assert {key.period.start for key in recorded.accumulators} == {date(2025, 12, 31)}
+    assert agree(said, recorded.visits[VisitKey(client_id="c", visit_id="v3")].disposition)
 
 
 def test_a_check_says_when_less_is_left_than_is_asked_for() -> None:
