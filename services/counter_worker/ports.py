@@ -62,8 +62,8 @@ class Jobs(Protocol):
         """How long ago a job last came to its end, by the database's clock; None if it never did."""
         ...
 
-    def more_wait(self, events: int) -> bool:
-        """Whether more than so many events are pending."""
+    def waiting(self, up_to: int) -> int:
+        """How many events are pending, of so many at most."""
         ...
 
     def note_run(self, job: str) -> None:

@@ -105,12 +105,12 @@ def test_no_event_is_read_where_none_waits_any_more(database_url: str) -> None:
         connection.execute(f"analyze {', '.join(TABLES)}")
         with connection.transaction():
             before = rows_read(connection)
-            assert PostgresWorkerJobs(connection).more_wait(OF_EACH)
-            assert rows_read(connection) <= before + OF_EACH + 1
+            assert PostgresWorkerJobs(connection).waiting(OF_EACH) == OF_EACH
+            assert rows_read(connection) <= before + OF_EACH
         connection.execute("delete from visit_event_waiting")
         with connection.transaction():
             before = rows_read(connection)
-            assert not PostgresWorkerJobs(connection).more_wait(OF_EACH)
+            assert PostgresWorkerJobs(connection).waiting(OF_EACH) == 0
             assert rows_read(connection) == before
 
 

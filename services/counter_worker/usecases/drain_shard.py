@@ -26,9 +26,9 @@ BACKLOG_EVENTS = 100
 #: While one of them adjudicates, Postgres works for others; with fewer, all of them are at the one or at the
 #: other too often, or wait for the disk or for each other.
 THREADS = 6
-#: Shards that a thread takes at once of a backlog; the others are free for other workers meanwhile. All of
-#: them make more than two parts for each thread, so that the threads come to an end together.
-SHARDS_AT_ONCE = 4
+#: Shards that a thread takes at once of a backlog, at most; the others are free for other workers meanwhile.
+#: All of them make more than two parts for each thread, so that the threads come to an end together.
+SHARDS_AT_ONCE_MAX = 4
 #: Wake-ups for so many shards may tell of a backlog, which no single thread need begin.
 WOKEN_BY_BACKLOG = 16
 
@@ -67,7 +67,7 @@ def _with_work(tools: Tools) -> list[int]:
 def _is_backlog(tools: Tools) -> bool:
     """Whether more than a batch waits."""
     with tools.store.transaction(EVERY_PAYER) as tx:
-        return tx.jobs.more_wait(tools.batch_max)
+        return tx.jobs.waiting(tools.batch_max + 1) > tools.batch_max
 
 
 def _drain_backlog(tools: Tools, turn_ends: float) -> list[int]:
@@ -80,21 +80,32 @@ def _drain_backlog(tools: Tools, turn_ends: float) -> list[int]:
 
 
 def _drain_in_threads(tools: Tools, turn_ends: float) -> list[int]:
-    shards = _with_work(tools)
-    parts = deque(shards[at : at + SHARDS_AT_ONCE] for at in range(0, len(shards), SHARDS_AT_ONCE))
+    parts = deque(_parts(tools))
 
-    def work() -> list[int]:
-        left: list[int] = []
-        while part := _next_of(parts):
-            while tools.monotonic() < turn_ends and drain_batch(tools, part).more:
-                pass
-            if tools.monotonic() >= turn_ends:
-                left += part
-        return left
+    def work() -> None:
+        while tools.monotonic() < turn_ends and (part := _next_of(parts)):
+            if drain_batch(tools, part).more:
+                parts.append(part)
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="drain") as pool:
         turns = [pool.submit(work) for _ in range(THREADS)]
-    return [shard for turn in turns for shard in turn.result()]
+    for turn in turns:
+        turn.result()
+    return [shard for part in parts for shard in part]
+
+
+def _parts(tools: Tools) -> list[list[int]]:
+    """The shards that have work, those together that a thread takes a batch of.
+
+    No more than fill a batch: of few shards it has more events of each member, who is read, written and
+    shown once for all of them.
+    """
+    with tools.store.transaction(EVERY_PAYER) as tx:
+        shards = tx.jobs.shards_with_work(tools.clock())
+        waiting = tx.jobs.waiting(tools.batch_max * max(1, len(shards)))
+    at_once = tools.batch_max * len(shards) // max(1, waiting)
+    at_once = max(1, min(at_once, SHARDS_AT_ONCE_MAX))
+    return [shards[at : at + at_once] for at in range(0, len(shards), at_once)]
 
 
 def _next_of(parts: deque[list[int]]) -> list[int]:

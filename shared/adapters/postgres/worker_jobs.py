@@ -58,8 +58,8 @@ class PostgresWorkerJobs:
             ).fetchall()
         return [shard for (shard,) in rows]
 
-    def more_wait(self, events: int) -> bool:
-        """Whether more than so many events are pending. Reads no more of them, and of the others none.
+    def waiting(self, up_to: int) -> int:
+        """How many events are pending, of so many at most; no others are read.
 
         Asked of all shards together it could be planned as a walk through the whole table, in which right
         after a backlog many events are thought to be pending.
@@ -67,19 +67,19 @@ class PostgresWorkerJobs:
         with in_index_order(self._connection):
             row = self._connection.execute(
                 """
-                select count(*) > %(events)s from (
+                select count(*) from (
                     select from generate_series(0, %(last)s) as s (shard)
                      cross join lateral (
                            select w.arrival from visit_event_waiting w
                             where w.shard = s.shard::smallint
-                            order by w.arrival limit %(events)s + 1
+                            order by w.arrival limit %(up_to)s
                      ) event
-                     limit %(events)s + 1
+                     limit %(up_to)s
                 ) waiting
                 """,
-                {"events": events, "last": SHARDS - 1},
+                {"up_to": up_to, "last": SHARDS - 1},
             ).fetchone()
-        return bool(row and row[0])
+        return int(row[0]) if row else 0
 
     def note_run(self, job: str) -> None:
         """Record that a job has just come to its end."""
