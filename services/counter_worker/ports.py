@@ -11,6 +11,7 @@ from typing import Protocol
 
 from services.counter_worker.totals import Totals
 from shared.accounting.period_turn import PeriodReports
+from shared.accounting.plain_lane import PlainTurns
 from shared.domain.records import CounterImage, MemberRef
 from shared.ports import Clock, DisposableCounters, RulesSource, Transaction
 
@@ -170,7 +171,8 @@ class WakeFlags(Protocol):
 class Tools:
     """What every use case is handed. `monotonic` is a clock in seconds that never goes back.
 
-    `backlog` is held while this process drains every shard that has work.
+    `backlog` is held while this process drains every shard that has work. `turns` of plain visits are
+    remembered from batch to batch.
     """
 
     store: Store
@@ -182,3 +184,4 @@ class Tools:
     totals: Totals
     batch_max: int
     backlog: threading.Lock = field(default_factory=threading.Lock)
+    turns: PlainTurns = field(default_factory=PlainTurns)

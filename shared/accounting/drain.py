@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.accounting.plain_lane import PlainTurns
 from shared.accounting.posting import Posting
 from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import ConcurrentChange, StoreUnavailable
@@ -41,15 +42,20 @@ class DrainReport:
 
 
 def drain_shards(
-    database: Database, rules: RulesSource, clock: Clock, shards: Sequence[int], batch_max: int
+    database: Database,
+    rules: RulesSource,
+    clock: Clock,
+    shards: Sequence[int],
+    batch_max: int,
+    turns: PlainTurns | None = None,
 ) -> DrainReport:
     """Apply the oldest pending events and refold requests of these shards, in one commit.
 
-    Shards that another drainer has are left to it. Raises StoreUnavailable; what was not committed is
-    applied again later, once (I2).
+    Shards that another drainer has are left to it. `turns` of plain visits are remembered from batch to
+    batch. Raises StoreUnavailable; what was not committed is applied again later, once (I2).
     """
     try:
-        return _drain(database, rules, clock, shards, batch_max)
+        return _drain(database, rules, clock, shards, batch_max, turns)
     except ConcurrentChange:
         return DrainReport(more=True)
     except StoreUnavailable:
@@ -59,7 +65,12 @@ def drain_shards(
 
 
 def _drain(
-    database: Database, rules: RulesSource, clock: Clock, shards: Sequence[int], batch_max: int
+    database: Database,
+    rules: RulesSource,
+    clock: Clock,
+    shards: Sequence[int],
+    batch_max: int,
+    turns: PlainTurns | None,
 ) -> DrainReport:
     now = clock()
     of_each = max(batch_max // len(shards), min(batch_max, _EVENTS_OF_A_SHARD_MIN))
@@ -72,7 +83,7 @@ def _drain(
         refolds = tx.books.due_refolds(claimed, batch_max)
         if not events and not refolds:
             return DrainReport()
-        posting = Posting(tx, rules, now)
+        posting = Posting(tx, rules, now, turns)
         tx.inbox.finish(posting.apply_all(events, refolds), now)
         images = posting.save()
         with around(Step.DRAIN_COMMIT):

@@ -6,8 +6,9 @@ byte, what a `MemberBook` makes of them; a member of whom anything else comes in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import date, datetime
+from itertools import count
 from typing import Any
 
 import orjson
@@ -33,6 +34,9 @@ from shared.domain.records import (
 )
 from shared.domain.visit import Visit, VisitContent
 
+#: How many turns are remembered before it is begun anew; a site has some dozens, each of a few kilobytes.
+REMEMBERED_MAX = 4_000
+
 
 @record(frozen=True, slots=True, kw_only=True)
 class PlainFolded:
@@ -43,17 +47,67 @@ class PlainFolded:
     image: CounterImage
 
 
-class PlainLane:
-    """Counts plain visits of one batch. It remembers turns, since visits repeat but for the member."""
+class PlainTurns:
+    """Turns of plain visits, from batch to batch, since visits repeat but for the member.
 
-    def __init__(self, rules: Rules, plans: Mapping[str, Mapping[str, Plan]], now: datetime) -> None:
-        """Work with these rules and plans, by payer and plan id; `now` stamps the entries."""
+    Safe to share between threads: a lost memory costs time only.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing remembered."""
+        self._kept: tuple[Rules | None, _Turns] = (None, _Turns())
+
+    def under(self, rules: Rules) -> _Turns:
+        """What is remembered of these rules, which is nothing of any others."""
+        known, turns = self._kept
+        if known is not rules or turns.many:
+            turns = _Turns()
+            self._kept = (rules, turns)
+        return turns
+
+
+class _Turns:
+    """The turns under one catalog's rules."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._numbered: dict[tuple[Hashable, ...], int] = {}
+        self.of: dict[tuple[int, date, bytes | str], PlainTurn | None] = {}
+
+    @property
+    def many(self) -> bool:
+        """Whether it is time to begin anew."""
+        return max(len(self._numbered), len(self.of)) >= REMEMBERED_MAX
+
+    def number(self, *facts: Hashable) -> int:
+        """A number for what equals these facts, and for nothing else."""
+        known = self._numbered.get(facts)
+        return self._numbered.setdefault(facts, next(self._numbers)) if known is None else known
+
+
+class PlainLane:
+    """Counts plain visits of one batch."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        plans: Mapping[str, Mapping[str, Plan]],
+        now: datetime,
+        turns: PlainTurns | None = None,
+    ) -> None:
+        """Work with these rules and plans, by payer and plan id; `now` stamps the entries.
+
+        `turns` are remembered beyond this batch.
+        """
         self._rules = rules
         self._plans = plans
         self._now = now
-        self._turns: dict[
-            int, tuple[tuple[EnrollmentSpan, ...], dict[tuple[str, date, bytes | str], PlainTurn | None]]
-        ] = {}
+        self._turns = (turns or PlainTurns()).under(rules)
+        self._plans_numbers = {
+            payer_id: self._turns.number(payer_id, *of_payer.values()) for payer_id, of_payer in plans.items()
+        }
+        # The spans are kept with their numbers, so that their id stays their own.
+        self._enrolled: dict[int, tuple[tuple[EnrollmentSpan, ...], int]] = {}
         self._receipts: dict[tuple[int, ...], tuple[VisitOutcome, Json]] = {}
 
     def fold(self, row: MemberRow, member: PlainMember, events: Sequence[PendingEvent]) -> PlainFolded | None:
@@ -77,9 +131,12 @@ class PlainLane:
         if content is None:
             return None
         said = event.said or _without_member(content)
-        # The spans are kept with their turns, so that their id stays their own.
-        _, turns = self._turns.setdefault(id(spans), (spans, {}))
-        name = (payer_id, event.received_on, said)
+        enrolled = self._enrolled.get(id(spans))
+        if enrolled is None:
+            number = self._turns.number(payer_id, self._plans_numbers.get(payer_id), spans)
+            enrolled = self._enrolled[id(spans)] = (spans, number)
+        name = (enrolled[1], event.received_on, said)
+        turns = self._turns.of
         if name not in turns:
             visit = Visit(
                 key=event.key,

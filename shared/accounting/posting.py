@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.accounting.book import MemberBook
 from shared.accounting.codec import event_from
-from shared.accounting.plain_lane import PlainFolded, PlainLane
+from shared.accounting.plain_lane import PlainFolded, PlainLane, PlainTurns
 from shared.accounting.receipt_body import Effect, receipt_outcome
 from shared.domain.errors import Conflict
 from shared.domain.event_reasons import why_rejected, why_without_effect
@@ -44,11 +44,14 @@ class _Known:
 class Posting:
     """The books of every member a batch touches, opened together and saved together."""
 
-    def __init__(self, tx: Transaction, rules: RulesSource, now: datetime) -> None:
-        """Begin with nothing open."""
+    def __init__(
+        self, tx: Transaction, rules: RulesSource, now: datetime, turns: PlainTurns | None = None
+    ) -> None:
+        """Begin with nothing open. `turns` of plain visits are remembered beyond this batch."""
         self._tx = tx
         self._rules_source = rules
         self._now = now
+        self._turns = turns
         self._refolded: list[MemberRef] = []
         self._books: dict[MemberRef, MemberBook] = {}
         # Whose book a member's name leads to: a merged member's is that of the one it was merged into.
@@ -127,7 +130,7 @@ class Posting:
             if rows[ref].ref == ref and rows[ref].last_arrival < of_member[0].arrival
         }
         members, plans = self._tx.books.plain(asks)
-        lane = PlainLane(rules, plans, self._now)
+        lane = PlainLane(rules, plans, self._now, self._turns)
         results = {}
         for ref, member in members.items():
             folded = lane.fold(rows[ref], member, plain[ref])

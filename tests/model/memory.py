@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any, cast
 
 from shared.accounting.codec import event_from, visit_outcome_to
+from shared.accounting.plain_lane import PlainTurns
 from shared.accounting.posting import Posting
 from shared.domain.enrollment import Plan
 from shared.domain.history import History, Rules
@@ -36,13 +37,17 @@ VisitName = tuple[str, VisitKey]
 class MemoryStore:
     """Members' books and applied events of one world; nothing is kept but what is saved."""
 
-    def __init__(self, world: Row, rules: Rules, *, lane: bool = True) -> None:
+    def __init__(
+        self, world: Row, rules: Rules, *, lane: bool = True, turns: PlainTurns | None = None
+    ) -> None:
         """Store every member of a world, with holds and balances but without visits.
 
-        Without the `lane`, plain visits have their members' books opened like all others.
+        Without the `lane`, plain visits have their members' books opened like all others. `turns` are
+        remembered from other stores.
         """
         self._rules = rules
         self._lane = lane
+        self._turns = turns or PlainTurns()
         #: How many times a member was loaded whole.
         self.loaded = 0
         self._ended: dict[VisitName, list[VisitEvent]] = {}
@@ -82,7 +87,7 @@ class MemoryStore:
     def apply(self, batch: Sequence[PendingEvent]) -> list[ApplyResult]:
         """Apply a batch of events as one transaction does; what became of each."""
         self._unfinished = {event.arrival: event_from(event) for event in batch}
-        posting = Posting(self._tx, FixedRules(self._rules), NOW)
+        posting = Posting(self._tx, FixedRules(self._rules), NOW, self._turns)
         if self._lane:
             results = posting.apply_all(batch)
         else:

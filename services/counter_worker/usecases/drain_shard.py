@@ -136,7 +136,7 @@ def drain_batch(tools: Tools, shards: Sequence[int], events_max: int | None = No
     """
     began = tools.monotonic()
     size = tools.batch_max if events_max is None else min(events_max, tools.batch_max)
-    report = drain.drain_shards(tools.store, tools.rules, tools.clock, shards, size)
+    report = drain.drain_shards(tools.store, tools.rules, tools.clock, shards, size, tools.turns)
     tools.totals.add(totals.EVENTS_APPLIED, report.applied)
     tools.totals.add(totals.EVENTS_FAILED, report.failed)
     project(tools, report.images)

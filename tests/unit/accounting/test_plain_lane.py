@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import date, timedelta
 from operator import itemgetter
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.accounting.plain_lane import PlainTurns
 from tests.model.bridge import Row
 from tests.model.contents import content as content_of
 from tests.model.memory import MemoryStore, pending_of
@@ -117,6 +119,23 @@ def test_plain_visits_are_counted_up_to_the_limit_without_loading_the_member() -
         "over_limit",
     ]
     assert store.loaded == 0
+
+
+def test_turns_are_remembered_of_the_same_rules_plans_and_enrollment_alone() -> None:
+    """A visit like one before, under another rule, plan or enrollment, is counted as if it were the first."""
+    turns = PlainTurns()
+    of_rules = {allowed: SimpleRules(plain_rules(limit_row(allowed=allowed))) for allowed in (1, 2)}
+    found = []
+    for allowed, opens, ended in itertools.product((1, 2, 1), ("01-01", "07-01"), (None, DAY)):
+        world = _world()
+        world["plans"]["plan-a"]["plan_year_start"] = opens
+        world["members"]["SAMPLE-1"]["spans"][0]["end"] = ended
+        stores = [MemoryStore(world, of_rules[allowed], turns=known) for known in (turns, PlainTurns())]
+        batches = [[pending_of(_recorded(n, DAY + timedelta(days=n)))] for n in (1, 2, 3)]
+        remembering, anew = ([store.apply(batch) for batch in batches] for store in stores)
+        assert remembering == anew
+        found.append(str(anew))
+    assert len(set(found)) == 5, "two rules by two plans, and one where nobody is enrolled"
 
 
 def test_a_visit_that_is_not_plain_has_its_member_loaded() -> None:
