@@ -40,7 +40,9 @@ def changes_command(*, settings: Settings, kind: str, cause_id: str, show_member
     KIND and ID are the cause as the ledger names it: `enrollment` with the request's id (the answer's
     X-Request-Id), `override` with the override's (`override.revoked` for its end), `merge` with the
     merge's, `refold` with `plan-PLAN-VERSION` or `catalog-NUMBER` (`needlecap rules changes` finds that
-    one by its document).
+    one by its document), `hold` with the hold's (`hold.released`, `hold.expired` for its end),
+    `opening_balance` with `SOURCE#SEQUENCE`, `duplicate.accepted` and `duplicate.rejected` with the
+    decision's, `rebuild` with the rebuild's.
 
     An id that is nobody's ends with exit code 1. Requests about enrollments, rebuilds and refolds are on
     record by what they changed alone: where that is nothing, it is not known whether there was one.
