@@ -163,7 +163,7 @@ def nearest_version(tx: PostgresTransaction, document: RuleDocument) -> Document
     """What a document is to be compared with: the same version if it is loaded, else the latest running."""
     rows = [row for row in tx.catalog.listing() if row.document_id == document.document_id]
     same = [row for row in rows if row.version == document.version]
-    running = [row for row in rows if row.activated_in is not None and row.retired_in is None]
+    running = [row for row in rows if row.runs]
     return next(iter(same), None) or max(running, key=lambda row: row.version, default=None)
 
 

@@ -26,17 +26,11 @@ def of_member(member_id: str, apart: bytes) -> bytes:
     return b'{"member_id":%b,%b' % (orjson.dumps(member_id), apart[1:])
 
 
-def standing_apart(standing: MemberStanding, on: date, hold_id: str | None) -> bytes:
+def with_visits(counts: bytes, standing: MemberStanding, on: date) -> bytes:
     """What a check on a service date was decided from besides the member's id, as a JSON object in UTF-8.
 
-    It is the same for all members who stand the same. `hold_id` is the hold whose units counted as free;
-    `freed` is null if the member has no such hold pending.
+    It is the same for all members who stand the same. `counts` are `counts_apart` of the same standing.
     """
-    return with_visits(counts_apart(standing, hold_id), standing, on)
-
-
-def with_visits(counts: bytes, standing: MemberStanding, on: date) -> bytes:
-    """`standing_apart`, from `counts_apart` of the same standing."""
     codes = standing.day_codes.get(on)
     visits = orjson.dumps(
         {
@@ -49,9 +43,10 @@ def with_visits(counts: bytes, standing: MemberStanding, on: date) -> bytes:
 
 
 def counts_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
-    """`standing_apart` without what few rules or none look at.
+    """The same without what few rules or none look at.
 
     That is how many events wait, which no answer turns on, and the dates and codes of the member's visits.
+    `hold_id` is the hold whose units counted as free; `freed` is null if the member has no such hold pending.
     """
     history = standing.history
     named = {span.plan_id for span in history.spans}
@@ -74,7 +69,7 @@ def counts_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
 
 
 def standing_from(fields: Mapping[str, Any], hold_id: str | None) -> MemberStanding:
-    """A standing from what was kept of it: `standing_apart`, `of_member`.
+    """A standing from what was kept of it: `with_visits`, `of_member`.
 
     A fault is a bug and raises KeyError, TypeError or ValueError. Answers that were given before the
     other visits of a day were looked at have no `day_codes`; those given before a hold that is not there

@@ -22,6 +22,11 @@ class DocumentRow:
     activated_in: int | None
     retired_in: int | None
 
+    @property
+    def runs(self) -> bool:
+        """Whether the running catalog has it."""
+        return self.activated_in is not None and self.retired_in is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogParts:

@@ -21,7 +21,7 @@ TURN_SECONDS = 5.0
 
 #: A batch of so many events tells that other shards may have some too, whose wake-ups are still on their way.
 BUSY_EVENTS = 16
-#: One of so many tells of a backlog, which several threads drain.
+#: One of so many, or a full one where batches are smaller, tells of a backlog, which several threads drain.
 BACKLOG_EVENTS = 100
 #: While one of them adjudicates, Postgres works for others; with fewer, all of them are at the one or at the
 #: other too often, or wait for the disk or for each other.
@@ -48,7 +48,7 @@ def drain_shard(tools: Tools, shard: int) -> list[int]:
     while shards:
         # No more than tells of a backlog: until the threads begin, this one works alone.
         report = drain_batch(tools, shards, BACKLOG_EVENTS)
-        if report.applied >= BACKLOG_EVENTS:
+        if report.applied >= min(BACKLOG_EVENTS, tools.batch_max):
             return _drain_backlog(tools, turn_ends)
         if tools.monotonic() >= turn_ends:
             return shards

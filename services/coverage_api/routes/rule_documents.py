@@ -125,7 +125,7 @@ def row_json(row: DocumentRow, in_force: Sequence[VersionDates]) -> Json:
         "payer_id": row.payer_id,
         "authority": body.get("authority"),
         "title": body.get("title"),
-        "running": row.activated_in is not None and row.retired_in is None,
+        "running": row.runs,
         "activated_in": row.activated_in,
         "retired_in": row.retired_in,
         "loaded_at": row.loaded_at,

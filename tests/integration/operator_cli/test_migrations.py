@@ -42,6 +42,12 @@ def test_versions_have_one_head_and_their_sql_beside_them() -> None:
     assert _versions() == sorted(path.stem for path in (SCRIPTS_PATH / "versions").glob("*.sql"))
 
 
+_OWNERS = """
+insert into payer (payer_id, name) values ('p', 'P'), ('q', 'Q');
+insert into client (client_id, name, role, payers) values ('c', 'C', 'ehr', '{*}')
+"""
+
+
 def test_empty_database_gets_every_version_once(empty_database_url: str) -> None:
     """The first call applies all versions in order, the second finds nothing to do."""
     assert migrate(empty_database_url) == _versions()
@@ -52,9 +58,8 @@ def test_whose_events_there_are_is_noted_for_those_that_were_there_before(empty_
     """A database with events from before they were noted has a note of each payer and client, once."""
     _migrate_to(empty_database_url, "0010")
     with psycopg.connect(empty_database_url) as connection:
+        connection.execute(_OWNERS)
         connection.execute(
-            "insert into payer (payer_id, name) values ('p', 'P'), ('q', 'Q');"
-            "insert into client (client_id, name, role, payers) values ('c', 'C', 'ehr', '{*}');"
             "insert into visit_event (payer_id, client_id, event_id, type, visit_id, shard, payload_digest,"
             " received_at) select 'p', 'c', n::text, 'visit.voided', n::text, 1, '', now()"
             " from generate_series(1, 3) n"
@@ -68,9 +73,8 @@ def test_what_became_of_events_is_kept_as_it_was(empty_database_url: str) -> Non
     """Events that were accepted before what was sent was written once are what they were."""
     _migrate_to(empty_database_url, "0018")
     with psycopg.connect(empty_database_url) as connection:
+        connection.execute(_OWNERS)
         connection.execute(
-            "insert into payer (payer_id, name) values ('p', 'P'), ('q', 'Q');"
-            "insert into client (client_id, name, role, payers) values ('c', 'C', 'ehr', '{*}');"
             "insert into visit_event (payer_id, client_id, event_id, type, visit_id, member_id, shard,"
             " payload_digest, received_at, status, attempts, retry_at, failure, outcome, applied_at,"
             " discarded_at, discarded_by, discard_reason) values"

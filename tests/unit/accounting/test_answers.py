@@ -15,7 +15,7 @@ from shared.accounting.answers import Answer, Answers, opening_of
 from shared.accounting.codec import service_from
 from shared.accounting.determination_body import determination_body
 from shared.accounting.rules import CatalogRules
-from shared.accounting.standing_codec import of_member, standing_apart
+from shared.accounting.standing_codec import of_member
 from shared.domain.adjudication import adjudicate
 from shared.domain.determination import MemberStanding, determine
 from shared.domain.determination_record import telling_of
@@ -24,6 +24,7 @@ from shared.domain.limit import BASES
 from shared.domain.service import Authorization
 from tests.builders import MEMBER, NOW, PAYER, history, plan, service, visit
 from tests.rules import SimpleRules, limit_row, plain_rules
+from tests.standings import standing_apart
 from tests.unit.rules.builders import catalog_of, document, packaged
 from tests.unit.rules.drawn_requests import changed, drawn_request, generator
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from shared.accounting.standing_codec import of_member, standing_apart, standing_from
+from shared.accounting.standing_codec import of_member, standing_from
 from shared.domain.accumulator import Accumulator, AccumulatorKey, DayUse
 from shared.domain.benefit_period import BenefitPeriod
 from shared.domain.determination import MemberStanding
@@ -16,6 +16,7 @@ from shared.domain.enrollment import EnrollmentSpan
 from shared.domain.history import Posting
 from shared.domain.hold import OpeningBalance, Override
 from tests.builders import history, plan
+from tests.standings import standing_apart
 
 DAY = date(2026, 3, 4)
 KEY = AccumulatorKey(

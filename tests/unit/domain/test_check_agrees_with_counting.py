@@ -108,6 +108,19 @@ def test_a_hold_that_a_later_no_show_released_opens_no_year() -> None:
     assert agree(said, recorded.visits[VisitKey(client_id="c", visit_id="v3")].disposition)
 
 
+def test_a_check_within_a_year_that_nothing_was_counted_in_knows_that_it_is_open() -> None:
+    """A hold without room opened it, so a visit soon after its end lies in the next one."""
+    rules = plain_rules(limit_row(allowed=1, basis="first_service_year"))
+    roomless = hold(on=date(2025, 6, 30), arrival=1, quantity=2)
+    counted = visit(1, date(2026, 6, 30), arrival=2)
+    so_far = history(visits=(counted,), holds=(roomless,))
+    said = ask(so_far, rules, on=date(2025, 12, 31))
+    asked = replace(so_far, visits=(counted, visit(2, date(2025, 12, 31), arrival=3)))
+    recorded = adjudicate(asked, SimpleRules(rules))
+    assert said.decision == "covered"
+    assert recorded.visits[VisitKey(client_id="c", visit_id="v2")].disposition == "counted"
+
+
 def test_a_check_says_when_less_is_left_than_is_asked_for() -> None:
     """Five units of which three fit are covered only in part, and the reason says how many."""
     rules = plain_rules(limit_row(allowed=3, measure="unit"), limit_row("visits", 9))
