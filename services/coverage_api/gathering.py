@@ -5,8 +5,8 @@ first of those that came meanwhile leads next, as soon as the one before waits f
 a transaction costs as much as several requests, so who comes while one decides shares the next, and while
 the disk writes, the next decides. Nobody waits for company, and under load one commit serves many.
 
-Those who were answered wake each other, one by one: woken at once, they would all wait for the interpreter
-and pass it around.
+Those who were answered wake each other, three at a time: woken at once, they would all wait for the
+interpreter and pass it around, and one by one the last would wait behind every call that came meanwhile.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ A = TypeVar("A")
 #: Groups under way at once: one decides, and the others wait for the disk.
 LEADERS_MAX = 4
 
+#: Answered callers who are awake at once, of each group.
+AWAKE_MAX = 3
+
 #: Nobody waits longer than this for one that decides while another may set out.
 HASTE_AFTER_SECONDS = 0.05
 
@@ -41,7 +44,7 @@ def _taken_lock() -> threading.Lock:
 class _Party(Generic[Q, A]):
     """One caller's questions. `turn` is released once they are answered, or when it is to lead `led`.
 
-    Once awake it wakes the first in `to_wake` that has not left, who wakes the others. While it leads,
+    Once awake it wakes the first in `to_wake` that has not left, who wakes the next. While it leads,
     `is_committing` is whether only its commit is waited for.
     """
 
@@ -102,7 +105,7 @@ class Gathering(Generic[Q, A]):
         if not leads:
             self._await_turn(party)
         if party.is_answered:
-            self._wake_next(party.to_wake)
+            self._wake(party.to_wake, 1)
         else:
             self._lead(party)
         if party.error is not None:
@@ -155,15 +158,15 @@ class Gathering(Generic[Q, A]):
         if party.has_left:
             raise StoreUnavailable
 
-    def _wake_next(self, answered: deque[_Party[Q, A]]) -> None:
-        """Wake the first of these that still waits; it wakes the others."""
+    def _wake(self, answered: deque[_Party[Q, A]], count: int) -> None:
+        """Wake the first `count` of these that still wait; each wakes the next of them."""
         with self._lock:
-            while answered:
+            while answered and count:
                 party = answered.popleft()
                 if not party.has_left:
                     party.to_wake = answered
                     party.turn.release()
-                    return
+                    count -= 1
 
     def _lead(self, leader: _Party[Q, A]) -> None:
         with self._lock:
@@ -182,7 +185,7 @@ class Gathering(Generic[Q, A]):
             answered = deque(party for party in leader.led if party is not leader)
             # It holds itself, and would wait for the collector of cycles.
             leader.led = []
-            self._wake_next(answered)
+            self._wake(answered, AWAKE_MAX)
 
     def _let_follow(self, leader: _Party[Q, A]) -> None:
         """Its commit is sent: the next may set out."""

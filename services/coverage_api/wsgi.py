@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 from services.coverage_api.bootstrap import build
+from services.coverage_api.interpreter import wake_without_interrupting
 from services.coverage_api.settings import load_settings
 from shared.adapters.environment import settings_or_exit
 
@@ -12,6 +13,7 @@ from shared.adapters.environment import settings_or_exit
 #: of them are on their way at once, and at the usual 700 they would be looked through again and again.
 GARBAGE_AFTER = 50_000
 
+wake_without_interrupting()
 app = build(settings_or_exit(load_settings)).app
 
 gc.collect()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.coverage_api.interpreter import HandedOnSooner
+from services.coverage_api.interpreter import HandedOnSooner, wake_without_interrupting
 
 
 def test_interpreter_is_handed_on_sooner_until_the_last_has_left() -> None:
@@ -18,3 +20,17 @@ def test_interpreter_is_handed_on_sooner_until_the_last_has_left() -> None:
             raise ValueError("broken")
         assert sys.getswitchinterval() == pytest.approx(usual / 5)
     assert sys.getswitchinterval() == pytest.approx(usual)
+
+
+def test_threads_that_wake_up_interrupt_nobody() -> None:
+    """Neither the thread that asks for it nor one that it begins; others are as they were."""
+    usual = os.sched_getscheduler(0)
+
+    def begin_another() -> tuple[int, int]:
+        wake_without_interrupting()
+        with ThreadPoolExecutor(1) as inner:
+            return os.sched_getscheduler(0), inner.submit(os.sched_getscheduler, 0).result()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(begin_another).result() == (os.SCHED_BATCH, os.SCHED_BATCH)
+    assert os.sched_getscheduler(0) == usual
