@@ -27,8 +27,8 @@ A = TypeVar("A")
 #: Groups under way at once: one decides, and the others wait for the disk.
 LEADERS_MAX = 4
 
-#: Answered callers who are awake at once, of each group.
-AWAKE_MAX = 3
+#: Answered callers of one group who are on their way to waking up at once.
+WAKING_MAX = 3
 
 #: Nobody waits longer than this for one that decides while another may set out.
 HASTE_AFTER_SECONDS = 0.05
@@ -72,6 +72,7 @@ class Gathering(Generic[Q, A]):
         most: int,
         seconds_left: Callable[[], float],
         leaders_max: int = LEADERS_MAX,
+        waking_max: int = WAKING_MAX,
         haste_after_seconds: float = HASTE_AFTER_SECONDS,
     ) -> None:
         """Answer with `answer_all`: one answer for each question, in order, all durable when it returns.
@@ -79,12 +80,14 @@ class Gathering(Generic[Q, A]):
         It is handed what to call when its commit is sent, so that the next may set out; without a call they
         follow one another. At most `most` questions are put together; a caller's own stay together however
         many they are. `seconds_left` is how long the calling thread may still wait; for those before it to
-        decide it waits `haste_after_seconds` at most.
+        decide it waits `haste_after_seconds` at most. Of those it answered a leader wakes
+        `waking_max`, and each of these the next.
         """
         self._answer_all = answer_all
         self._most = most
         self._seconds_left = seconds_left
         self._leaders_max = leaders_max
+        self._waking_max = waking_max
         self._haste_after_seconds = haste_after_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_Party[Q, A]] = deque()
@@ -185,7 +188,7 @@ class Gathering(Generic[Q, A]):
             answered = deque(party for party in leader.led if party is not leader)
             # It holds itself, and would wait for the collector of cycles.
             leader.led = []
-            self._wake(answered, AWAKE_MAX)
+            self._wake(answered, self._waking_max)
 
     def _let_follow(self, leader: _Party[Q, A]) -> None:
         """Its commit is sent: the next may set out."""

@@ -15,11 +15,12 @@ HANDED_ON_AFTER_SECONDS = 0.001
 def wake_without_interrupting() -> None:
     """Have this thread, and those that it will begin, wait for the processor when they wake up.
 
-    Usually a thread that wakes up takes the processor from the one at work. Here that one mostly has the
-    interpreter, for which the other only comes to wait: both were interrupted for nothing. Where the system
-    knows no such thing (sched(7), SCHED_BATCH), or does not allow it, all stays as it is.
+    Usually a thread that wakes up may take the processor from the one at work. Here that one mostly has the
+    interpreter, for which the woken thread would only wait: both would be interrupted for nothing. Batch
+    threads interrupt nobody (sched(7), SCHED_BATCH). Where the system has no such policy, or does not allow
+    it, or whoever started the process chose another one, nothing changes.
     """
-    if sys.platform == "linux":
+    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 

@@ -13,6 +13,7 @@ from shared.adapters.environment import settings_or_exit
 #: of them are on their way at once, and at the usual 700 they would be looked through again and again.
 GARBAGE_AFTER = 50_000
 
+# Before any thread begins: threads inherit it.
 wake_without_interrupting()
 app = build(settings_or_exit(load_settings)).app
 

@@ -40,6 +40,7 @@ def test_visits_are_found_by_the_whole_key_even_if_analysed_while_there_were_non
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("vacuum analyze visit")
         scans = scans_of("visit v", plan_of(connection, statement))
+    # The dates of visits near the days asked about, and what was done on those days.
     assert len(scans) == 2
     assert all("member_id = " in scan and "service_date" in scan for scan in scans), scans
 

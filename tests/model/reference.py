@@ -19,9 +19,9 @@ R7  The first visit, by arrival of its `visit.recorded`, that names a hold befor
     does not take place (no-show, cancelled, voided: the hold is released) or counts in every limit
     and period of the hold (it is posted) settles it. A hold that nothing settled stays as it is.
 R8  The first-service year is opened by visits that qualify (whatever their number or room) and by
-    pending holds that none releases, nor any such visit names whose own year holds the hold, or
-    lies in the hold's. A hold dated before the year that its visit opens lies in that year, if the
-    year it would itself open holds the visit.
+    pending holds, but for one that a visit releases, and one that a qualifying visit names if the
+    visit's own year holds the hold or the hold's year the visit. A hold dated before the year that
+    its visit opens lies in that year, if the year it would itself open holds the visit.
 R9  On a day that is already counted in a `service_day` limit, a further visit is counted with 0.
 R10 A late service in a rolling limit must find room in every window that contains its date, each
     measured by what is allowed on its own service date.

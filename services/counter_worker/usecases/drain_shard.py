@@ -46,7 +46,7 @@ def drain_shard(tools: Tools, shard: int) -> list[int]:
     if len(shards) >= WOKEN_BY_BACKLOG and _is_backlog(tools):
         return _drain_backlog(tools, turn_ends)
     while shards:
-        # No more than tells of a backlog: until the threads begin, this one works alone.
+        # A small batch first: until the threads begin, this one works alone.
         report = drain_batch(tools, shards, BACKLOG_EVENTS)
         if report.applied >= min(BACKLOG_EVENTS, tools.batch_max):
             return _drain_backlog(tools, turn_ends)
@@ -95,7 +95,7 @@ def _drain_in_threads(tools: Tools, turn_ends: float) -> list[int]:
 
 
 def _parts(tools: Tools) -> list[list[int]]:
-    """The shards that have work, those together that a thread takes a batch of.
+    """The shards that have work, in parts of which a thread takes a batch.
 
     No more than fill a batch: of few shards it has more events of each member, who is read, written and
     shown once for all of them.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
@@ -33,7 +34,7 @@ from services.operator_cli.rule_effects import (
     wait_for_refolds,
 )
 from services.operator_cli.settings import Settings
-from shared.accounting.catalog_changes import payers_of, versions_in_force
+from shared.accounting.catalog_changes import payers_of
 from shared.adapters.catalog_files import load_rule_document
 from shared.domain.catalog_diff import DocumentChange
 from shared.domain.catalog_records import DocumentRow
@@ -41,7 +42,7 @@ from shared.domain.client import EVERY_PAYER
 from shared.domain.differences import differences
 from shared.domain.rule_document import RuleDocument
 from shared.domain.rule_effects import catalog_cause
-from shared.domain.rule_precedence import VersionDates, dates_of, instead_of
+from shared.domain.rule_precedence import VersionDates, dates_of, in_force, instead_of
 
 PAYERS_SHOWN_MAX = 2
 
@@ -119,11 +120,9 @@ def list_command(*, settings: Settings) -> None:
     with open_operations(settings) as operations, operations.database.transaction(EVERY_PAYER) as tx:
         version, rows = tx.catalog.version(), tx.catalog.listing()
         reference = json.loads(tx.catalog.reference(version) or "{}")
-        # Before a catalog is loaded there are no documents either.
-        catalog = operations.rules.current(tx).catalog if rows else None
-    spans = {row.document_id: versions_in_force(catalog, row.document_id) for row in rows if catalog}
+    spans = _in_force(rows)
     heads = ("document", "version", "authority", "service dates", "in force for", "payers", "state")
-    _echo_table([heads, *(_cells(row, spans[row.document_id]) for row in rows)])
+    _echo_table([heads, *(_cells(row, spans.get(row.document_id, ())) for row in rows)])
     parts = (part for part in reference.values() if isinstance(part, dict) and "document_id" in part)
     cited = ", ".join(f"{part['document_id']} {part['version']}" for part in parts)
     if cited:
@@ -298,6 +297,23 @@ def _span(start: object, end: object) -> str:
     if start is None and end is None:
         return "of all times"
     return " ".join([f"from {start}" if start else "", f"before {end}" if end else ""]).strip()
+
+
+def _in_force(rows: Sequence[DocumentRow]) -> dict[str, tuple[VersionDates, ...]]:
+    """When each version that runs is in force, by document.
+
+    From the texts as they are stored: operators look also where this release cannot read one of them.
+    """
+    running: dict[str, list[VersionDates]] = defaultdict(list)
+    for row in rows:
+        if row.runs:
+            effective = json.loads(row.body)["effective"]
+            start, end = (
+                date.fromisoformat(effective[edge]) if effective.get(edge) else None
+                for edge in ("from", "until")
+            )
+            running[row.document_id].append(VersionDates(version=row.version, start=start, end=end))
+    return {document_id: in_force(versions) for document_id, versions in running.items()}
 
 
 def _cells(row: DocumentRow, spans: Sequence[VersionDates]) -> tuple[str, ...]:

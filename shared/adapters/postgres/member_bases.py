@@ -40,21 +40,24 @@ SAME_MAX = 1_000
 _RECENT = timedelta(days=RECENT_DAYS)
 
 
-def _of_family(table: str, columns: str, where: str = "true") -> str:
-    """The rows of a table, with the one-letter alias that it ends with, of a member's whole family."""
+def _of_family(table: str, columns: str, rest: str = "true") -> str:
+    """The rows of a table, with the one-letter alias that it ends with, of a member's whole family.
+
+    `rest` is what else holds of the rows, and may end with their order.
+    """
     alias = table[-1]
     return f"""unnest(f.names) as n (member_id)
          cross join lateral (
                select {columns} from {table}
-                where {alias}.payer_id = k.payer_id and {alias}.member_id = n.member_id and {where}
+                where {alias}.payer_id = k.payer_id and {alias}.member_id = n.member_id and {rest}
                offset 0) as {alias}"""
 
 
-def _of_one(table: str, columns: str, where: str = "true") -> str:
+def _of_one(table: str, columns: str, rest: str = "true") -> str:
     """The same of a member who has none but itself."""
     alias = table[-1]
     return f"""(select {columns} from {table}
-                 where {alias}.payer_id = k.payer_id and {alias}.member_id = k.member_id and {where}
+                 where {alias}.payer_id = k.payer_id and {alias}.member_id = k.member_id and {rest}
                 offset 0) as {alias}"""
 
 
@@ -67,8 +70,8 @@ _NEEDLED = "'counted', 'partially_counted', 'over_limit', 'not_covered'"
 #: Visits of dates that those about the days asked about may be too near to.
 _NEAR = "v.service_date >= (%(near)b::date[])[1] and v.service_date <= (%(near)b::date[])[2]"
 
-#: As the index of a member's visits has them. Another seemed as short to a planner that knew of no visit, but
-#: would have to sort them: by that one a check read all visits of a payer for each member.
+#: The order of the index of a member's visits, so that the planner takes that one. To one that knew of no
+#: visit another index seemed as cheap; with it a check read all visits of a payer for each member.
 _BY_DATE = "order by v.service_date"
 
 #: Visits that are known and not voided, of the days that are asked about.

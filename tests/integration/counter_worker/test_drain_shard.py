@@ -111,9 +111,14 @@ def test_backlog_is_drained_batch_by_batch(office: Office, make_tools: MakeTools
     assert office.pending() == 0
 
 
-@pytest.mark.parametrize("events", [BUSY_EVENTS, BACKLOG_EVENTS])
-def test_a_full_batch_has_the_other_shards_looked_at(office: Office, tools: Tools, events: int) -> None:
+@pytest.mark.parametrize(
+    ("events", "batch_max"), [(BUSY_EVENTS, 1_000), (BACKLOG_EVENTS, 1_000), (3, 3)], ids=str
+)
+def test_a_full_batch_has_the_other_shards_looked_at(
+    office: Office, make_tools: MakeTools, events: int, batch_max: int
+) -> None:
     """One wake-up is enough for all that waits, whose own wake-ups are late; counters are shown too."""
+    tools = make_tools(batch_max=batch_max)
     [ref, *others] = office.enroll(20)
     office.accept([ref], visits=events)
     office.accept(others, visits=2)

@@ -96,6 +96,15 @@ def test_list_says_which_versions_run(desk: Desk) -> None:
     assert any(line.startswith("article-health-news") for line in said.splitlines())
 
 
+def test_list_tells_of_a_document_that_this_release_cannot_read(desk: Desk) -> None:
+    """As after going back to an earlier one: that is when an operator looks."""
+    desk.tamper(
+        "update rule_document set body = (body::jsonb || '{\"later\": 1}')::json where document_id = %s", NAME
+    )
+    [line] = versions_listed(needlecap(desk, "list"))
+    assert line == f"{OLD} from 2021-01-01 security-health-plan runs since catalog 1"
+
+
 def versions_listed(said: str) -> list[str]:
     """The lines of a list about the versions of the one document, with single blanks."""
     return [" ".join(line.split()) for line in said.splitlines() if line.startswith(NAME)]

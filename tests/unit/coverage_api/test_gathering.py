@@ -320,6 +320,7 @@ def test_who_left_keeps_nobody_from_being_woken() -> None:
         gates.answer_all,
         most=8,
         leaders_max=1,
+        waking_max=1,
         seconds_left=lambda: getattr(patience, "seconds", PATIENCE_SECONDS),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -34,3 +35,15 @@ def test_threads_that_wake_up_interrupt_nobody() -> None:
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(begin_another).result() == (os.SCHED_BATCH, os.SCHED_BATCH)
     assert os.sched_getscheduler(0) == usual
+
+
+def test_what_serves_the_api_wakes_without_interrupting() -> None:
+    """The module that the server loads says so, before the server begins its threads."""
+    nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:9/none", "REDIS_URL": "redis://127.0.0.1:9/0"}
+    served = subprocess.run(
+        [sys.executable, "-c", "import os, services.coverage_api.wsgi; os._exit(os.sched_getscheduler(0))"],
+        env={**os.environ, **nowhere, "NEEDLECAP_HASH_KEY": "00" * 32},
+        timeout=60,
+        check=False,
+    )
+    assert served.returncode == os.SCHED_BATCH
