@@ -126,6 +126,26 @@ def test_statements_stay_prepared_after_a_transaction_that_only_read(database_ur
     database.close()
 
 
+def test_the_connection_that_was_at_work_last_is_the_next_at_work(database_url: str) -> None:
+    """Calls that come one after the other are all served by one connection, whichever others are free."""
+    database = PostgresDatabase(database_url, connections_max=3)
+    with contextlib.ExitStack() as held:
+        together = [backend(held.enter_context(database.transaction(EVERY_PAYER))) for _ in range(3)]
+    alone = []
+    for _ in range(4):
+        with database.transaction(EVERY_PAYER) as tx:
+            alone.append(backend(tx))
+    assert len(set(together)) == 3
+    assert set(alone) < set(together)
+    assert len(set(alone)) == 1
+    database.close()
+
+
+def backend(tx: Any) -> int:
+    """The server's process that serves a transaction."""
+    return int(tx.catalog._connection.info.backend_pid)
+
+
 def test_what_a_transaction_may_see_ends_with_it(database_url: str) -> None:
     """A connection goes back to the pool seeing nothing, committed or not (I9)."""
     database = PostgresDatabase(database_url, connections_max=1)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import psycopg
@@ -70,6 +71,27 @@ _SETTINGS = (
 )
 
 
+class _LastBackFirst(deque[Connection]):
+    """Free connections in the order in which a pool takes them: the one that came back last comes first."""
+
+    def append(self, connection: Connection, /) -> None:
+        """Put in one that came back."""
+        self.appendleft(connection)
+
+
+class _Pool(ConnectionPool[Connection]):
+    """Has as few connections at work as there is work.
+
+    The library's own take turns, all of them, and behind each is a process that has to get its catalog, its
+    plans and its view of the shared memory into the processor's nearer memory anew when its turn comes.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Like the library's."""
+        super().__init__(*args, **kwargs)
+        self._pool = _LastBackFirst()
+
+
 class PostgresDatabase:
     """Hands out transactions, each with the payers it may see (row-level security)."""
 
@@ -84,16 +106,15 @@ class PostgresDatabase:
     ) -> None:
         """Open a pool on `url`.
 
-        At most `connections_max` connections are open, and `connections_kept` of them always: these take
-        turns, and each has to prepare every statement. A caller waits `wait_seconds` for a
-        connection and then `transaction_seconds` for its whole transaction, before it fails with
-        StoreUnavailable.
+        At most `connections_max` connections are open, and `connections_kept` of them always; of the free
+        ones the last that was at work is taken. A caller waits `wait_seconds` for a connection and then
+        `transaction_seconds` for its whole transaction, before it fails with StoreUnavailable.
         """
         self._watchdog = Watchdog()
         self._texts_kept = TextsKept()
         self._circuit = Circuit(_PROBE_SECONDS, time.monotonic)
         self._transaction_seconds = transaction_seconds
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
+        self._pool = _Pool(
             url,
             connection_class=Connection,
             min_size=min(connections_max, connections_kept),
