@@ -42,8 +42,10 @@ def drain_shard(tools: Tools, shard: int) -> list[int]:
     find little left to do. Raises StoreUnavailable; what was not committed then is found by the sweep.
     """
     turn_ends = tools.monotonic() + TURN_SECONDS
-    shards = _woken(tools, shard)
-    if len(shards) >= WOKEN_BY_BACKLOG and _is_backlog(tools):
+    raised = _lowered(tools, shard)
+    shards = sorted({shard, *raised})
+    # A flag that is gone has expired, or was lowered with others': in both cases this wake-up has waited.
+    if (shard not in raised or len(shards) >= WOKEN_BY_BACKLOG) and _is_backlog(tools):
         return _drain_backlog(tools, turn_ends)
     while shards:
         # A small batch first: until the threads begin, this one works alone.
@@ -116,14 +118,14 @@ def _next_of(parts: deque[list[int]]) -> list[int]:
         return []
 
 
-def _woken(tools: Tools, shard: int) -> list[int]:
-    """This shard and every other whose flag is up.
+def _lowered(tools: Tools, shard: int) -> list[int]:
+    """The shards whose flag was up, or just this one where nobody can say.
 
     The flags are lowered first, so that whoever commits an event after our last look sends a wake-up
     of its own.
     """
     try:
-        return sorted({shard, *tools.flags.lower_raised()})
+        return tools.flags.lower_raised()
     except CountersUnavailable:
         _log.warning(log_events.WAKE_UP_FAILED, shard=shard)
         return [shard]
