@@ -145,7 +145,9 @@ def test_backlog_is_told_by_the_flags_that_are_up(
     assert tools.counters.read(refs).keys() == set(refs)
 
 
-def test_backlog_is_looked_for_when_the_wake_up_itself_has_waited(office: Office, make_tools: MakeTools) -> None:
+def test_backlog_is_looked_for_when_the_wake_up_itself_has_waited(
+    office: Office, make_tools: MakeTools
+) -> None:
     """Flags expire while a wake-up waits: it drains what waits in all shards, though no flag says so."""
     refs = office.enroll(20)
     office.accept(refs, visits=2)
