@@ -27,8 +27,9 @@ BACKLOG_EVENTS = 100
 #: other too often, or wait for the disk or for each other.
 THREADS = 6
 #: Shards that a thread takes at once of a backlog, at most; the others are free for other workers meanwhile.
-#: All of them make more than two parts for each thread, so that the threads come to an end together.
 SHARDS_AT_ONCE_MAX = 4
+#: Shards have not all as much: of so many events as fill a batch on the average some would be left.
+_ROOM_IN_A_BATCH = 8
 #: Wake-ups for so many shards may tell of a backlog, which no single thread need begin.
 WOKEN_BY_BACKLOG = 16
 
@@ -99,15 +100,20 @@ def _drain_in_threads(tools: Tools, turn_ends: float) -> list[int]:
 def _parts(tools: Tools) -> list[list[int]]:
     """The shards that have work, in parts of which a thread takes a batch.
 
-    No more than fill a batch: of few shards it has more events of each member, who is read, written and
-    shown once for all of them.
+    A part has no more than fits into a batch, so that all events of a member come together: each is read,
+    written and shown once for all of them. The last parts are smaller, so that the threads come to an end
+    together.
     """
     with tools.store.transaction(EVERY_PAYER) as tx:
         shards = tx.jobs.shards_with_work(tools.clock())
         waiting = tx.jobs.waiting(tools.batch_max * max(1, len(shards)))
-    at_once = tools.batch_max * len(shards) // max(1, waiting)
-    at_once = max(1, min(at_once, SHARDS_AT_ONCE_MAX))
-    return [shards[at : at + at_once] for at in range(0, len(shards), at_once)]
+    at_once = tools.batch_max * len(shards) // max(1, waiting + waiting // _ROOM_IN_A_BATCH)
+    parts = []
+    while shards:
+        some = max(1, min(at_once, SHARDS_AT_ONCE_MAX, len(shards) // THREADS))
+        parts.append(shards[:some])
+        shards = shards[some:]
+    return parts
 
 
 def _next_of(parts: deque[list[int]]) -> list[int]:
