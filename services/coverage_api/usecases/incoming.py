@@ -119,7 +119,7 @@ def destinations_of_stream(events: Sequence[StreamedEvent]) -> list[tuple[int, s
 
 
 def _shards_of_each(payers: Sequence[str], handles: Sequence[str]) -> list[int]:
-    if payers.count(payers[0]) == len(payers):
+    if payers and payers.count(payers[0]) == len(payers):
         return shards_of(payers[0], handles)
     return list(map(shard_of, payers, handles))
 
