@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
+from shared.accounting.same_objects import OfTheSame
+from shared.domain.accumulator import Accumulator, AccumulatorKey
 from shared.domain.adjudication import Fold
 from shared.domain.determination import (
     LimitStanding,
@@ -134,17 +136,30 @@ class _Counts:
 
     def of(self, base: MemberBase) -> MemberStanding:
         """How the member stands of whom these are the counts."""
-        in_use = [stored for stored in self.accumulators if stored.in_use]
+        accumulators, versions = _IN_USE(self.accumulators)
         return MemberStanding(
             history=base.history,
-            accumulators=tuple(stored.state for stored in in_use),
-            versions={stored.state.key: stored.version for stored in in_use},
+            accumulators=accumulators,
+            versions=versions,
             pending_events=base.pending_events,
             hold_postings=self.hold_postings,
             service_dates=base.service_dates,
             day_codes=base.day_codes,
             ahead_of_ledger=base.refold_requested,
         )
+
+
+def _in_use(
+    stored: Sequence[StoredAccumulator],
+) -> tuple[tuple[Accumulator, ...], Mapping[AccumulatorKey, int]]:
+    """The accumulators among these that a member has, and how many ledger entries are behind each."""
+    used = [accumulator for accumulator in stored if accumulator.in_use]
+    states = tuple(accumulator.state for accumulator in used)
+    return states, {accumulator.state.key: accumulator.version for accumulator in used}
+
+
+#: Those of one counter are the same objects for all members who have the same counter.
+_IN_USE = OfTheSame(_in_use)
 
 
 def _folded(

@@ -64,6 +64,7 @@ def test_redis_in_trouble_is_given_up_within_two_seconds(
     """Whatever the trouble is, and however the connection was before."""
     if connection == "good so far":
         counters.project([image(new_ref(), 1)])
+        counters.read([new_ref()])
     break_down(proxy, trouble)
     refs = [new_ref() for _ in range(3)]
     assert seconds_until_refusal(lambda: counters.read(refs)) < PATIENCE_SECONDS

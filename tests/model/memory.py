@@ -192,8 +192,7 @@ class MemoryStore:
                 holds={**stored.holds, **change.holds},
             )
             self.ledgers[change.ref] += change.entries
-            new = [visit.saved for visit in change.plain_visits]
-            self._save_visits(change.ref.payer_id, [*change.visits, *new])
+            self._save_visits(change.ref.payer_id, change.visits)
 
     def save_unattributed(self, payer_id: str, visits: Sequence[SavedVisit]) -> None:
         """Write visits of which no member is known yet."""

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import redis
 from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as NoAnswerInTime
 
+from shared.adapters.redis.asking import Asking
 from shared.adapters.redis.counter_format import FORMAT, decode, encode
 from shared.adapters.redis.keys import counter_key
 from shared.domain.benefit_period import UNBOUNDED_END
@@ -64,6 +65,7 @@ class RedisCounters:
         """
         self._today = today
         self._client = client
+        self._asking = Asking(client)
         self._hash_key = hash_key
         self._monotonic = monotonic
         self._paused_until = float("-inf")
@@ -121,8 +123,10 @@ class RedisCounters:
         # In a cluster, where they lie on different servers, its `mget_nonatomic` does the same.
         if not refs:
             return []
-        values: Any = self._client.mget([counter_key(self._hash_key, ref) for ref in refs])
-        return list(values)
+        values: list[bytes | None] = self._asking.ask(
+            "MGET", *[counter_key(self._hash_key, ref) for ref in refs]
+        )
+        return values
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

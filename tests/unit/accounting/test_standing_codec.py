@@ -120,3 +120,21 @@ def test_only_plans_that_say_something_of_the_member_are_kept() -> None:
     plans = {**STANDING.history.plans, **more}
     crowded = replace(STANDING, history=replace(STANDING.history, plans=plans))
     assert standing_apart(crowded, DAY, "hld_1") == standing_apart(STANDING, DAY, "hld_1")
+
+
+def test_members_who_stand_the_same_are_told_apart_by_payer() -> None:
+    """Two payers may have plans, spans and counts that are the very same objects."""
+    plain = replace(STANDING, history=history(), hold_postings={}, day_codes={}, service_dates=())
+    elsewhere = replace(plain, history=replace(plain.history, payer_id="medica-central"))
+    assert kept_of(plain, None)["payer_id"] != "medica-central"
+    assert kept_of(elsewhere, None)["payer_id"] == "medica-central"
+    assert standing_from(kept_of(plain, None), None) == plain
+
+
+def test_what_a_member_has_besides_is_kept_for_it_alone() -> None:
+    """Others who stand the same but for that are written from the very same objects."""
+    plain = replace(STANDING, history=history(), hold_postings={})
+    granted = replace(plain, history=replace(plain.history, overrides=STANDING.history.overrides))
+    ahead = replace(plain, ahead_of_ledger=True)
+    for standing in (plain, granted, ahead, plain):
+        assert standing_from(kept_of(standing, None), None) == standing

@@ -1,0 +1,47 @@
+"""Single commands that only read, without what the client does around each.
+
+For every command the client takes a connection from its pool, looks whether something came on it, finds out
+about deprecated arguments and counts what it did: more work, for the process that asks, than a hundred keys.
+Here a connection stays with those who ask, and that it was dropped shows when it is asked.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import redis
+from redis.exceptions import ConnectionError as DroppedConnection
+
+
+class Asking:
+    """Connections of a client, kept for commands that only read. Shared by threads."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Take connections from `client` as they are needed, as many as ask at once; it closes them."""
+        self._pool = client.connection_pool
+        self._kept: deque[Any] = deque()
+
+    def ask(self, *command: bytes | str) -> Any:
+        """What Redis answers, as the client's parser reads it.
+
+        A command that found its connection dropped is sent once more. Raises RedisError, and after one
+        that let us wait in vain a connection begins anew.
+        """
+        try:
+            connection = self._kept.pop()
+        except IndexError:
+            connection = self._pool.get_connection()
+        try:
+            try:
+                return _answer(connection, command)
+            except DroppedConnection:
+                return _answer(connection, command)
+        finally:
+            # Whatever failed has closed it, and it connects again with its next command.
+            self._kept.append(connection)
+
+
+def _answer(connection: Any, command: tuple[bytes | str, ...]) -> Any:
+    connection.send_command(*command)
+    return connection.read_response()
