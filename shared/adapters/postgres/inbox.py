@@ -17,7 +17,7 @@ from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.adapters.postgres.inbox_rows import DUE, STORED_AND_COUNTED, insertion_order
 from shared.adapters.postgres.member_rows import member_arrays
 from shared.adapters.postgres.pending_rows import PENDING_COLUMNS, pending_from
-from shared.adapters.postgres.planning import in_index_order
+from shared.adapters.postgres.planning import IN_ANY_ORDER, IN_INDEX_ORDER
 from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.errors import ConcurrentChange
 from shared.domain.inbox import ApplyResult, NewEvent, PendingEvent
@@ -67,6 +67,31 @@ _WAITING = """(select * from visit_event_waiting w
                 where w.shard = e.shard and w.arrival = e.arrival offset 0)"""
 _OF_MEMBER = """(select * from visit_event_waiting w
                   where w.payer_id = m.payer_id and w.member_id = m.member_id offset 0)"""
+
+_CLAIM = Statement(
+    "claim_shards",
+    f"""
+select s.shard from unnest(%(shards)b::integer[]) as s (shard)
+ where pg_try_advisory_xact_lock({_SHARD_LOCKS}, s.shard)
+""",
+)
+
+# It is to be planned in the order of indexes.
+_PENDING = Statement(
+    "pending_events",
+    f"""
+select p.* from unnest(%(shards)b::smallint[]) as s (shard)
+ cross join lateral (
+       select said.* from visit_event_waiting w
+        cross join lateral (
+              {PENDING_COLUMNS} from visit_event e where e.arrival = w.arrival offset 0
+        ) said
+        where w.shard = s.shard and (w.retry_at is null or w.retry_at <= (%(now)b::timestamptz[])[1])
+        order by w.arrival limit (%(of_each)b::integer[])[1]
+ ) p
+ order by p.arrival
+""",
+)
 
 # That what waits is named by shards and arrivals, not joined to them, lets it be found in one way alone: a
 # join that was planned while nothing waited would read a whole backlog for each batch.
@@ -136,12 +161,7 @@ class PostgresInbox:
 
     def claim_shards(self, shards: Sequence[int]) -> list[int]:
         """Take shards until the transaction ends; those that another drainer has are left out."""
-        rows = self._connection.execute(
-            """select s.shard from unnest(%(shards)b::integer[]) as s (shard)
-                where pg_try_advisory_xact_lock(%(locks)s, s.shard)""",
-            {"shards": list(shards), "locks": _SHARD_LOCKS},
-        )
-        return [shard for (shard,) in rows]
+        return [shard for (shard,) in self._trips.ask(_CLAIM.errand({"shards": Integers(shards)}))]
 
     def wait_for_shards(self, shards: Sequence[int]) -> None:
         """Take shards until the transaction ends, waiting for their drainers.
@@ -197,22 +217,8 @@ class PostgresInbox:
 
     def pending(self, shards: Sequence[int], of_each: int, now: datetime) -> list[PendingEvent]:
         """The oldest pending events that are due, at most `of_each` of each shard, in arrival order."""
-        with in_index_order(self._connection):
-            rows = self._connection.execute(
-                f"""
-                select p.* from unnest(%(shards)b::smallint[]) as s (shard)
-                 cross join lateral (
-                       select said.* from visit_event_waiting w
-                        cross join lateral (
-                              {PENDING_COLUMNS} from visit_event e where e.arrival = w.arrival offset 0
-                        ) said
-                        where w.shard = s.shard and {DUE}
-                        order by w.arrival limit %(of_each)s
-                 ) p
-                 order by p.arrival
-                """,
-                {"shards": list(shards), "of_each": of_each, "now": now},
-            ).fetchall()
+        given = {"shards": Smallints(shards), "of_each": Integers([of_each]), "now": Instants([now])}
+        _, rows, _ = self._trips.ask_all(IN_INDEX_ORDER, _PENDING.errand(given), IN_ANY_ORDER)
         return pending_from(rows)
 
     def pending_among(self, arrivals: Sequence[int], now: datetime) -> list[PendingEvent]:

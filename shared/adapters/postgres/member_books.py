@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from shared.adapters.postgres import visit_rows
+from shared.adapters.postgres.arrays import Integers, Smallints, Texts
 from shared.adapters.postgres.member_bases import read_bases
 from shared.adapters.postgres.member_histories import Family, HistoryReader
 from shared.adapters.postgres.member_rows import (
@@ -23,7 +24,7 @@ from shared.adapters.postgres.member_rows import (
 )
 from shared.adapters.postgres.member_saving import save_members, save_visits
 from shared.adapters.postgres.plain_members import read_plain
-from shared.adapters.postgres.trips import Trips
+from shared.adapters.postgres.trips import Statement, Trips
 from shared.domain.enrollment import Plan
 from shared.domain.history import History
 from shared.domain.member_rows import MemberRow
@@ -39,6 +40,20 @@ from shared.domain.records import (
     in_order,
 )
 from shared.domain.visit import VisitKey
+
+_LOCK_PAYERS = Statement(
+    "lock_payers",
+    "select payer_id from payer where payer_id = any (%(payers)b::text[]) order by payer_id for share",
+)
+
+_DUE_REFOLDS = Statement(
+    "due_refolds",
+    """
+select payer_id, member_id from refold_request
+ where shard = any (%(shards)b::smallint[])
+ order by requested_at, payer_id, member_id limit (%(limit)b::integer[])[1]
+""",
+)
 
 
 class PostgresMemberBooks:
@@ -196,18 +211,12 @@ class PostgresMemberBooks:
 
         Whoever changes them takes the same rows `for no key update`.
         """
-        self._connection.execute(
-            "select from payer where payer_id = any (%s) order by payer_id for share", [sorted(payer_ids)]
-        )
+        self._trips.ask(_LOCK_PAYERS.errand({"payers": Texts(sorted(payer_ids))}))
 
     def due_refolds(self, shards: Sequence[int], limit: int) -> list[MemberRef]:
         """Members of these shards to fold again, oldest request first."""
-        rows = self._connection.execute(
-            """select payer_id, member_id from refold_request
-                where shard = any (%(shards)b::smallint[])
-                order by requested_at, payer_id, member_id limit %(limit)s""",
-            {"shards": list(shards), "limit": limit},
-        )
+        given = {"shards": Smallints(shards), "limit": Integers([limit])}
+        rows = self._trips.ask(_DUE_REFOLDS.errand(given))
         return [MemberRef(payer_id=payer, member_id=member) for payer, member in rows]
 
     def requested_refolds(self, refs: Iterable[MemberRef]) -> dict[MemberRef, str]:

@@ -8,6 +8,18 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.trips import Statement
+
+#: What `in_index_order` does before and after, for statements that go in one trip.
+IN_INDEX_ORDER = Statement(
+    "in_index_order",
+    "select set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)",
+).errand()
+IN_ANY_ORDER = Statement(
+    "in_any_order",
+    "select set_config('enable_bitmapscan', 'on', true), set_config('enable_sort', 'on', true)",
+).errand()
+
 
 @contextlib.contextmanager
 def in_index_order(connection: psycopg.Connection[Any]) -> Iterator[None]:
