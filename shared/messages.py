@@ -7,6 +7,7 @@ task costs a sweep interval.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 
 #: How many shards the inbox is split into: the bound on parallel draining. A power of two.
@@ -29,14 +30,43 @@ CLOSE_PERIODS = "needlecap.close_periods"
 SWEEP_SECONDS = 1.0
 
 
-@lru_cache(maxsize=16_384)
+#: Of so many payers, and of so many members of each, shards are remembered.
+_PAYERS_REMEMBERED = 8
+_HANDLES_REMEMBERED = 16_384
+
+
+class _ShardsOfPayer(dict[str, int]):
+    """The shards of a payer's members by their ids, worked out when they are first asked for."""
+
+    def __init__(self, payer_id: str) -> None:
+        """Nothing is known yet."""
+        super().__init__()
+        self._payer_id = payer_id
+
+    def __missing__(self, handle: str) -> int:
+        if len(self) >= _HANDLES_REMEMBERED:
+            self.clear()
+        digest = hashlib.blake2b(f"{self._payer_id}\x00{handle}".encode(), digest_size=2).digest()
+        shard = self[handle] = int.from_bytes(digest, "big") % SHARDS
+        return shard
+
+
+@lru_cache(maxsize=_PAYERS_REMEMBERED)
+def _shards_of_payer(payer_id: str) -> _ShardsOfPayer:
+    return _ShardsOfPayer(payer_id)
+
+
 def shard_of(payer_id: str, handle: str) -> int:
     """The shard of a member (`handle` is the member id), or of a visit nothing is known of yet.
 
     Remembered, since members come again: a stream asks for thousands.
     """
-    digest = hashlib.blake2b(f"{payer_id}\x00{handle}".encode(), digest_size=2).digest()
-    return int.from_bytes(digest, "big") % SHARDS
+    return _shards_of_payer(payer_id)[handle]
+
+
+def shards_of(payer_id: str, handles: Iterable[str]) -> list[int]:
+    """The shard of each of these members of a payer, or visits; see `shard_of`."""
+    return list(map(_shards_of_payer(payer_id).__getitem__, handles))
 
 
 def wake_flag(shard: int) -> str:

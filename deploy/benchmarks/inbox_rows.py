@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -97,7 +97,10 @@ def drain_backlog(stack: Stack, site: Site, count: int) -> float:
         row = looker.execute("select max(arrival), clock_timestamp() from visit_event").fetchone()
         assert row is not None, "an aggregate has a row"
         last, before = row
-        worker = stack.start(stack.services(site)["worker"], stack.cores.both)
+        # It answers no ping while it drains: who waited for one would see the end up to half a second late.
+        worker = stack.start(
+            replace(stack.services(site)["worker"], answers=_taken_on_trust), stack.cores.both
+        )
         try:
             await_true(lambda: none_waits(looker), DRAIN_SECONDS_MAX, "draining the backlog")
             ended = time.time()
@@ -111,6 +114,10 @@ def drain_backlog(stack: Stack, site: Site, count: int) -> float:
     if found is None or found[0] != count:
         raise EventsMissing(f"{found and found[0]} of {count} events were applied")
     return count / (ended - float(found[1]))
+
+
+def _taken_on_trust() -> bool:
+    return True
 
 
 def none_waits(connection: psycopg.Connection) -> bool:

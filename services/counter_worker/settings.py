@@ -12,7 +12,8 @@ from shared.adapters.environment import Environment, SettingsError, load_environ
 CONNECTIONS_MAX = 10
 #: Of those that are always open: one for each thread that drains a backlog, and one for what goes on beside.
 CONNECTIONS_KEPT = 7
-BATCH_MAX = 1_000
+#: A batch costs something whatever it holds, and looks at much the same pages whoever is in it.
+BATCH_MAX = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

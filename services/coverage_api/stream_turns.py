@@ -15,16 +15,24 @@ class Turn:
 
     Its rows are written once those of the part before are, which gives its events the later arrivals, and
     while that part is still being made durable. It is committed only once that part was. Whoever stores
-    a part does so within `with turn:`, which always ends: none waits for a part behind it.
+    a part does so within `with turn:`, which always ends: none waits for a part behind it. A part takes a
+    connection to the database once the part before the one before it is durable, or failed.
     """
 
     def __init__(self, visits: Iterable[str], before: Turn | None) -> None:
         """The turn of a part with events of visits of these ids."""
         self.visits = frozenset(visits)
-        self._before = before
+        self.before = before
+        self._two_before = before.before if before is not None else None
         self.is_written = threading.Event()
         self.is_over = threading.Event()
         self.is_durable = False
+
+    def await_connection(self) -> None:
+        """Wait until this part may take a connection: a stream has two, however many parts were read."""
+        two_before = self._two_before
+        if two_before is not None:
+            two_before.is_over.wait()
 
     def await_rows_before(self) -> None:
         """Wait until this part's rows may be written.
@@ -32,7 +40,7 @@ class Turn:
         Where an event is stored depends on the events of its visit that can be seen. So if the part before
         has events of visits of the same ids, that is when it is durable.
         """
-        before = self._before
+        before = self.before
         if before is not None:
             shared = not self.visits.isdisjoint(before.visits)
             (before.is_over if shared else before.is_written).wait()
@@ -43,7 +51,7 @@ class Turn:
 
     def await_commit_before(self) -> None:
         """Wait until the part before is durable. Raises StoreUnavailable if it never will be."""
-        before = self._before
+        before = self.before
         if before is not None:
             before.is_over.wait()
             if not before.is_durable:
@@ -59,6 +67,6 @@ class Turn:
         """End it: the part is durable, or failed."""
         self.is_durable = error is None
         # A stream may have any number of parts, and each would keep all before it.
-        self._before = None
+        self.before = self._two_before = None
         self.is_written.set()
         self.is_over.set()

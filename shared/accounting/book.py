@@ -258,21 +258,16 @@ class MemberBook:
         old = self._accumulators.get(key) or StoredAccumulator(state=empty(key), version=0, in_use=False)
         used, held = old.state.used + movement.used, old.state.held + movement.held
         allowed = fresh.allowed if fresh else old.state.allowed
+        entry_no = self._stored.ledger_entries + len(self._entries) + 1
+        client_id, visit_id = movement.visit or (None, None)
+        counts = movement.used, movement.held, used, held, allowed
         entry = chained(
             self._head,
-            entry_no=self._stored.ledger_entries + len(self._entries) + 1,
-            key=key,
-            version=old.version + 1,
-            visit=movement.visit,
-            hold_id=movement.hold_id,
-            service_date=movement.on,
-            used_delta=movement.used,
-            held_delta=movement.held,
-            used_after=used,
-            held_after=held,
-            allowed=allowed,
-            cause=cause,
-            recorded_at=self._recorded_at,
+            (
+                *(entry_no, *key.name, old.version + 1),
+                *(client_id, visit_id, movement.hold_id, movement.on),
+                *(*counts, cause.kind, cause.id, self._recorded_at),
+            ),
         )
         self._head = entry.hash
         self._entries.append(entry)
@@ -314,80 +309,11 @@ def empty(key: AccumulatorKey) -> Accumulator:
     )
 
 
-def chained(  # noqa: PLR0913 - an entry has so many fields
-    before: bytes,
-    *,
-    entry_no: int,
-    key: AccumulatorKey,
-    version: int,
-    visit: VisitKey | None,
-    hold_id: str | None,
-    service_date: date,
-    used_delta: int,
-    held_delta: int,
-    used_after: int,
-    held_after: int,
-    allowed: int,
-    cause: Cause,
-    recorded_at: datetime,
-) -> LedgerEntry:
-    """The entry that follows the one with the hash `before` in its member's chain."""
-    period = key.period
-    fields = [
-        entry_no,
-        key.plan_id,
-        key.limit_id,
-        period.basis,
-        period.start,
-        period.end,
-        period.subject,
-        version,
-        visit.client_id if visit else None,
-        visit.visit_id if visit else None,
-        hold_id,
-        service_date,
-        used_delta,
-        held_delta,
-        used_after,
-        held_after,
-        allowed,
-        cause.kind,
-        cause.id,
-        recorded_at,
-    ]
-    return LedgerEntry(
-        entry_no=entry_no,
-        key=key,
-        version=version,
-        visit=visit,
-        hold_id=hold_id,
-        service_date=service_date,
-        used_delta=used_delta,
-        held_delta=held_delta,
-        used_after=used_after,
-        held_after=held_after,
-        allowed=allowed,
-        cause=cause,
-        recorded_at=recorded_at,
-        hash=hashlib.sha256(before + orjson.dumps(fields)).digest(),
-    )
+def chained(before: bytes, fields: tuple[Any, ...]) -> LedgerEntry:
+    """The entry with these fields, all but its hash, that follows the one with the hash `before`."""
+    return LedgerEntry._make((*fields, hashlib.sha256(before + orjson.dumps(fields)).digest()))
 
 
 def chain_hash(before: bytes, entry: LedgerEntry) -> bytes:
     """The hash of an entry in its member's chain: SHA-256 over the hash before and the entry's fields."""
-    return chained(
-        before,
-        entry_no=entry.entry_no,
-        key=entry.key,
-        version=entry.version,
-        visit=entry.visit,
-        hold_id=entry.hold_id,
-        service_date=entry.service_date,
-        used_delta=entry.used_delta,
-        held_delta=entry.held_delta,
-        used_after=entry.used_after,
-        held_after=entry.held_after,
-        allowed=entry.allowed,
-        cause=entry.cause,
-        recorded_at=entry.recorded_at,
-    ).hash
+    return chained(before, entry[:-1]).hash

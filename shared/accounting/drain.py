@@ -7,6 +7,7 @@ event by event, so that a poison event is found and put aside without holding up
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,9 @@ DRAIN_SECONDS = 20.0
 
 #: Events taken of each shard, however many shards share a batch.
 _EVENTS_OF_A_SHARD_MIN = 16
+
+#: Members folded again in one transaction: each of them with all its visits.
+_REFOLDS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +78,14 @@ def _drain(
 ) -> DrainReport:
     now = clock()
     of_each = max(batch_max // len(shards), min(batch_max, _EVENTS_OF_A_SHARD_MIN))
+    refolds_max = min(batch_max, _REFOLDS_MAX)
     with database.transaction(EVERY_PAYER, seconds=DRAIN_SECONDS) as tx:
         with around(Step.SHARD_CLAIM):
             claimed = tx.inbox.claim_shards(shards)
         if not claimed:
             return DrainReport(busy=True)
         events = tx.inbox.pending(claimed, of_each, now)
-        refolds = tx.books.due_refolds(claimed, batch_max)
+        refolds = tx.books.due_refolds(claimed, refolds_max)
         if not events and not refolds:
             return DrainReport()
         posting = Posting(tx, rules, now, turns)
@@ -88,7 +93,8 @@ def _drain(
         images = posting.save()
         with around(Step.DRAIN_COMMIT):
             tx.commit()
-    more = len(events) >= of_each or len(refolds) == batch_max
+    of_shards = Counter(event.shard for event in events)
+    more = max(of_shards.values(), default=0) >= of_each or len(refolds) == refolds_max
     return DrainReport(applied=len(events), more=more, images=tuple(images))
 
 

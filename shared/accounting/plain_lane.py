@@ -16,7 +16,7 @@ import orjson
 from shared.accounting.book import chained, empty
 from shared.accounting.codec import Json, content_from
 from shared.accounting.receipt_body import Effect, receipt_outcome
-from shared.domain.accumulator import AccumulatorKey, KeyName
+from shared.domain.accumulator import Accumulator, AccumulatorKey, KeyName
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.history import Rules, VisitOutcome
 from shared.domain.inbox import ApplyResult, PendingEvent
@@ -24,15 +24,14 @@ from shared.domain.member_rows import MemberRow
 from shared.domain.plain_visits import PlainClaim, PlainTurn, can_take_plain, plain_turn
 from shared.domain.record import record
 from shared.domain.records import (
-    Cause,
     CounterImage,
     LedgerEntry,
     MemberChanges,
     PlainMember,
-    SavedVisit,
+    PlainVisit,
     StoredAccumulator,
 )
-from shared.domain.visit import Visit, VisitContent
+from shared.domain.visit import Visit
 
 #: How many turns are remembered before it is begun anew; a site has some dozens, each of a few kilobytes.
 REMEMBERED_MAX = 4_000
@@ -154,12 +153,12 @@ class PlainLane:
         for place, (claim, slot) in enumerate(zip(turn.claims, slots, strict=True)):
             if not slot.tells_all:
                 return False
-            room = claim.room(slot.state)
+            room = slot.room(claim)
             if full is None and claim.quantity > room:
                 if room and claim.divisible:
                     return False
                 full = place
-        before = [slot.state.used for slot in slots]
+        before = [slot.used for slot in slots]
         outcome: VisitOutcome | None = turn.outcome
         if full is None:
             self._count(work, event, turn, slots)
@@ -183,26 +182,18 @@ class PlainLane:
 
     def _count(self, work: _Work, event: PendingEvent, turn: PlainTurn, slots: Sequence[_Slot]) -> None:
         """Move what every claim asks for, the least first, as a book does."""
-        cause = Cause(kind=event.type, id=event.event_id)
         for place in turn.least_first:
             claim, slot = turn.claims[place], slots[place]
             slot.count(claim)
+            counts = claim.quantity, 0, slot.used, slot.held, slot.allowed
             work.post(
                 chained(
                     work.head,
-                    entry_no=work.next_entry,
-                    key=claim.key,
-                    version=slot.version,
-                    visit=event.key,
-                    hold_id=None,
-                    service_date=turn.on,
-                    used_delta=claim.quantity,
-                    held_delta=0,
-                    used_after=slot.state.used,
-                    held_after=slot.state.held,
-                    allowed=slot.state.allowed,
-                    cause=cause,
-                    recorded_at=self._now,
+                    (
+                        *(work.next_entry, *claim.name, slot.version),
+                        *(*event.key, None, turn.on),
+                        *(*counts, event.type, event.event_id, self._now),
+                    ),
                 )
             )
 
@@ -233,29 +224,48 @@ def _without_member(content: Mapping[str, Any]) -> bytes:
 class _Slot:
     """One accumulator while plain visits are counted in it."""
 
-    __slots__ = ("changed", "in_use", "state", "tells_all", "version")
+    __slots__ = ("_state", "_visits", "allowed", "changed", "held", "in_use", "tells_all", "used", "version")
 
     def __init__(self, stored: StoredAccumulator | None, key: AccumulatorKey) -> None:
         self.version = stored.version if stored else 0
         self.in_use = stored is not None and stored.in_use
-        self.state = stored.state if stored is not None and stored.in_use else empty(key)
-        self.tells_all = not self.in_use or can_take_plain(self.state)
+        state = self._state = stored.state if stored is not None and stored.in_use else empty(key)
+        self.tells_all = not self.in_use or can_take_plain(state)
         self.changed = False
+        self.used, self.held, self.allowed, self._visits = state.used, state.held, state.allowed, state.visits
 
     def open(self) -> None:
         """Something was weighed against it."""
         if not self.in_use:
             self.in_use = self.changed = True
 
+    def room(self, claim: PlainClaim) -> int:
+        """The units that are still free for a claim; never negative."""
+        return max(0, claim.allowed - (self.used - self._state.granted) - self.held)
+
     def count(self, claim: PlainClaim) -> None:
         """A claim was counted, as its next version."""
-        self.state = claim.counted(self.state)
+        self.used += claim.quantity
+        self._visits += 1
+        granted = self._state.granted
+        self.allowed = max(self.allowed - granted, claim.allowed) + granted
         self.version += 1
         self.in_use = self.changed = True
 
     def stored(self) -> StoredAccumulator:
-        """As it is to be stored."""
-        return StoredAccumulator(state=self.state, version=self.version, in_use=self.in_use)
+        """As it is to be stored: what was counted, and the rest as it was."""
+        state = self._state
+        counted = Accumulator(
+            key=state.key,
+            used=self.used,
+            held=state.held,
+            granted=state.granted,
+            opening=state.opening,
+            carried=state.carried,
+            visits=self._visits,
+            allowed=self.allowed,
+        )
+        return StoredAccumulator(state=counted, version=self.version, in_use=self.in_use)
 
 
 class _Work:
@@ -266,7 +276,7 @@ class _Work:
         self._stored = member.accumulators
         self._slots: dict[KeyName, _Slot] = {}
         self._entries: list[LedgerEntry] = []
-        self._visits: list[SavedVisit] = []
+        self._visits: list[PlainVisit] = []
         self.head = row.ledger_head
         self.results: list[ApplyResult] = []
 
@@ -291,15 +301,7 @@ class _Work:
         """Keep the visit with what became of it."""
         like = turn.visit.content
         assert like is not None, "a plain visit has content"
-        assert event.content is not None, "a plain visit has content"
-        content = VisitContent(
-            member_id=event.content["member_id"],
-            service=like.service,
-            self_pay=like.self_pay,
-            visit_status=like.visit_status,
-        )
-        visit = Visit(key=event.key, arrival=event.arrival, received_on=event.received_on, content=content)
-        self._visits.append(SavedVisit(visit=visit, last_event=event.arrival, outcome=outcome, revision=0))
+        self._visits.append(PlainVisit(event, turn.on, outcome, like))
 
     def done(self) -> PlainFolded:
         """Everything that changed."""
@@ -315,8 +317,9 @@ class _Work:
                 ledger_head=self.head,
                 accumulators=tuple(changed.values()),
                 entries=tuple(self._entries),
-                visits=tuple(self._visits),
+                visits=(),
                 holds={},
+                plain_visits=tuple(self._visits),
             ),
             results=tuple(self.results),
             image=CounterImage(

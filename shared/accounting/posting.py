@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -26,6 +26,8 @@ _NOT_KNOWN = VisitOutcome(disposition="not_countable", reasons=(VISIT_NOT_KNOWN,
 _VOIDED = VisitOutcome(disposition="voided", reasons=(VOIDED,))
 
 VisitName = tuple[str, VisitKey]
+#: The members that an event names, mostly one.
+Named = tuple[MemberRef, ...]
 
 
 class MemberMerged(Conflict):
@@ -154,9 +156,9 @@ class Posting:
     def _in_turn(
         self,
         events: Sequence[PendingEvent],
-        members: Sequence[set[MemberRef]],
+        members: Sequence[Named],
         rows: Mapping[MemberRef, MemberRow],
-    ) -> tuple[list[PendingEvent], list[set[MemberRef]]]:
+    ) -> tuple[list[PendingEvent], list[Named]]:
         """Events, with the members of each, in arrival order, once those overtaken are numbered anew.
 
         An event that was numbered before another but committed after it may find the other's visit
@@ -166,8 +168,8 @@ class Posting:
         suspects = [
             event.arrival
             for event, named in zip(events, members, strict=True)
-            if event.type == "visit.recorded"
-            and any(event.arrival <= rows[ref].last_arrival for ref in named)
+            for ref in named
+            if event.arrival <= rows[ref].last_arrival and event.type == "visit.recorded"
         ]
         anew = self._tx.inbox.number_anew(suspects) if suspects else {}
         if not anew:
@@ -176,25 +178,32 @@ class Posting:
         turns = sorted(zip(numbered, members, strict=True), key=lambda turn: turn[0].arrival)
         return [event for event, _ in turns], [named for _, named in turns]
 
-    def _members_of(self, events: Sequence[PendingEvent]) -> list[set[MemberRef]]:
-        """The members that each event, or the visit that it speaks of, belongs to."""
+    def _members_of(self, events: Sequence[PendingEvent]) -> list[Named]:
+        """The members that each event, or the visit that it speaks of, belongs to, each once."""
         names = dict.fromkeys((event.payer_id, event.key) for event in events if event.visit_stored)
         found = self._tx.books.find_visits(names) if names else {}
         for name, stored in found.items():
             self._remember(name, stored)
-        members = []
+        # A member's name is a plain tuple to whoever looks it up, so one object serves all that name it.
+        alone: dict[tuple[str, str], Named] = {}
+        members: list[Named] = []
         for event in events:
-            named = set()
+            named: Named = ()
             if event.content is not None:
-                named.add(MemberRef(payer_id=event.payer_id, member_id=event.content["member_id"]))
-            stored_visit = found.get((event.payer_id, event.key))
+                pair = event.payer_id, event.content["member_id"]
+                named = alone.get(pair) or alone.setdefault(pair, (MemberRef._make(pair),))
+            stored_visit = found.get((event.payer_id, event.key)) if event.visit_stored else None
             if stored_visit is not None:
-                if stored_visit.visit.member_id is not None:
-                    named.add(MemberRef(payer_id=event.payer_id, member_id=stored_visit.visit.member_id))
-                if event.arrival < stored_visit.last_event:
-                    named.update(self._ever_named(event))
+                named = tuple({*named, *self._of_stored(event, stored_visit)})
             members.append(named)
         return members
+
+    def _of_stored(self, event: PendingEvent, stored: StoredVisit) -> Iterator[MemberRef]:
+        """The members to whom a stored visit belongs, or may belong once this event of it is applied."""
+        if stored.visit.member_id is not None:
+            yield MemberRef(payer_id=event.payer_id, member_id=stored.visit.member_id)
+        if event.arrival < stored.last_event:
+            yield from self._ever_named(event)
 
     def _ever_named(self, late: PendingEvent) -> list[MemberRef]:
         """The members that events of a visit name, to any of whom one that is applied late may bring it."""
@@ -291,13 +300,14 @@ class Posting:
 
 def _plain_members(
     events: Sequence[PendingEvent],
-    members: Sequence[set[MemberRef]],
+    members: Sequence[Named],
     known: Collection[VisitName],
     also: Iterable[MemberRef],
 ) -> dict[MemberRef, list[PendingEvent]]:
     """The members of whom these events say only that new visits were recorded, with those, as they came.
 
-    An event of a visit that is known, or of which the batch has another event, may move anything.
+    An event of a visit that is known, or of which the batch has another event, may move anything. The members
+    are in order, in which their rows and the entries of indexes lie.
     """
     of_visit = Counter((event.payer_id, event.key) for event in events)
     plain: dict[MemberRef, list[PendingEvent]] = {}
@@ -308,8 +318,8 @@ def _plain_members(
             for ref in named:
                 plain.setdefault(ref, []).append(event)
         else:
-            others |= named
-    return {ref: of_member for ref, of_member in plain.items() if ref not in others}
+            others.update(named)
+    return {ref: plain[ref] for ref in sorted(plain.keys() - others)}
 
 
 def _result(

@@ -32,23 +32,6 @@ class PlainClaim:
     allowed: int
     divisible: bool
 
-    def room(self, state: Accumulator) -> int:
-        """The units still free; never negative."""
-        return max(0, self.allowed - (state.used - state.granted) - state.held)
-
-    def counted(self, state: Accumulator) -> Accumulator:
-        """The accumulator with this claim counted."""
-        return Accumulator(
-            key=state.key,
-            used=state.used + self.quantity,
-            held=state.held,
-            granted=state.granted,
-            opening=state.opening,
-            carried=state.carried,
-            visits=state.visits + 1,
-            allowed=max(state.allowed - state.granted, self.allowed) + state.granted,
-        )
-
 
 @dataclass(slots=True, kw_only=True)
 class PlainTurn:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from shared.domain.accumulator import Accumulator, AccumulatorKey, KeyName
+from shared.domain.benefit_period import BenefitPeriod
 from shared.domain.enrollment import EnrollmentSpan
 from shared.domain.history import History, Posting, VisitOutcome
 from shared.domain.hold import HoldState
+from shared.domain.inbox import PendingEvent
+from shared.domain.limit import Basis
 from shared.domain.record import record
-from shared.domain.visit import EVENT_TYPES, Disposition, Visit, VisitKey
+from shared.domain.visit import EVENT_TYPES, Disposition, Visit, VisitContent, VisitKey
 
 
 class MemberRef(NamedTuple):
@@ -119,18 +122,24 @@ class Cause:
         return self.kind in EVENT_TYPES
 
 
-@record(frozen=True, slots=True, kw_only=True)
-class LedgerEntry:
+class LedgerEntry(NamedTuple):
     """An immutable posting to an accumulator. `version` counts the accumulator's entries, without gaps.
 
     `service_date` is the date its units count on. `hash` chains the member's entries: SHA-256 over the
-    hash before and this entry's canonical JSON.
+    hash before and the JSON of all other fields, in this order. A tuple, since each is made, hashed and
+    written field by field, and hardly ever read.
     """
 
     entry_no: int
-    key: AccumulatorKey
+    plan_id: str
+    limit_id: str
+    basis: Basis
+    period_start: date
+    period_end: date
+    subject: str
     version: int
-    visit: VisitKey | None
+    client_id: str | None
+    visit_id: str | None
     hold_id: str | None
     service_date: date
     used_delta: int
@@ -138,9 +147,18 @@ class LedgerEntry:
     used_after: int
     held_after: int
     allowed: int
-    cause: Cause
+    cause_kind: str
+    cause_id: str
     recorded_at: datetime
     hash: bytes
+
+    @property
+    def key(self) -> AccumulatorKey:
+        """The accumulator it is posted to."""
+        period = BenefitPeriod(
+            basis=self.basis, start=self.period_start, end=self.period_end, subject=self.subject
+        )
+        return AccumulatorKey(plan_id=self.plan_id, limit_id=self.limit_id, period=period)
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -157,6 +175,27 @@ class SavedVisit:
     cause: Cause | None = None
 
 
+class PlainVisit(NamedTuple):
+    """A new visit of which only its `visit.recorded` has come, on `on`, to be saved with what became of it.
+
+    `like` is its content but for the member. A tuple, since nearly every visit is one.
+    """
+
+    event: PendingEvent
+    on: date
+    outcome: VisitOutcome
+    like: VisitContent
+
+    @property
+    def saved(self) -> SavedVisit:
+        """The same as any other visit."""
+        event = self.event
+        assert event.content is not None, "it was recorded"
+        content = replace(self.like, member_id=event.content["member_id"])
+        visit = Visit(key=event.key, arrival=event.arrival, received_on=event.received_on, content=content)
+        return SavedVisit(visit=visit, last_event=event.arrival, outcome=self.outcome, revision=0)
+
+
 @record(frozen=True, slots=True, kw_only=True)
 class MemberChanges:
     """Everything one batch changed for one member, saved in one transaction."""
@@ -169,6 +208,7 @@ class MemberChanges:
     entries: tuple[LedgerEntry, ...]
     visits: tuple[SavedVisit, ...]
     holds: Mapping[str, StoredHold]
+    plain_visits: tuple[PlainVisit, ...] = ()
 
 
 @record(frozen=True, slots=True, kw_only=True)

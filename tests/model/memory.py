@@ -192,7 +192,8 @@ class MemoryStore:
                 holds={**stored.holds, **change.holds},
             )
             self.ledgers[change.ref] += change.entries
-            self._save_visits(change.ref.payer_id, change.visits)
+            new = [visit.saved for visit in change.plain_visits]
+            self._save_visits(change.ref.payer_id, [*change.visits, *new])
 
     def save_unattributed(self, payer_id: str, visits: Sequence[SavedVisit]) -> None:
         """Write visits of which no member is known yet."""

@@ -27,8 +27,9 @@ BACKLOG_EVENTS = 100
 #: other too often, or wait for the disk or for each other.
 THREADS = 6
 #: Shards that a thread takes at once of a backlog, at most; the others are free for other workers meanwhile.
-#: All of them make more than two parts for each thread, so that the threads come to an end together.
 SHARDS_AT_ONCE_MAX = 4
+#: Shards have not all as much: of so many events as fill a batch on the average some would be left.
+_ROOM_IN_A_BATCH = 8
 #: Wake-ups for so many shards may tell of a backlog, which no single thread need begin.
 WOKEN_BY_BACKLOG = 16
 
@@ -42,8 +43,10 @@ def drain_shard(tools: Tools, shard: int) -> list[int]:
     find little left to do. Raises StoreUnavailable; what was not committed then is found by the sweep.
     """
     turn_ends = tools.monotonic() + TURN_SECONDS
-    shards = _woken(tools, shard)
-    if len(shards) >= WOKEN_BY_BACKLOG and _is_backlog(tools):
+    raised = _lowered(tools, shard)
+    shards = sorted({shard, *raised})
+    # A flag that is gone has expired, or was lowered with others': in both cases this wake-up has waited.
+    if (shard not in raised or len(shards) >= WOKEN_BY_BACKLOG) and _is_backlog(tools):
         return _drain_backlog(tools, turn_ends)
     while shards:
         # A small batch first: until the threads begin, this one works alone.
@@ -97,15 +100,20 @@ def _drain_in_threads(tools: Tools, turn_ends: float) -> list[int]:
 def _parts(tools: Tools) -> list[list[int]]:
     """The shards that have work, in parts of which a thread takes a batch.
 
-    No more than fill a batch: of few shards it has more events of each member, who is read, written and
-    shown once for all of them.
+    A part has no more than fits into a batch, so that all events of a member come together: each is read,
+    written and shown once for all of them. The last parts are smaller, so that the threads come to an end
+    together.
     """
     with tools.store.transaction(EVERY_PAYER) as tx:
         shards = tx.jobs.shards_with_work(tools.clock())
         waiting = tx.jobs.waiting(tools.batch_max * max(1, len(shards)))
-    at_once = tools.batch_max * len(shards) // max(1, waiting)
-    at_once = max(1, min(at_once, SHARDS_AT_ONCE_MAX))
-    return [shards[at : at + at_once] for at in range(0, len(shards), at_once)]
+    at_once = tools.batch_max * len(shards) // max(1, waiting + waiting // _ROOM_IN_A_BATCH)
+    parts = []
+    while shards:
+        some = max(1, min(at_once, SHARDS_AT_ONCE_MAX, len(shards) // THREADS))
+        parts.append(shards[:some])
+        shards = shards[some:]
+    return parts
 
 
 def _next_of(parts: deque[list[int]]) -> list[int]:
@@ -116,14 +124,14 @@ def _next_of(parts: deque[list[int]]) -> list[int]:
         return []
 
 
-def _woken(tools: Tools, shard: int) -> list[int]:
-    """This shard and every other whose flag is up.
+def _lowered(tools: Tools, shard: int) -> list[int]:
+    """The shards whose flag was up, or just this one where nobody can say.
 
     The flags are lowered first, so that whoever commits an event after our last look sends a wake-up
     of its own.
     """
     try:
-        return sorted({shard, *tools.flags.lower_raised()})
+        return tools.flags.lower_raised()
     except CountersUnavailable:
         _log.warning(log_events.WAKE_UP_FAILED, shard=shard)
         return [shard]

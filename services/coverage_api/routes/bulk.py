@@ -40,8 +40,9 @@ PART_LINES_FIRST = 125
 PART_LINES_MAX = 2_000
 PART_BYTES_MAX = 2 * 1024 * 1024
 
-#: Parts of one stream: while one is made durable, the rows of the next are written.
-STORED_AT_ONCE = 2
+#: Parts of one stream: while one is made durable, the rows of the next are written. Two more wait for
+#: these, so that lines are read meanwhile: the disk takes longer at times than it takes to read a part.
+STORED_AT_ONCE = 4
 
 #: Rejected lines that are shown with their problem; of the others only the count and the numbers.
 PROBLEMS_MAX = 1_000
@@ -162,7 +163,7 @@ class _Storing:
     """Stores parts of a stream, each in a thread of its own, while the next one is read.
 
     Parts are stored in order, each in one commit. What is in memory is one part that is being made
-    durable, one whose rows are being written, and one that is being read.
+    durable, one whose rows are being written, two that wait for a connection, and one that is being read.
     """
 
     def __init__(self, parts: Parts, call: Call, tally: _Tally) -> None:
@@ -199,8 +200,9 @@ class _Storing:
         self._tally.lines += first.lines
 
     def _store(self, events: Sequence[StreamedEvent], turn: Turn, *, all_new: bool) -> Intake:
-        self._parts.store.begin_call()
         with turn:
+            turn.await_connection()
+            self._parts.store.begin_call()
             return load_visit_events(self._parts.tools, self._call.audit, events, turn, all_new=all_new)
 
     def __enter__(self) -> Self:

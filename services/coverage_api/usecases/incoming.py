@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from services.coverage_api.auditing import CallAudit
@@ -15,10 +16,12 @@ from shared.domain.inbox import NewEvent
 from shared.domain.intake import StreamedEvent
 from shared.domain.record import record
 from shared.domain.records import MemberRef
-from shared.messages import shard_of
+from shared.messages import shard_of, shards_of
 
 #: By which an event is the same event: the client's id and its own.
 EventName = tuple[str, str]
+
+_payer_of, _visit_of, _member_of = map(attrgetter, ("payer_id", "visit_id", "member_id"))
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -67,8 +70,8 @@ def audit_of(accepted: Iterable[VisitReport]) -> list[AuditEntry]:
 
 def audit_of_stream(audit: CallAudit, accepted: Sequence[StreamedEvent]) -> list[AuditEntry]:
     """What the audit trail is told of the accepted events of a part of a stream; see `audit_of`."""
-    members = {event.payer_id: event.member_id for event in accepted}
-    counts = Counter(event.payer_id for event in accepted)
+    counts = Counter(map(_payer_of, accepted))
+    members = dict(zip(map(_payer_of, accepted), map(_member_of, accepted), strict=True))
     return [_entry(audit, payer_id, members[payer_id], count) for payer_id, count in counts.items()]
 
 
@@ -102,17 +105,23 @@ def destinations_of(
 
 def destinations_of_stream(events: Sequence[StreamedEvent]) -> list[tuple[int, str | None]]:
     """The same for a part of a stream of one client."""
-    if len({event.visit_id for event in events}) == len(events):
+    if len(set(map(_visit_of, events))) == len(events):
         # None shares its visit with another, so none tells anything about another.
-        return [
-            (shard_of(event.payer_id, event.member_id or event.visit_id), event.member_id) for event in events
-        ]
+        members = list(map(_member_of, events))
+        handles = [member or event.visit_id for member, event in zip(members, events, strict=True)]
+        return list(zip(_shards_of_each(list(map(_payer_of, events)), handles), members, strict=True))
     return list(
         destinations_of(
             ((event.payer_id, event.visit_id), event.payer_id, event.visit_id, event.member_id)
             for event in events
         )
     )
+
+
+def _shards_of_each(payers: Sequence[str], handles: Sequence[str]) -> list[int]:
+    if payers and payers.count(payers[0]) == len(payers):
+        return shards_of(payers[0], handles)
+    return list(map(shard_of, payers, handles))
 
 
 def new_events(reports: Sequence[VisitReport], received_at: datetime) -> list[NewEvent]:

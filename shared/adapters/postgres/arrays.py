@@ -10,22 +10,28 @@ from clause all rows would be put aside first.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import sys
 from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+T = TypeVar("T")
+
 _HEAD = struct.Struct("!IIIII")
 _LENGTH = struct.Struct("!i").pack
 _NULL = b"\xff\xff\xff\xff"
+#: The lengths that most elements have, as they are packed; and those that are ASCII then, as texts.
+_LENGTHS = [_LENGTH(number) for number in range(1024)]
+_ASCII_LENGTHS = [packed_length.decode("ascii") for packed_length in _LENGTHS[:128]]
 #: Day 0 of a date, and instant 0 of a timestamp.
 _EPOCH_DAY = date(2000, 1, 1).toordinal()
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -110,14 +116,22 @@ class _ArrayDumper(Dumper):
         return b"".join([_NULL if value is None else self.pack([value]) for value in values])
 
 
+def _alternately(lengths: Iterable[T], values: Sequence[T]) -> list[T]:
+    """Each value after its length."""
+    parts = [*values, *values]
+    parts[::2] = lengths
+    parts[1::2] = values
+    return parts
+
+
 class _BytesDumper(_ArrayDumper):
     def pack(self, values: Sequence[Any]) -> bytes:
         if len(values) == 1:
             return _LENGTH(len(values[0])) + bytes(values[0])
-        parts: list[bytes] = [b""] * (2 * len(values))
-        parts[::2] = map(_LENGTH, map(len, values))
-        parts[1::2] = values
-        return b"".join(parts)
+        try:
+            return b"".join(_alternately(map(_LENGTHS.__getitem__, map(len, values)), values))
+        except IndexError:
+            return b"".join(_alternately(map(_LENGTH, map(len, values)), values))
 
 
 class _Utf8TextsDumper(_BytesDumper):
@@ -128,6 +142,12 @@ class _TextsDumper(_BytesDumper):
     oid, element_oid = 1009, 25
 
     def pack(self, values: Sequence[Any]) -> bytes:
+        if len(values) > 1:
+            with contextlib.suppress(IndexError):
+                written = "".join(_alternately(map(_ASCII_LENGTHS.__getitem__, map(len, values)), values))
+                # Of these no character takes more than one byte, so lengths are right.
+                if written.isascii():
+                    return written.encode("ascii")
         return super().pack([value.encode() for value in values])
 
 

@@ -9,10 +9,8 @@ import psycopg
 
 from shared.adapters.postgres.ledger_rows import ledger_columns
 from shared.domain.accumulator import AccumulatorKey
-from shared.domain.benefit_period import BenefitPeriod
 from shared.domain.ledger_check import LedgerEnd, LedgerMismatch, LedgerRow
-from shared.domain.records import Cause, LedgerEntry, MemberRef
-from shared.domain.visit import VisitKey
+from shared.domain.records import LedgerEntry, MemberRef
 
 #: Rows that are fetched at once, however many there are.
 _FETCH = 2_000
@@ -197,24 +195,4 @@ def _aliased(alias: str) -> str:
 
 def _entry_from(values: Sequence[Any]) -> LedgerEntry:
     """The entry of a row with `ledger_columns.names`, in that order."""
-    row = dict(zip(ledger_columns.names, values, strict=True))
-    period = BenefitPeriod(
-        basis=row["basis"], start=row["period_start"], end=row["period_end"], subject=row["subject"]
-    )
-    visit_id = row["visit_id"]
-    return LedgerEntry(
-        entry_no=row["entry_no"],
-        key=AccumulatorKey(plan_id=row["plan_id"], limit_id=row["limit_id"], period=period),
-        version=row["version"],
-        visit=VisitKey(client_id=row["client_id"], visit_id=visit_id) if visit_id is not None else None,
-        hold_id=row["hold_id"],
-        service_date=row["service_date"],
-        used_delta=row["used_delta"],
-        held_delta=row["held_delta"],
-        used_after=row["used_after"],
-        held_after=row["held_after"],
-        allowed=row["allowed"],
-        cause=Cause(kind=row["cause_kind"], id=row["cause_id"]),
-        recorded_at=row["recorded_at"],
-        hash=bytes(row["hash"]),
-    )
+    return LedgerEntry._make((*values[:-1], bytes(values[-1])))

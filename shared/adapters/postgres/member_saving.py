@@ -15,7 +15,7 @@ from shared.adapters.postgres.ledger_rows import accumulator_columns, ledger_col
 from shared.adapters.postgres.member_rows import member_arrays
 from shared.adapters.postgres.trips import Errand, Statement, Trips
 from shared.domain.errors import ConcurrentChange
-from shared.domain.records import MemberChanges, MemberRef, SavedVisit
+from shared.domain.records import MemberChanges, MemberRef, PlainVisit, SavedVisit
 
 _RAISE_VERSIONS = Statement(
     "raise_versions",
@@ -52,6 +52,7 @@ def save_members(connection: psycopg.Connection[Any], trips: Trips, changes: Seq
         connection,
         trips,
         [(change.ref, visit) for change in changes for visit in change.visits],
+        [(change.ref, visit) for change in changes for visit in change.plain_visits],
         [*_counting(changes), *_raising_versions(changes)],
     )
 
@@ -60,6 +61,7 @@ def save_visits(
     connection: psycopg.Connection[Any],
     trips: Trips,
     rows: Sequence[tuple[MemberRef, SavedVisit]],
+    plain: Sequence[tuple[MemberRef, PlainVisit]] = (),
     besides: Sequence[Errand] = (),
 ) -> None:
     """Write visits, listing those that something else than an event changed; and do what is `besides`.
@@ -69,14 +71,14 @@ def save_visits(
     listed = [(ref, visit) for ref, visit in rows if visit.cause is not None]
     if listed:
         connection.execute(visit_changes.RECORD, visit_changes.values(listed))
-    saving = visit_rows.saving(rows)
+    saving = [*([visit_rows.saving_plain(plain)] if plain else []), *visit_rows.saving(rows)]
     try:
         written = trips.do(*saving, *besides)
     except UniqueViolation as error:
         if error.diag.constraint_name != visit_rows.KEY:
             raise
         raise ConcurrentChange from error
-    if sum(written[: len(saving)]) != len(rows):
+    if sum(written[: len(saving)]) != len(rows) + len(plain):
         raise ConcurrentChange
 
 
@@ -119,13 +121,13 @@ def _raising_versions(changes: Sequence[MemberChanges]) -> list[Errand]:
         **{name: packed(array) for name, array in both.items()},
         "entries": Bigints([change.ledger_entries for change in changes]),
         "heads": Blobs([change.ledger_head for change in changes]),
-        "arrivals": Bigints([_last_arrival(change.visits) for change in changes]),
+        "arrivals": Bigints([_last_arrival(change) for change in changes]),
     }
     return [_RAISE_VERSIONS.errand(given), _QUEUE.errand(given)]
 
 
-def _last_arrival(visits: Sequence[SavedVisit]) -> int:
-    # Most members have one in a batch.
-    if len(visits) == 1:
-        return visits[0].visit.arrival or 0
-    return max([saved.visit.arrival or 0 for saved in visits], default=0)
+def _last_arrival(change: MemberChanges) -> int:
+    if change.plain_visits:
+        # They come last in their member's order, the last of them at the end.
+        return change.plain_visits[-1].event.arrival
+    return max([saved.visit.arrival or 0 for saved in change.visits], default=0)

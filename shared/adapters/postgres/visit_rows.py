@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 
 from shared.accounting.codec import content_from, visit_outcome_to
 from shared.adapters.postgres.alike import written_once_for
-from shared.adapters.postgres.arrays import Bigints, Dates, Texts
+from shared.adapters.postgres.arrays import Bigints, Dates, Integers, Texts, packed
 from shared.adapters.postgres.trips import Errand, Statement
-from shared.domain.records import MemberRef, SavedVisit, StoredVisit
+from shared.domain.history import VisitOutcome
+from shared.domain.records import MemberRef, PlainVisit, SavedVisit, StoredVisit
 from shared.domain.visit import Visit, VisitKey
 
 #: Of the view `visit_in_full`, with the alias `v`.
@@ -104,6 +105,37 @@ def visit_from(row: Sequence[Any]) -> tuple[str, str | None, StoredVisit]:
     return payer, member, stored
 
 
+def saving_plain(rows: Sequence[tuple[MemberRef, PlainVisit]]) -> Errand:
+    """Writes plain visits, which are new. One that has a row by now is a violation of the table's key."""
+    visits = [visit for _, visit in rows]
+    events = [visit.event for visit in visits]
+    none, first = [None] * len(rows), [0] * len(rows)
+    places, owners, outcomes = _written((ref.payer_id, visit.outcome) for ref, visit in rows)
+    arrivals = Bigints([event.arrival for event in events])
+    clients, ids = zip(*(event.key for event in events), strict=True)
+    return _SAVE_NEW.errand(
+        {
+            "payers": Texts([ref.payer_id for ref, _ in rows]),
+            "clients": Texts(clients),
+            "visits": Texts(ids),
+            "members": Texts([ref.member_id for ref, _ in rows]),
+            "arrivals": packed(arrivals),
+            "received": Dates([event.received_on for event in events]),
+            "dates": Dates([visit.on for visit in visits]),
+            "corrected": Bigints(none),
+            "voided": Bigints(none),
+            "last": packed(arrivals),
+            "revisions": Bigints(first),
+            "decisions": Texts(none),
+            "dispositions": Texts([visit.outcome.disposition for visit in visits]),
+            "plans": Texts([visit.outcome.plan_id for visit in visits]),
+            "places": places,
+            "owners": owners,
+            "outcomes": outcomes,
+        }
+    )
+
+
 def saving(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> list[Errand]:
     """Writes visits whose row is as it was read (`revision`), and counts only those.
 
@@ -116,10 +148,7 @@ def saving(rows: Sequence[tuple[MemberRef, SavedVisit]]) -> list[Errand]:
 
 def _saving(statement: Statement, rows: Sequence[tuple[MemberRef, SavedVisit]]) -> Errand:
     visits = [saved.visit for _, saved in rows]
-    places, owners, outcomes = written_once_for(
-        ((ref.payer_id, saved.outcome) for ref, saved in rows),
-        lambda outcome: orjson.dumps(visit_outcome_to(outcome)),
-    )
+    places, owners, outcomes = _written((ref.payer_id, saved.outcome) for ref, saved in rows)
     dates = [visit.content.service.service_date if visit.content else None for visit in visits]
     given = {
         "payers": Texts([ref.payer_id for ref, _ in rows]),
@@ -141,3 +170,7 @@ def _saving(statement: Statement, rows: Sequence[tuple[MemberRef, SavedVisit]]) 
         "outcomes": outcomes,
     }
     return statement.errand(given)
+
+
+def _written(outcomes: Iterable[tuple[str, VisitOutcome]]) -> tuple[Integers, Texts, Texts]:
+    return written_once_for(outcomes, lambda outcome: orjson.dumps(visit_outcome_to(outcome)))

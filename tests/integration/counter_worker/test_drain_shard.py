@@ -145,6 +145,18 @@ def test_backlog_is_told_by_the_flags_that_are_up(
     assert tools.counters.read(refs).keys() == set(refs)
 
 
+def test_backlog_is_looked_for_when_the_wake_up_itself_has_waited(
+    office: Office, make_tools: MakeTools
+) -> None:
+    """Flags expire while a wake-up waits: it drains what waits in all shards, though no flag says so."""
+    refs = office.enroll(20)
+    office.accept(refs, visits=2)
+    tools = make_tools(batch_max=30)
+    assert drain_shard(tools, shard_for(refs[0])) == []
+    assert office.used() == {ref.member_id: 2 for ref in refs}
+    assert tools.counters.read(refs).keys() == set(refs)
+
+
 def test_turn_ends_and_asks_to_come_back(office: Office, make_tools: MakeTools) -> None:
     """A shard with more than a turn's work lets the others go on."""
     [ref] = office.enroll()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,11 +12,8 @@ from hypothesis import strategies as st
 
 from shared.accounting.book import chain_hash
 from shared.accounting.verify_ledger import faults_in
-from shared.domain.accumulator import AccumulatorKey
-from shared.domain.benefit_period import BenefitPeriod
 from shared.domain.ledger_check import LedgerEnd, LedgerFault, LedgerRow
-from shared.domain.records import Cause, LedgerEntry, MemberRef
-from shared.domain.visit import VisitKey
+from shared.domain.records import LedgerEntry, MemberRef
 from tests.builders import NOW, PAYER
 
 ANN = MemberRef(payer_id=PAYER, member_id="SAMPLE-ANN")
@@ -25,18 +21,22 @@ BEN = MemberRef(payer_id=PAYER, member_id="SAMPLE-BEN")
 DAY = date(2026, 3, 4)
 
 
-def _key(year: int, basis: Any = "plan_year") -> AccumulatorKey:
-    period = BenefitPeriod(basis=basis, start=date(year, 1, 1), end=date(year + 1, 1, 1))
-    return AccumulatorKey(plan_id="employer", limit_id="dry-needling", period=period)
+def _in(year: int, basis: Any = "plan_year") -> dict[str, Any]:
+    """The fields that name the accumulator of a year."""
+    return {"basis": basis, "period_start": date(year, 1, 1), "period_end": date(year + 1, 1, 1)}
 
 
 def _entry(number: int, **changes: Any) -> LedgerEntry:
     """The entry that counts visit `number` of 2026, one unit each."""
     fields: dict[str, Any] = {
         "entry_no": number,
-        "key": _key(2026),
+        "plan_id": "employer",
+        "limit_id": "dry-needling",
+        **_in(2026),
+        "subject": "",
         "version": number,
-        "visit": VisitKey(client_id="c", visit_id=f"v{number}"),
+        "client_id": "c",
+        "visit_id": f"v{number}",
         "hold_id": None,
         "service_date": DAY,
         "used_delta": 1,
@@ -44,7 +44,8 @@ def _entry(number: int, **changes: Any) -> LedgerEntry:
         "used_after": number,
         "held_after": 0,
         "allowed": 20,
-        "cause": Cause(kind="visit.recorded", id=f"e{number}"),
+        "cause_kind": "visit.recorded",
+        "cause_id": f"e{number}",
         "recorded_at": NOW,
         "hash": b"",
     }
@@ -55,7 +56,7 @@ def _chained(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
     head, chained = b"", []
     for entry in entries:
         head = chain_hash(head, entry)
-        chained.append(replace(entry, hash=head))
+        chained.append(entry._replace(hash=head))
     return chained
 
 
@@ -74,7 +75,7 @@ def test_whole_chains_have_no_fault() -> None:
     """Several members, one without entries, two accumulators mixed: nothing to say."""
     mixed = [
         _entry(1),
-        _entry(2, key=_key(2025), version=1, used_after=1),
+        _entry(2, **_in(2025), version=1, used_after=1),
         _entry(3, version=2, used_after=2),
         _entry(4, version=3, used_delta=-1, used_after=1),
     ]
@@ -87,15 +88,15 @@ def test_any_changed_field_breaks_the_chain(at: int, data: st.DataObject) -> Non
     """Whatever is changed in whichever entry, that entry is named."""
     entries = _chained(_entry(number) for number in range(1, 7))
     changes: list[Callable[[LedgerEntry], LedgerEntry]] = [
-        lambda entry: replace(entry, used_delta=entry.used_delta + 1),
-        lambda entry: replace(entry, allowed=entry.allowed + 1),
-        lambda entry: replace(entry, service_date=entry.service_date + timedelta(days=1)),
-        lambda entry: replace(entry, visit=None),
-        lambda entry: replace(entry, hold_id="hld_1"),
-        lambda entry: replace(entry, cause=Cause(kind="visit.recorded", id="another")),
-        lambda entry: replace(entry, recorded_at=entry.recorded_at + timedelta(microseconds=1)),
-        lambda entry: replace(entry, key=_key(2025)),
-        lambda entry: replace(entry, hash=bytes(32)),
+        lambda entry: entry._replace(used_delta=entry.used_delta + 1),
+        lambda entry: entry._replace(allowed=entry.allowed + 1),
+        lambda entry: entry._replace(service_date=entry.service_date + timedelta(days=1)),
+        lambda entry: entry._replace(visit_id=None),
+        lambda entry: entry._replace(hold_id="hld_1"),
+        lambda entry: entry._replace(cause_id="another"),
+        lambda entry: entry._replace(recorded_at=entry.recorded_at + timedelta(microseconds=1)),
+        lambda entry: entry._replace(**_in(2025)),
+        lambda entry: entry._replace(hash=bytes(32)),
     ]
     changed = data.draw(st.sampled_from(changes))(entries[at - 1])
     rows = _walk(ANN, [*entries[: at - 1], changed, *entries[at:]])
@@ -127,7 +128,7 @@ def test_units_taken_back_may_leave_more_than_is_allowed() -> None:
 
 def test_rolling_windows_are_not_measured_by_their_sum() -> None:
     """A rolling limit's accumulator holds many windows, so its sum may be more than one allows."""
-    entries = [_entry(n, key=_key(2026, "rolling_days"), allowed=1) for n in (1, 2)]
+    entries = [_entry(n, **_in(2026, "rolling_days"), allowed=1) for n in (1, 2)]
     assert _faults(_walk(ANN, _chained(entries))) == []
 
 

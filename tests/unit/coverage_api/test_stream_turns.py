@@ -27,6 +27,8 @@ class Part:
         """Write and commit when it is its turn."""
         with self.turn:
             assert self.may_write.wait(SECONDS_MAX)
+            self.turn.await_connection()
+            self._told.append(f"{self.name} connected")
             self.turn.await_rows_before()
             self._told.append(f"{self.name} written")
             self.turn.rows_are_written()
@@ -39,6 +41,11 @@ class Part:
         with self.turn:
             assert self.may_write.wait(SECONDS_MAX)
             raise StoreUnavailable
+
+
+def of_rows(told: list[str]) -> list[str]:
+    """What was told of rows, not of connections."""
+    return [line for line in told if "connected" not in line]
 
 
 Start = Callable[[Callable[[], None]], Future[None]]
@@ -68,11 +75,11 @@ def test_a_part_is_written_while_the_one_before_is_made_durable(start: Start) ->
     storing = [start(second.store), start(first.store)]
     first.may_write.set()
     assert second.turn.is_written.wait(SECONDS_MAX)
-    assert told == ["1 written", "2 written"]
+    assert of_rows(told) == ["1 written", "2 written"]
     first.may_commit.set()
     for stored in storing:
         stored.result(SECONDS_MAX)
-    assert told == ["1 written", "2 written", "1 durable", "2 durable"]
+    assert of_rows(told) == ["1 written", "2 written", "1 durable", "2 durable"]
 
 
 def test_a_part_with_events_of_the_same_visits_waits_until_they_can_be_seen(start: Start) -> None:
@@ -85,7 +92,27 @@ def test_a_part_with_events_of_the_same_visits_waits_until_they_can_be_seen(star
     storing = [start(second.store), start(first.store)]
     for stored in storing:
         stored.result(SECONDS_MAX)
-    assert told == ["1 written", "1 durable", "2 written", "2 durable"]
+    assert of_rows(told) == ["1 written", "1 durable", "2 written", "2 durable"]
+
+
+def test_no_more_than_two_parts_have_a_connection(start: Start) -> None:
+    """The third gets one when the first is durable, the fourth when the second is, or when they failed."""
+    told: list[str] = []
+    first, second, third, fourth = made = parts(told, ["v1"], ["v2"], ["v3"], ["v4"])
+    storing = [start(part.store) for part in (fourth, third, first)] + [start(second.fail)]
+    for part in made:
+        part.may_commit.set()
+    for part in (fourth, third, second):
+        part.may_write.set()
+    with pytest.raises(StoreUnavailable):
+        storing.pop().result(SECONDS_MAX)
+    first.may_write.set()
+    storing.pop().result(SECONDS_MAX)
+    for stored in storing:
+        with pytest.raises(StoreUnavailable):
+            stored.result(SECONDS_MAX)
+    assert told.index("3 connected") > told.index("1 durable")
+    assert "4 connected" in told
 
 
 def test_after_a_part_that_failed_none_is_committed(start: Start) -> None:
