@@ -33,6 +33,9 @@ _EVENTS_OF_A_SHARD_MIN = 16
 #: Members folded again in one transaction: each of them with all its visits.
 _REFOLDS_MAX = 1_000
 
+#: Events of a failed batch that are applied alone, before whoever drains looks at the clock again.
+_ALONE_MAX = 1_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainReport:
@@ -104,7 +107,8 @@ def _isolate(
     """Apply each pending event in a transaction of its own; count a failed attempt where one fails."""
     now = clock()
     with database.transaction(EVERY_PAYER) as tx:
-        events: Sequence[PendingEvent] = tx.inbox.pending(shards, max(batch_max // len(shards), 1), now)
+        of_each = max(min(batch_max, _ALONE_MAX) // len(shards), 1)
+        events: Sequence[PendingEvent] = tx.inbox.pending(shards, of_each, now)
     applied, failed = 0, 0
     images: list[CounterImage] = []
     for event in events:
