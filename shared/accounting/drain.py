@@ -33,6 +33,9 @@ _EVENTS_OF_A_SHARD_MIN = 16
 #: Members folded again in one transaction: each of them with all its visits.
 _REFOLDS_MAX = 1_000
 
+#: Corrections and voids in one transaction: each may have all visits of its member folded again.
+HEAVY_MAX = 1_000
+
 #: Events of a failed batch that are applied alone, before whoever drains looks at the clock again.
 _ALONE_MAX = 1_000
 
@@ -87,7 +90,8 @@ def _drain(
             claimed = tx.inbox.claim_shards(shards)
         if not claimed:
             return DrainReport(busy=True)
-        events = tx.inbox.pending(claimed, of_each, now)
+        waiting = tx.inbox.pending(claimed, of_each, now)
+        events = _bearable(waiting)
         refolds = tx.books.due_refolds(claimed, refolds_max)
         if not events and not refolds:
             return DrainReport()
@@ -97,8 +101,15 @@ def _drain(
         with around(Step.DRAIN_COMMIT):
             tx.commit()
     of_shards = Counter(event.shard for event in events)
-    more = max(of_shards.values(), default=0) >= of_each or len(refolds) == refolds_max
+    full = max(of_shards.values(), default=0) >= of_each or len(events) < len(waiting)
+    more = full or len(refolds) == refolds_max
     return DrainReport(applied=len(events), more=more, images=tuple(images))
+
+
+def _bearable(waiting: Sequence[PendingEvent]) -> Sequence[PendingEvent]:
+    """The first of these events, up to the last with which no more than `HEAVY_MAX` are heavy."""
+    heavy = [place for place, event in enumerate(waiting) if event.type != "visit.recorded"]
+    return waiting[: heavy[HEAVY_MAX]] if len(heavy) > HEAVY_MAX else waiting
 
 
 def _isolate(

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from shared.accounting.drain import DrainReport, drain_shards
+from shared.accounting.drain import HEAVY_MAX, DrainReport, drain_shards
 from shared.accounting.rules import CatalogRules
 from shared.adapters.catalog_files import load_catalog
 from shared.adapters.postgres.database import PostgresDatabase
@@ -98,6 +98,14 @@ def test_twenty_first_visit_is_over_the_limit(database: PostgresDatabase, databa
     assert rows(database_url, "select visit_id from visit where disposition = 'over_limit'") == [("v21",)]
     outcomes = rows(database_url, "select outcome from visit_event_in_full order by arrival")
     assert [o["accumulators"][0]["used_after"] for (o,) in outcomes] == [*range(1, 21), 20]
+
+
+def test_a_batch_has_so_many_heavy_events_at_most(database: PostgresDatabase) -> None:
+    """Corrections and voids beyond are left for the next batch, with all that came after them."""
+    accept(database, *(event(n, kind="visit.voided") for n in range(HEAVY_MAX + 1)), event(HEAVY_MAX + 1))
+    first, second = drain(database, 2 * HEAVY_MAX), drain(database, 2 * HEAVY_MAX)
+    assert (first.applied, first.more) == (HEAVY_MAX, True)
+    assert (second.applied, second.more) == (2, False)
 
 
 def test_void_frees_the_unit_for_the_next_in_order(database: PostgresDatabase, database_url: str) -> None:
