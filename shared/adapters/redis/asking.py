@@ -13,12 +13,15 @@ from typing import Any
 import redis
 from redis.exceptions import ConnectionError as DroppedConnection
 
+#: Connections that stay, at most. More are in use in a burst, and the client's other commands need some too.
+KEPT_MAX = 16
+
 
 class Asking:
     """Connections of a client, kept for commands that only read. Shared by threads."""
 
     def __init__(self, client: redis.Redis) -> None:
-        """Take connections from `client` as they are needed, as many as ask at once; it closes them."""
+        """Take connections from `client` as they are needed, and keep a few of them; it closes them."""
         self._pool = client.connection_pool
         self._kept: deque[Any] = deque()
 
@@ -37,9 +40,15 @@ class Asking:
                 return _answer(connection, command)
             except DroppedConnection:
                 return _answer(connection, command)
+        except BaseException:
+            # An answer still to be read would be taken for the next. It connects again with its next command.
+            connection.disconnect()
+            raise
         finally:
-            # Whatever failed has closed it, and it connects again with its next command.
-            self._kept.append(connection)
+            if len(self._kept) < KEPT_MAX:
+                self._kept.append(connection)
+            else:
+                self._pool.release(connection)
 
 
 def _answer(connection: Any, command: tuple[bytes | str, ...]) -> Any:
