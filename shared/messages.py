@@ -30,13 +30,16 @@ CLOSE_PERIODS = "needlecap.close_periods"
 SWEEP_SECONDS = 1.0
 
 
-#: Of so many payers, and of so many members of each, shards are remembered.
+#: `_PAYERS_REMEMBERED` payers, and `_HANDLES_REMEMBERED` members of each, whose shards are remembered.
 _PAYERS_REMEMBERED = 8
 _HANDLES_REMEMBERED = 16_384
 
 
 class _ShardsOfPayer(dict[str, int]):
-    """The shards of a payer's members by their ids, worked out when they are first asked for."""
+    """The shards of a payer's members, or visits, by their ids, worked out when they are first asked for.
+
+    Shared by threads: two may work out the same shard, which comes to the same.
+    """
 
     def __init__(self, payer_id: str) -> None:
         """Nothing is known yet."""

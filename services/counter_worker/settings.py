@@ -12,7 +12,8 @@ from shared.adapters.environment import Environment, SettingsError, load_environ
 CONNECTIONS_MAX = 10
 #: Of those that are always open: one for each thread that drains a backlog, and one for what goes on beside.
 CONNECTIONS_KEPT = 7
-#: A batch costs something whatever it holds, and looks at much the same pages whoever is in it.
+#: Events of one batch, which share what it costs whatever it holds; more bought nothing
+#: (`deploy/benchmarks/NOTES.md`).
 BATCH_MAX = 2_000
 
 

@@ -310,7 +310,10 @@ def empty(key: AccumulatorKey) -> Accumulator:
 
 
 def chained(before: bytes, fields: tuple[Any, ...]) -> LedgerEntry:
-    """The entry with these fields, all but its hash, that follows the one with the hash `before`."""
+    """The entry that follows the one with the hash `before`.
+
+    `fields` are all of `LedgerEntry`'s but its hash, in its order.
+    """
     return LedgerEntry._make((*fields, hashlib.sha256(before + orjson.dumps(fields)).digest()))
 
 

@@ -136,7 +136,7 @@ class _Counts:
 
     def of(self, base: MemberBase) -> MemberStanding:
         """How the member stands of whom these are the counts."""
-        accumulators, versions = _IN_USE(self.accumulators)
+        accumulators, versions = _in_use(self.accumulators)
         return MemberStanding(
             history=base.history,
             accumulators=accumulators,
@@ -149,17 +149,17 @@ class _Counts:
         )
 
 
+@OfTheSame
 def _in_use(
     stored: Sequence[StoredAccumulator],
 ) -> tuple[tuple[Accumulator, ...], Mapping[AccumulatorKey, int]]:
-    """The accumulators among these that a member has, and how many ledger entries are behind each."""
+    """The accumulators among these that a member has, and how many ledger entries are behind each.
+
+    Those of one counter are the same objects for all members who have the same counter.
+    """
     used = [accumulator for accumulator in stored if accumulator.in_use]
     states = tuple(accumulator.state for accumulator in used)
     return states, {accumulator.state.key: accumulator.version for accumulator in used}
-
-
-#: Those of one counter are the same objects for all members who have the same counter.
-_IN_USE = OfTheSame(_in_use)
 
 
 def _folded(

@@ -30,14 +30,15 @@ DRAIN_SECONDS = 20.0
 #: Events taken of each shard, however many shards share a batch.
 _EVENTS_OF_A_SHARD_MIN = 16
 
-#: Members folded again in one transaction: each of them with all its visits.
-_REFOLDS_MAX = 1_000
+#: Members folded again in one transaction, each with all its visits.
+REFOLDS_MAX = 1_000
 
 #: Corrections and voids in one transaction: each may have all visits of its member folded again.
-HEAVY_MAX = 1_000
+CORRECTIONS_MAX = 1_000
 
-#: Events of a failed batch that are applied alone, before whoever drains looks at the clock again.
-_ALONE_MAX = 1_000
+#: Events of a failed batch that one call applies alone: each takes a transaction, and a task that takes too
+#: long ends the worker.
+ALONE_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +85,14 @@ def _drain(
 ) -> DrainReport:
     now = clock()
     of_each = max(batch_max // len(shards), min(batch_max, _EVENTS_OF_A_SHARD_MIN))
-    refolds_max = min(batch_max, _REFOLDS_MAX)
+    refolds_max = min(batch_max, REFOLDS_MAX)
     with database.transaction(EVERY_PAYER, seconds=DRAIN_SECONDS) as tx:
         with around(Step.SHARD_CLAIM):
             claimed = tx.inbox.claim_shards(shards)
         if not claimed:
             return DrainReport(busy=True)
         waiting = tx.inbox.pending(claimed, of_each, now)
-        events = _bearable(waiting)
+        events = _up_to_corrections_max(waiting)
         refolds = tx.books.due_refolds(claimed, refolds_max)
         if not events and not refolds:
             return DrainReport()
@@ -106,19 +107,22 @@ def _drain(
     return DrainReport(applied=len(events), more=more, images=tuple(images))
 
 
-def _bearable(waiting: Sequence[PendingEvent]) -> Sequence[PendingEvent]:
-    """The first of these events, up to the last with which no more than `HEAVY_MAX` are heavy."""
-    heavy = [place for place, event in enumerate(waiting) if event.type != "visit.recorded"]
-    return waiting[: heavy[HEAVY_MAX]] if len(heavy) > HEAVY_MAX else waiting
+def _up_to_corrections_max(waiting: Sequence[PendingEvent]) -> Sequence[PendingEvent]:
+    """These events up to the first correction or void that is one too many; it is left, with the rest."""
+    places = [place for place, event in enumerate(waiting) if event.type != "visit.recorded"]
+    return waiting[: places[CORRECTIONS_MAX]] if len(places) > CORRECTIONS_MAX else waiting
 
 
 def _isolate(
     database: Database, rules: RulesSource, clock: Clock, shards: Sequence[int], batch_max: int
 ) -> DrainReport:
-    """Apply each pending event in a transaction of its own; count a failed attempt where one fails."""
+    """Apply up to `ALONE_MAX` pending events, each in a transaction of its own.
+
+    Where one fails, a failed attempt is counted. What is left is found by the sweep.
+    """
     now = clock()
     with database.transaction(EVERY_PAYER) as tx:
-        of_each = max(min(batch_max, _ALONE_MAX) // len(shards), 1)
+        of_each = max(min(batch_max, ALONE_MAX) // len(shards), 1)
         events: Sequence[PendingEvent] = tx.inbox.pending(shards, of_each, now)
     applied, failed = 0, 0
     images: list[CounterImage] = []

@@ -253,7 +253,7 @@ class _Slot:
         self.in_use = self.changed = True
 
     def stored(self) -> StoredAccumulator:
-        """As it is to be stored: what was counted, and the rest as it was."""
+        """As it is to be stored: what was counted, and the rest as it was. It keeps no days."""
         state = self._state
         counted = Accumulator(
             key=state.key,
@@ -299,9 +299,7 @@ class _Work:
 
     def keep(self, event: PendingEvent, turn: PlainTurn, outcome: VisitOutcome) -> None:
         """Keep the visit with what became of it."""
-        like = turn.visit.content
-        assert like is not None, "a plain visit has content"
-        self._visits.append(PlainVisit(event, turn.on, outcome, like))
+        self._visits.append(PlainVisit(event, turn.on, outcome))
 
     def done(self) -> PlainFolded:
         """Everything that changed."""

@@ -26,8 +26,8 @@ _NOT_KNOWN = VisitOutcome(disposition="not_countable", reasons=(VISIT_NOT_KNOWN,
 _VOIDED = VisitOutcome(disposition="voided", reasons=(VOIDED,))
 
 VisitName = tuple[str, VisitKey]
-#: The members that an event names, mostly one.
-Named = tuple[MemberRef, ...]
+#: The members that an event names, each once, in no order; mostly one.
+NamedMembers = tuple[MemberRef, ...]
 
 
 class MemberMerged(Conflict):
@@ -156,9 +156,9 @@ class Posting:
     def _in_turn(
         self,
         events: Sequence[PendingEvent],
-        members: Sequence[Named],
+        members: Sequence[NamedMembers],
         rows: Mapping[MemberRef, MemberRow],
-    ) -> tuple[list[PendingEvent], list[Named]]:
+    ) -> tuple[list[PendingEvent], list[NamedMembers]]:
         """Events, with the members of each, in arrival order, once those overtaken are numbered anew.
 
         An event that was numbered before another but committed after it may find the other's visit
@@ -178,17 +178,17 @@ class Posting:
         turns = sorted(zip(numbered, members, strict=True), key=lambda turn: turn[0].arrival)
         return [event for event, _ in turns], [named for _, named in turns]
 
-    def _members_of(self, events: Sequence[PendingEvent]) -> list[Named]:
+    def _members_of(self, events: Sequence[PendingEvent]) -> list[NamedMembers]:
         """The members that each event, or the visit that it speaks of, belongs to, each once."""
         names = dict.fromkeys((event.payer_id, event.key) for event in events if event.visit_stored)
         found = self._tx.books.find_visits(names) if names else {}
         for name, stored in found.items():
             self._remember(name, stored)
         # A member's name is a plain tuple to whoever looks it up, so one object serves all that name it.
-        alone: dict[tuple[str, str], Named] = {}
-        members: list[Named] = []
+        alone: dict[tuple[str, str], NamedMembers] = {}
+        members: list[NamedMembers] = []
         for event in events:
-            named: Named = ()
+            named: NamedMembers = ()
             if event.content is not None:
                 pair = event.payer_id, event.content["member_id"]
                 named = alone.get(pair) or alone.setdefault(pair, (MemberRef._make(pair),))
@@ -300,7 +300,7 @@ class Posting:
 
 def _plain_members(
     events: Sequence[PendingEvent],
-    members: Sequence[Named],
+    members: Sequence[NamedMembers],
     known: Collection[VisitName],
     also: Iterable[MemberRef],
 ) -> dict[MemberRef, list[PendingEvent]]:

@@ -53,7 +53,8 @@ def counts_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
     history = standing.history
     freed = standing.hold_postings.get(hold_id) if hold_id is not None else ()
     if freed == () and not (history.overrides or history.opening_balances or standing.ahead_of_ledger):
-        return _PLAIN_COUNTS(
+        return _plain_counts(
+            # Read anew for each call; interned it is one object.
             sys.intern(history.payer_id),
             history.spans,
             history.plans,
@@ -63,6 +64,7 @@ def counts_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
     return _counts(standing, freed)
 
 
+@OfTheSame
 def _plain_counts(
     payer_id: str,
     spans: tuple[EnrollmentSpan, ...],
@@ -70,13 +72,13 @@ def _plain_counts(
     accumulators: tuple[Accumulator, ...],
     versions: Mapping[AccumulatorKey, int],
 ) -> bytes:
-    """The counts of a member with nothing else to its name, of whom nothing is freed."""
+    """The counts of a member with nothing else to its name, of whom nothing is freed.
+
+    Most members who stand the same have the same objects (`member_bases.py`, `counter_format.py`,
+    `check.py`).
+    """
     history = History(payer_id=payer_id, member_id="", spans=spans, plans=plans)
     return _counts(MemberStanding(history=history, accumulators=accumulators, versions=versions), ())
-
-
-#: Most members who stand the same have the same objects (`member_bases.py`, `counter_format.py`).
-_PLAIN_COUNTS = OfTheSame(_plain_counts)
 
 
 def _counts(standing: MemberStanding, freed: tuple[Posting, ...] | None) -> bytes:

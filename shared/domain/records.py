@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from shared.domain.hold import HoldState
 from shared.domain.inbox import PendingEvent
 from shared.domain.limit import Basis
 from shared.domain.record import record
-from shared.domain.visit import EVENT_TYPES, Disposition, Visit, VisitContent, VisitKey
+from shared.domain.visit import EVENT_TYPES, Disposition, Visit, VisitKey
 
 
 class MemberRef(NamedTuple):
@@ -176,24 +176,14 @@ class SavedVisit:
 
 
 class PlainVisit(NamedTuple):
-    """A new visit of which only its `visit.recorded` has come, on `on`, to be saved with what became of it.
+    """A new visit of which only its `visit.recorded` has come, to be saved with what became of it.
 
-    `like` is its content but for the member. A tuple, since nearly every visit is one.
+    `service_date` is a calendar date. A tuple, since nearly every visit is one.
     """
 
     event: PendingEvent
-    on: date
+    service_date: date
     outcome: VisitOutcome
-    like: VisitContent
-
-    @property
-    def saved(self) -> SavedVisit:
-        """The same as any other visit."""
-        event = self.event
-        assert event.content is not None, "it was recorded"
-        content = replace(self.like, member_id=event.content["member_id"])
-        visit = Visit(key=event.key, arrival=event.arrival, received_on=event.received_on, content=content)
-        return SavedVisit(visit=visit, last_event=event.arrival, outcome=self.outcome, revision=0)
 
 
 @record(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,12 @@ from tests.servers import Postgres
 
 CASES: list[tuple[type[list[Any]], str, list[Any]]] = [
     (arrays.Texts, "text", ["", "a", "ü\t{}\"'", "x" * 5000]),
+    (arrays.Texts, "text", ["a", "", "x" * 127]),
+    (arrays.Texts, "text", ["a", "x" * 128]),
+    (arrays.Texts, "text", ["a", "ü", "x" * 127]),
+    (arrays.Texts, "text", ["a", "x" * 1023, "y" * 1024]),
     (arrays.Blobs, "bytea", [b"", b"\x00\xff", b"y" * 40]),
+    (arrays.Blobs, "bytea", [b"", b"y" * 127, b"y" * 1023, b"y" * 1024]),
     (arrays.Booleans, "boolean", [True, False]),
     (arrays.Smallints, "smallint", [0, 1, -1, 32767, -32768]),
     (arrays.Integers, "integer", [0, -1, 2**31 - 1, -(2**31)]),

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from shared.accounting.drain import HEAVY_MAX, DrainReport, drain_shards
+from shared.accounting.drain import CORRECTIONS_MAX, DrainReport, drain_shards
 from shared.accounting.rules import CatalogRules
 from shared.adapters.catalog_files import load_catalog
 from shared.adapters.postgres.database import PostgresDatabase
@@ -100,11 +100,12 @@ def test_twenty_first_visit_is_over_the_limit(database: PostgresDatabase, databa
     assert [o["accumulators"][0]["used_after"] for (o,) in outcomes] == [*range(1, 21), 20]
 
 
-def test_a_batch_has_so_many_heavy_events_at_most(database: PostgresDatabase) -> None:
+def test_a_batch_has_a_thousand_corrections_and_voids_at_most(database: PostgresDatabase) -> None:
     """Corrections and voids beyond are left for the next batch, with all that came after them."""
-    accept(database, *(event(n, kind="visit.voided") for n in range(HEAVY_MAX + 1)), event(HEAVY_MAX + 1))
-    first, second = drain(database, 2 * HEAVY_MAX), drain(database, 2 * HEAVY_MAX)
-    assert (first.applied, first.more) == (HEAVY_MAX, True)
+    voids = [event(n, kind="visit.voided") for n in range(CORRECTIONS_MAX + 1)]
+    accept(database, *voids, event(len(voids)))
+    first, second = drain(database, 2 * CORRECTIONS_MAX), drain(database, 2 * CORRECTIONS_MAX)
+    assert (first.applied, first.more) == (CORRECTIONS_MAX, True)
     assert (second.applied, second.more) == (2, False)
 
 

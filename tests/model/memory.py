@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, cast
 
-from shared.accounting.codec import event_from, visit_outcome_to
+from shared.accounting.codec import content_from, event_from, visit_outcome_to
 from shared.accounting.plain_lane import PlainTurns
 from shared.accounting.posting import Posting
 from shared.domain.enrollment import Plan
@@ -20,18 +20,32 @@ from shared.domain.records import (
     MemberChanges,
     MemberRef,
     PlainMember,
+    PlainVisit,
     SavedVisit,
     StoredAccumulator,
     StoredMember,
     StoredVisit,
 )
-from shared.domain.visit import VisitEvent, VisitKey
+from shared.domain.visit import Visit, VisitEvent, VisitKey
 from shared.ports import Transaction
 from tests.builders import NOW, PAYER
 from tests.fakes import FixedRules
 from tests.model.bridge import Row, history_of, members_of
 
 VisitName = tuple[str, VisitKey]
+
+
+def _saved(plain: PlainVisit) -> SavedVisit:
+    """A plain visit like any other."""
+    event = plain.event
+    assert event.content is not None, "it was recorded"
+    visit = Visit(
+        key=event.key,
+        arrival=event.arrival,
+        received_on=event.received_on,
+        content=content_from(event.content),
+    )
+    return SavedVisit(visit=visit, last_event=event.arrival, outcome=plain.outcome, revision=0)
 
 
 class MemoryStore:
@@ -192,7 +206,7 @@ class MemoryStore:
                 holds={**stored.holds, **change.holds},
             )
             self.ledgers[change.ref] += change.entries
-            new = [visit.saved for visit in change.plain_visits]
+            new = [_saved(visit) for visit in change.plain_visits]
             self._save_visits(change.ref.payer_id, [*change.visits, *new])
 
     def save_unattributed(self, payer_id: str, visits: Sequence[SavedVisit]) -> None:

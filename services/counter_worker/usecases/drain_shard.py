@@ -28,8 +28,9 @@ BACKLOG_EVENTS = 100
 THREADS = 6
 #: Shards that a thread takes at once of a backlog, at most; the others are free for other workers meanwhile.
 SHARDS_AT_ONCE_MAX = 4
-#: Shards have not all as much: of so many events as fill a batch on the average some would be left.
-_ROOM_IN_A_BATCH = 8
+#: Not all shards have as much: a part is planned with an eighth more events than were counted, so that one
+#: with more than the average still fits a batch.
+_SPARE_PART_OF_A_BATCH = 8
 #: Wake-ups for so many shards may tell of a backlog, which no single thread need begin.
 WOKEN_BY_BACKLOG = 16
 
@@ -107,7 +108,7 @@ def _parts(tools: Tools) -> list[list[int]]:
     with tools.store.transaction(EVERY_PAYER) as tx:
         shards = tx.jobs.shards_with_work(tools.clock())
         waiting = tx.jobs.waiting(tools.batch_max * max(1, len(shards)))
-    at_once = tools.batch_max * len(shards) // max(1, waiting + waiting // _ROOM_IN_A_BATCH)
+    at_once = tools.batch_max * len(shards) // max(1, waiting + waiting // _SPARE_PART_OF_A_BATCH)
     parts = []
     while shards:
         some = max(1, min(at_once, SHARDS_AT_ONCE_MAX, len(shards) // THREADS))

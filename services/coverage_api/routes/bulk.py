@@ -40,9 +40,10 @@ PART_LINES_FIRST = 125
 PART_LINES_MAX = 2_000
 PART_BYTES_MAX = 2 * 1024 * 1024
 
-#: Parts of one stream: while one is made durable, the rows of the next are written. Two more wait for
-#: these, so that lines are read meanwhile: the disk takes longer at times than it takes to read a part.
-STORED_AT_ONCE = 4
+#: Parts of one stream that were read and are not durable yet. Two have a connection: one is made durable
+#: while the rows of the other are written. Two more wait, so that reading goes on when the disk takes longer
+#: than reading a part.
+PARTS_UNDER_WAY_MAX = 4
 
 #: Rejected lines that are shown with their problem; of the others only the count and the numbers.
 PROBLEMS_MAX = 1_000
@@ -170,14 +171,14 @@ class _Storing:
         self._parts = parts
         self._call = call
         self._tally = tally
-        self._threads = ThreadPoolExecutor(max_workers=STORED_AT_ONCE, thread_name_prefix="bulk")
+        self._threads = ThreadPoolExecutor(max_workers=PARTS_UNDER_WAY_MAX, thread_name_prefix="bulk")
         self._under_way: deque[_Stored] = deque()
         #: Whether what comes is likely new, as it was last. A stream that is sent again is there in full.
         self._all_new = True
 
     def follow(self, part: Part, good: _Good) -> None:
         """Store the good lines of a part behind those before it. Raises StoreUnavailable."""
-        if len(self._under_way) == STORED_AT_ONCE:
+        if len(self._under_way) == PARTS_UNDER_WAY_MAX:
             self._settle_first()
         before = self._under_way[-1].turn if self._under_way else None
         turn = Turn((event.visit_id for event in good.events), before)

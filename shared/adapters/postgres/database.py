@@ -80,10 +80,12 @@ class _LastBackFirst(deque[Connection]):
 
 
 class _Pool(ConnectionPool[Connection]):
-    """Has as few connections at work as there is work.
+    """A pool that hands out the connection that was at work last.
 
     The library's own take turns, all of them, and behind each is a process that has to get its catalog, its
     plans and its view of the shared memory into the processor's nearer memory anew when its turn comes.
+    `_pool` is the library's deque of free connections, which it appends to and takes from the left of, also
+    when it closes some that nobody needs.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -76,7 +76,7 @@ select s.shard from unnest(%(shards)b::integer[]) as s (shard)
 """,
 )
 
-# It is to be planned in the order of indexes.
+# To be asked between `IN_INDEX_ORDER` and `IN_ANY_ORDER`, or it collects and sorts all that waits.
 _PENDING = Statement(
     "pending_events",
     f"""

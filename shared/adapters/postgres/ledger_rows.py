@@ -42,14 +42,16 @@ class RowSet(Generic[T]):
         key: Sequence[str],
         columns: Sequence[Column[T]],
         *,
-        of_all: Callable[[Sequence[T]], Iterable[Sequence[Any]]] | None = None,
+        columns_of: Callable[[Sequence[T]], Iterable[Sequence[Any]]] | None = None,
     ) -> None:
         """Name the table, its primary key after (payer, member), and its columns.
 
-        `of_all` reads every column off many objects, where that is quicker than one after the other.
+        `columns_of` reads all columns, in their order, off many objects at once, where that is quicker.
         """
         self._columns = columns
-        self._of_all = of_all or (lambda values: [list(map(column.value, values)) for column in columns])
+        self._columns_of = columns_of or (
+            lambda values: [list(map(column.value, values)) for column in columns]
+        )
         self.names = tuple(column.name for column in columns)
         names = ", ".join(("payer_id", "member_id", *self.names))
         values = ", ".join(
@@ -79,7 +81,7 @@ class RowSet(Generic[T]):
         values = [value for _, value in rows]
         arrays: dict[str, list[Any]] = {
             column.name: ARRAYS[column.sent_as](read)
-            for column, read in zip(self._columns, self._of_all(values), strict=True)
+            for column, read in zip(self._columns, self._columns_of(values), strict=True)
         }
         arrays["payers"] = Texts([ref.payer_id for ref, _ in rows])
         arrays["members"] = Texts([ref.member_id for ref, _ in rows])
@@ -165,32 +167,18 @@ def accumulator_from(
     return StoredAccumulator(state=state, version=version, in_use=in_use)
 
 
+#: The type of each column, in the order of an entry's fields.
+_ENTRY_TYPES = (
+    *("bigint", "text", "text", "text", "date", "date", "text", "bigint", "text", "text", "text", "date"),
+    *("integer", "integer", "integer", "integer", "integer", "text", "text", "timestamptz", "bytea"),
+)
+
 ledger_columns: RowSet[LedgerEntry] = RowSet(
     "ledger_entry",
     ("entry_no",),
-    (
-        Column(name="entry_no", type="bigint", value=attrgetter("entry_no")),
-        Column(name="plan_id", type="text", value=attrgetter("plan_id")),
-        Column(name="limit_id", type="text", value=attrgetter("limit_id")),
-        Column(name="basis", type="text", value=attrgetter("basis")),
-        Column(name="period_start", type="date", value=attrgetter("period_start")),
-        Column(name="period_end", type="date", value=attrgetter("period_end")),
-        Column(name="subject", type="text", value=attrgetter("subject")),
-        Column(name="version", type="bigint", value=attrgetter("version")),
-        Column(name="client_id", type="text", value=attrgetter("client_id")),
-        Column(name="visit_id", type="text", value=attrgetter("visit_id")),
-        Column(name="hold_id", type="text", value=attrgetter("hold_id")),
-        Column(name="service_date", type="date", value=attrgetter("service_date")),
-        Column(name="used_delta", type="integer", value=attrgetter("used_delta")),
-        Column(name="held_delta", type="integer", value=attrgetter("held_delta")),
-        Column(name="used_after", type="integer", value=attrgetter("used_after")),
-        Column(name="held_after", type="integer", value=attrgetter("held_after")),
-        Column(name="allowed", type="integer", value=attrgetter("allowed")),
-        Column(name="cause_kind", type="text", value=attrgetter("cause_kind")),
-        Column(name="cause_id", type="text", value=attrgetter("cause_id")),
-        Column(name="recorded_at", type="timestamptz", value=attrgetter("recorded_at")),
-        Column(name="hash", type="bytea", value=attrgetter("hash")),
+    tuple(
+        Column(name=name, type=type_, value=attrgetter(name))
+        for name, type_ in zip(LedgerEntry._fields, _ENTRY_TYPES, strict=True)
     ),
-    # An entry has its fields in the order of these columns.
-    of_all=lambda entries: zip(*entries, strict=True),
+    columns_of=lambda entries: zip(*entries, strict=True),
 )

@@ -30,6 +30,6 @@ def in_index_order(connection: psycopg.Connection[Any]) -> Iterator[None]:
     while nothing waited. It finds collecting and sorting that one as cheap, by a bitmap or by an index in
     another order, and keeps the plan.
     """
-    connection.execute("set local enable_bitmapscan = off; set local enable_sort = off")
+    connection.execute(IN_INDEX_ORDER.statement.template)
     yield
-    connection.execute("set local enable_bitmapscan = on; set local enable_sort = on")
+    connection.execute(IN_ANY_ORDER.statement.template)

@@ -121,7 +121,7 @@ def saving_plain(rows: Sequence[tuple[MemberRef, PlainVisit]]) -> Errand:
             "members": Texts([ref.member_id for ref, _ in rows]),
             "arrivals": packed(arrivals),
             "received": Dates([event.received_on for event in events]),
-            "dates": Dates([visit.on for visit in visits]),
+            "dates": Dates([visit.service_date for visit in visits]),
             "corrected": Bigints(none),
             "voided": Bigints(none),
             "last": packed(arrivals),

@@ -2,7 +2,7 @@
 
 For every command the client takes a connection from its pool, looks whether something came on it, finds out
 about deprecated arguments and counts what it did: more work, for the process that asks, than a hundred keys.
-Here a connection stays with those who ask, and that it was dropped shows when it is asked.
+Here up to `KEPT_MAX` connections stay with those who ask, and that one was dropped shows when it is asked.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Asking:
     def ask(self, *command: bytes | str) -> Any:
         """What Redis answers, as the client's parser reads it.
 
-        A command that found its connection dropped is sent once more. Raises RedisError, and after one
-        that let us wait in vain a connection begins anew.
+        A command that found its connection dropped is sent once more. Raises RedisError; the
+        connection then connects again with its next command.
         """
         try:
             connection = self._kept.pop()
