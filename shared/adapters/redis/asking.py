@@ -13,8 +13,8 @@ from typing import Any
 import redis
 from redis.exceptions import ConnectionError as DroppedConnection
 
-#: Connections that stay, at most. More are in use in a burst, and the client's other commands need some too.
-KEPT_MAX = 16
+#: Connections that stay, at most: half of the hundred that a client may have. Its other commands need some.
+KEPT_MAX = 48
 
 
 class Asking:
