@@ -34,9 +34,9 @@ def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(redis_url: str) -
         assert asking.ask("ECHO", "third") == b"third"
 
 
-def test_a_burst_leaves_connections_for_other_commands(redis_url: str) -> None:
+@pytest.mark.parametrize("most", [2, KEPT_MAX + 4])
+def test_a_burst_leaves_connections_for_other_commands(redis_url: str, most: int) -> None:
     """As many as the client may have were in use at once; all but a few of them serve others afterwards."""
-    most = KEPT_MAX + 4
     with connect(f"{redis_url}?max_connections={most}") as client, ThreadPoolExecutor(most) as threads:
         asking = Asking(client)
         waiting = [threads.submit(asking.ask, "BLPOP", "nobody-writes-here", "0.3") for _ in range(most)]

@@ -24,6 +24,8 @@ class Asking:
         """Take connections from `client` as they are needed, and keep a few of them; it closes them."""
         self._pool = client.connection_pool
         self._kept: deque[Any] = deque()
+        # An address may allow fewer, and the client's other commands need some.
+        self._kept_max = min(KEPT_MAX, self._pool.max_connections // 2)
 
     def ask(self, *command: bytes | str) -> Any:
         """What Redis answers, as the client's parser reads it.
@@ -45,7 +47,7 @@ class Asking:
             connection.disconnect()
             raise
         finally:
-            if len(self._kept) < KEPT_MAX:
+            if len(self._kept) < self._kept_max:
                 self._kept.append(connection)
             else:
                 self._pool.release(connection)
