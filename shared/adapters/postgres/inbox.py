@@ -14,7 +14,7 @@ from shared.accounting.codec import content_from
 from shared.adapters.postgres.alike import written_once_for
 from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Integers, Smallints, Texts, Utf8Texts
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
-from shared.adapters.postgres.inbox_rows import DUE, STORED_AND_COUNTED, insertion_order
+from shared.adapters.postgres.inbox_rows import DUE, DUE_PACKED, STORED_AND_COUNTED, insertion_order
 from shared.adapters.postgres.member_rows import member_arrays
 from shared.adapters.postgres.pending_rows import PENDING_COLUMNS, pending_from
 from shared.adapters.postgres.planning import IN_ANY_ORDER, IN_INDEX_ORDER
@@ -86,7 +86,7 @@ select p.* from unnest(%(shards)b::smallint[]) as s (shard)
         cross join lateral (
               {PENDING_COLUMNS} from visit_event e where e.arrival = w.arrival offset 0
         ) said
-        where w.shard = s.shard and (w.retry_at is null or w.retry_at <= (%(now)b::timestamptz[])[1])
+        where w.shard = s.shard and {DUE_PACKED}
         order by w.arrival limit (%(of_each)b::integer[])[1]
  ) p
  order by p.arrival

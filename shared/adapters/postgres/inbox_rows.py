@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-#: That an event that waits, `w`, may be applied at `now`.
-DUE = "(w.retry_at is null or w.retry_at <= %(now)s)"
+_DUE_AT = "(w.retry_at is null or w.retry_at <= {now})"
+
+#: That an event that waits, `w`, may be applied at `now`; and the same for a `Statement`, which takes arrays.
+DUE = _DUE_AT.format(now="%(now)s")
+DUE_PACKED = _DUE_AT.format(now="(%(now)b::timestamptz[])[1]")
 
 #: The event that came first of those due in the shard `s.shard`, to be joined laterally. It is to be planned
 #: `in_index_order`: a look into the index for each shard, however many events wait.
