@@ -22,6 +22,7 @@ from urllib.parse import quote
 import psycopg
 
 from services.operator_cli.errors import ServerError
+from services.operator_cli.runner import memory
 from services.operator_cli.runner.child import ChildSpec, launch_argv
 from services.operator_cli.runner.ports import LOOPBACK
 
@@ -37,7 +38,6 @@ SERVER_SETTINGS: Mapping[str, str] = {
     "full_page_writes": "on",
     "synchronous_commit": "on",
     "max_connections": "100",
-    "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
@@ -59,7 +59,7 @@ WayToStart: TypeAlias = tuple[int, tuple[str, ...]]
 class EmbeddedPostgres:
     """One cluster. `directory` is entered by its owner alone and holds the cluster in `data`.
 
-    `settings` are added to, or replace, SERVER_SETTINGS.
+    `settings` are added to, or replace, SERVER_SETTINGS, and the memory for pages (`memory.py`).
     """
 
     directory: Path
@@ -112,7 +112,8 @@ class EmbeddedPostgres:
 
     def spec(self) -> ChildSpec:
         """How the server is run, once the cluster is there."""
-        settings = {**SERVER_SETTINGS, "port": str(self.port), **self.settings}
+        pages = f"{memory.pages_mib(memory.usable_bytes())}MB"
+        settings = {**SERVER_SETTINGS, "shared_buffers": pages, "port": str(self.port), **self.settings}
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         return ChildSpec(
             name="postgres",

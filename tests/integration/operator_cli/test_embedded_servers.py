@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ import redis
 
 from services.operator_cli.errors import ServerError
 from services.operator_cli.runner import ports
+from services.operator_cli.runner.memory import pages_mib, usable_bytes
 from services.operator_cli.runner.postgres import EmbeddedPostgres, ways_to_start
 from services.operator_cli.runner.supervisor import Supervisor
 from tests.servers import TEST_SETTINGS, Postgres, Server, new_supervisor
@@ -47,6 +49,14 @@ def test_data_survives_a_killed_server(own_postgres: Postgres) -> None:
     own_postgres.server.start()
     with psycopg.connect(url) as connection:
         assert connection.execute("select number from kept").fetchone() == (7,)
+
+
+def test_pages_are_kept_in_a_share_of_the_memory_unless_said_otherwise(own_postgres: Postgres) -> None:
+    """The size goes by the machine; what is asked for goes before it."""
+    plain = replace(own_postgres.embedded, settings={})
+    assert f"--shared_buffers={pages_mib(usable_bytes())}MB" in plain.spec().argv
+    asked = replace(plain, settings={"shared_buffers": "64MB"})
+    assert [option for option in asked.spec().argv if "shared_buffers" in option] == ["--shared_buffers=64MB"]
 
 
 def test_database_needs_the_password(own_postgres: Postgres) -> None:
