@@ -87,7 +87,7 @@ class Identifier(fields.String):
         super().__init__(validate=_visible(length_max), **kwargs)
 
     def accepts_at_a_glance(self, ids: Collection[str]) -> bool:
-        """Whether all of these, different from each other, are of visible ASCII characters, so right at once.
+        """Whether all of these are of visible ASCII characters, so right at once.
 
         If not, each of them has to be asked about.
         """

@@ -29,8 +29,8 @@ from services.coverage_api.schemas.plain_reading import (
 #: What each of these objects has at some place, or what is in the lists that they have there.
 _Members: TypeAlias = Callable[[Iterable[Any]], Iterable[Any]]
 
-#: Whether all of these, each there once, are accepted.
-_AcceptsAll: TypeAlias = Callable[[Collection[Any]], bool]
+#: Whether all of these that are not UNSET are accepted.
+_AcceptsAll: TypeAlias = Callable[[Iterable[Any]], bool]
 
 #: Kinds of text whose form is asked for. Of the other kinds of value the type says everything.
 _TEXTS = frozenset({Text, Identifier, Code, Slug, Day})
@@ -39,6 +39,10 @@ _TEXTS = frozenset({Text, Identifier, Code, Slug, Day})
 _UNREADABLE = (ValueError, RecursionError)
 
 _encode = msgspec.json.Encoder().encode
+
+#: Parts at one place of a kind of object that are remembered, and how long their texts may be.
+_FORMS_REMEMBERED = 4_096
+_FORM_BYTES_REMEMBERED = 1_024
 
 
 def normal_form(item: Any) -> bytes:
@@ -51,19 +55,32 @@ class PlainTexts:
 
     def __init__(self, schema: Schema, tidied: Collection[str] = ()) -> None:
         """Read by `schema`. Within the objects in fields of these names an empty list says nothing."""
-        self._kind = _Kind(schema, frozenset(tidied))
-        self._decode = msgspec.json.Decoder(self._kind.type).decode
+        self._texts = _Texts(_Kind.of_schema(schema, frozenset(tidied), has_parts=True))
 
     def read(self, texts: Sequence[bytes]) -> list[tuple[Any, bytes] | None]:
         """For each text an object with the schema's fields as attributes, and its normal form.
 
         None for a text that is not plainly valid. What was not said is there with its default, or is UNSET.
+        What is an object itself, or a list of objects, is there as JSON, in its own normal form.
         """
+        return self._texts.read(texts)
+
+
+class _Texts:
+    """JSON texts of one kind of values."""
+
+    def __init__(self, kind: _Kind) -> None:
+        self._kind = kind
+        self._decode = msgspec.json.Decoder(kind.type).decode
+
+    def read(self, texts: Sequence[bytes]) -> list[tuple[Any, bytes] | None]:
+        """For each text its value and its normal form; None for one that is not plainly valid."""
         items = self._decoded(texts)
+        put_in = self._kind.put_parts_in_form(items)
         there = items if all(items) else [item for item in items if item is not None]
         kinds = [*self._kind.within(there)]
         some_say_nothing = any(kind.some_say_nothing(found) for kind, found in kinds)
-        put_in = sum(kind.complete(found) for kind, found in kinds)
+        put_in += sum(kind.complete(found) for kind, found in kinds)
         if not all(kind.accepts(found) for kind, found in kinds):
             items = self._with_their_form(items)
         forms = [None if item is None else _encode(item) for item in items]
@@ -88,7 +105,7 @@ class PlainTexts:
             return None
 
     def _with_their_form(self, items: list[Any | None]) -> list[Any | None]:
-        """These objects; None for those with a value that does not have its form."""
+        """These values; None for those in which something does not have its form."""
         kinds = self._kind.within([item for item in items if item is not None])
         if all(kind.accepts(found) for kind, found in kinds):
             return items
@@ -99,10 +116,82 @@ class PlainTexts:
 
     def _says_it_once(self, text: bytes) -> bool:
         """Whether a text that was read has no name twice, and no object in which nothing is said."""
-        item = self._decode(text)
-        kinds = self._kind.within([item])
+        items = [self._decode(text)]
+        put_in = self._kind.put_parts_in_form(items)
+        kinds = self._kind.within(items)
         says_nothing = any(kind.some_say_nothing(found) for kind, found in kinds)
-        return not says_nothing and _says_as_much([text], [_encode(item)], 0)
+        return not says_nothing and _says_as_much([text], [_encode(items[0])], put_in)
+
+
+#: The normal form of a part, None if it is not plain, and how many colons more it has than the part's text.
+_Form: TypeAlias = tuple[msgspec.Raw | None, int]
+
+
+class _Part:
+    """What objects have at one place, where it is an object itself, or a list of objects.
+
+    Of a stream's objects most say the same there as others, in the same bytes: it is read once for all of
+    them, and remembered. What it comes to follows from the bytes alone. Shared by threads, of which two may
+    read the same.
+    """
+
+    def __init__(self, name: str, kind: _Kind) -> None:
+        self._name = name
+        self._get = attrgetter(name)
+        self._texts = _Texts(kind)
+        self._forms: dict[bytes, _Form] = {}
+
+    def put_in_form(self, items: list[Any | None]) -> int:
+        """Put the normal form of this part where its text is; how many colons more than these have.
+
+        Of objects of which it is not plain None is left.
+        """
+        there = items if all(items) else [item for item in items if item is not None]
+        said = list(map(self._get, there))
+        silent = said.count(UNSET)
+        if silent == len(said):
+            return 0
+        if silent:
+            there = [item for item, text in zip(there, said, strict=True) if text is not UNSET]
+            said = list(map(self._get, there))
+        texts, put_in = list(map(bytes, said)), 0
+        forms, name = self._forms_of(set(texts)), self._name
+        for item, (form, colons) in zip(there, map(forms.__getitem__, texts), strict=True):
+            setattr(item, name, form)
+            put_in += colons
+        if _NOT_PLAIN in forms.values():
+            items[:] = [None if item is None or self._get(item) is None else item for item in items]
+        return put_in
+
+    def _forms_of(self, texts: Iterable[bytes]) -> dict[bytes, _Form]:
+        """The normal form of each of these texts."""
+        forms, unread = {}, []
+        for text in texts:
+            form = self._forms.get(text)
+            if form is None:
+                unread.append(text)
+            else:
+                forms[text] = form
+        for text, read in zip(unread, self._texts.read(unread) if unread else (), strict=True):
+            forms[text] = _form_of(text, read)
+            if len(text) <= _FORM_BYTES_REMEMBERED:
+                if len(self._forms) >= _FORMS_REMEMBERED:
+                    self._forms.clear()
+                self._forms[text] = forms[text]
+        return forms
+
+
+_NOT_PLAIN: _Form = (None, 0)
+
+_NOTHING = frozenset({UNSET})
+
+
+def _form_of(text: bytes, read: tuple[Any, bytes] | None) -> _Form:
+    """What is to be remembered of a text that was read. It has no name twice, so it has all its colons."""
+    if read is None:
+        return _NOT_PLAIN
+    _, form = read
+    return msgspec.Raw(form), form.count(b":") - text.count(b":")
 
 
 def _says_as_much(texts: Sequence[bytes], forms: Sequence[bytes | None], put_in: int) -> bool:
@@ -119,26 +208,48 @@ def _says_as_much(texts: Sequence[bytes], forms: Sequence[bytes | None], put_in:
 
 
 class _Kind:
-    """The objects of one schema: their type, and what is asked of their members."""
+    """Values of one kind: their type, and what is asked of them and of their members."""
 
-    def __init__(self, schema: Schema, tidied: frozenset[str], *, is_tidied: bool = False) -> None:
+    def __init__(self, tidied: frozenset[str]) -> None:
         self._tidied = tidied
+        self.type: Any = UnsetType
         #: Names, what they mean where they are absent, and how many colons that puts into the normal form.
-        self._defaults: list[tuple[str, Callable[[], Any], int]] = []
+        self._defaults: list[tuple[str, Any, int]] = []
         self._forms: list[tuple[_Members, _AcceptsAll]] = []
         self._objects: list[tuple[_Members, _Kind]] = []
+        self._parts: list[_Part] = []
+        #: The object in which nothing is said; None where something must be.
+        self._blank: Any = None
+
+    @classmethod
+    def of_schema(
+        cls, schema: Schema, tidied: frozenset[str], *, is_tidied: bool = False, has_parts: bool = False
+    ) -> _Kind:
+        """The objects of one schema. If they have parts, what is in these is not among their members."""
+        kind = cls(tidied)
         members = []
         for name, field in sorted(named_fields(schema)):
-            kind = self._type_of(field, name, partial(_each, attrgetter(name)), least=int(is_tidied))
-            members.append((name, kind) if field.required else (name, kind | UnsetType, UNSET))
+            if has_parts and _holds_objects(field):
+                kind._parts.append(_Part(name, cls.of_field(field, name, tidied)))
+                known: Any = msgspec.Raw
+            else:
+                known = kind._type_of(field, name, partial(_each, attrgetter(name)), least=int(is_tidied))
+            members.append((name, known) if field.required else (name, known | UnsetType, UNSET))
             default = field.load_default
             if default is not missing and not (is_tidied and type(field) is Items):
-                make = default if callable(default) else partial(_same, default)
-                self._defaults.append((name, make, _encode({name: make()}).count(b":")))
+                meant = default() if callable(default) else default
+                kind._defaults.append((name, meant, _encode({name: meant}).count(b":")))
         name = type(schema).__name__.removesuffix("Schema")
-        self.type: Any = msgspec.defstruct(name, members, kw_only=True, forbid_unknown_fields=True, gc=False)
-        #: The object in which nothing is said; None where something must be.
-        self._blank = None if any(len(member) == 2 for member in members) else self.type()
+        kind.type = msgspec.defstruct(name, members, kw_only=True, forbid_unknown_fields=True, gc=False)
+        kind._blank = None if any(len(member) == 2 for member in members) else kind.type()
+        return kind
+
+    @classmethod
+    def of_field(cls, field: Any, name: str, tidied: frozenset[str]) -> _Kind:
+        """The values of one field."""
+        kind = cls(tidied)
+        kind.type = kind._type_of(field, name, iter)
+        return kind
 
     def _type_of(self, field: Any, name: str, members: _Members, least: int = 0) -> Any:
         """The type of a field's values, which are `members` of the objects.
@@ -159,7 +270,7 @@ class _Kind:
             item: Any = self._type_of(field.inner, name, partial(_each_in, members))
             return Annotated[list[item], bounds]
         if kind is fields.Nested and not (field.many or rule or has_rules_of_its_own(field.schema)):
-            inner = _Kind(field.schema, self._tidied, is_tidied=name in self._tidied)
+            inner = _Kind.of_schema(field.schema, self._tidied, is_tidied=name in self._tidied)
             self._objects.append((members, inner))
             return inner.type
         return _bounded(kind, rule)
@@ -170,6 +281,13 @@ class _Kind:
         for members, kind in self._objects:
             yield from kind.within([inner for inner in members(items) if inner is not UNSET])
 
+    def put_parts_in_form(self, items: list[Any | None]) -> int:
+        """Put each part of these objects into its normal form; how many colons that puts in.
+
+        Where a part is not plain None is left.
+        """
+        return sum(part.put_in_form(items) for part in self._parts)
+
     def some_say_nothing(self, items: Sequence[Any]) -> bool:
         """Whether nothing is said in some of these objects, which are not completed yet."""
         return self._blank is not None and self._blank in items
@@ -177,28 +295,30 @@ class _Kind:
     def complete(self, items: Sequence[Any]) -> int:
         """Put defaults where nothing was said; how many colons they put into the normal forms."""
         put_in = 0
-        for name, default, colons in self._defaults:
-            for item in items:
-                if getattr(item, name) is UNSET:
-                    setattr(item, name, default())
-                    put_in += colons
+        for name, meant, colons in self._defaults:
+            silent = [item for item in items if getattr(item, name) is UNSET]
+            for item in silent:
+                setattr(item, name, meant)
+            put_in += colons * len(silent)
         return put_in
 
     def accepts(self, items: Sequence[Any]) -> bool:
         """Whether all that was said in these objects, not within others in them, has its form."""
-        for members, accepts in self._forms:
-            said = set(members(items))
-            said.discard(UNSET)
-            if not accepts(said):
-                return False
-        return True
+        return all(accepts(members(items)) for members, accepts in self._forms)
 
 
 def _accepting_all(field: Any, accepts: Accepts) -> _AcceptsAll:
-    """Whether a field accepts each of these texts."""
+    """Whether a field accepts each text that is said."""
+    if type(field) is Identifier and field.required:
+        # Nearly all are different: to find that out takes longer than to ask of each.
+        return lambda members: _all_ids(field, accepts, [*members])
     if type(field) is Identifier:
-        return lambda said: field.accepts_at_a_glance(said) or all(map(accepts, said))
-    return lambda said: all(map(accepts, said))
+        return lambda members: _all_ids(field, accepts, set(members) - _NOTHING)
+    return lambda members: all(map(accepts, set(members) - _NOTHING))
+
+
+def _all_ids(field: Identifier, accepts: Accepts, ids: Collection[str]) -> bool:
+    return field.accepts_at_a_glance(ids) or all(map(accepts, ids))
 
 
 def _bounded(kind: type, rule: Any) -> Any:
@@ -210,9 +330,9 @@ def _bounded(kind: type, rule: Any) -> Any:
     return UnsetType
 
 
-def _same(value: Any) -> Any:
-    """A default that nobody changes."""
-    return value
+def _holds_objects(field: Any) -> bool:
+    """Whether a field's value is an object, or a list of objects."""
+    return type(field) is fields.Nested or (type(field) is Items and type(field.inner) is fields.Nested)
 
 
 def _each(get: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

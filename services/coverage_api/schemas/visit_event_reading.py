@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from operator import attrgetter
 from typing import Any
@@ -37,6 +38,9 @@ _READ_AT_ONCE = 200
 
 #: SHA-256 that has taken in nothing: to copy it is cheaper than to set one up.
 _UNFED = sha256()
+
+#: As `StreamedEvent._make`, which counts the fields once more.
+_event_of: Callable[[tuple[Any, ...]], StreamedEvent] = partial(tuple.__new__, StreamedEvent)
 
 _named_by = attrgetter("payer_id", "event_id", "type", "visit_id", "member_id", "hold_id")
 
@@ -115,6 +119,4 @@ def _streamed_plain(item: Any, form: bytes) -> StreamedEvent:
     content, digest = normal_form(item), _UNFED.copy()
     digest.update(form)
     named_hold_id = None if hold_id is UNSET else hold_id
-    return StreamedEvent._make(
-        (payer_id, event_id, kind, visit_id, member_id, named_hold_id, content, digest.digest())
-    )
+    return _event_of((payer_id, event_id, kind, visit_id, member_id, named_hold_id, content, digest.digest()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
+from itertools import product
 from typing import Any
 
 import orjson
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 from marshmallow import Schema, fields
 
 from services.coverage_api.bodies import parse_json
+from services.coverage_api.schemas import line_reading
 from services.coverage_api.schemas.fields import Identifier, Text
 from services.coverage_api.schemas.line_reading import PlainTexts
 from services.coverage_api.schemas.plain_reading import acceptance
+from services.coverage_api.schemas.service import TIDIED
 from services.coverage_api.schemas.visit_event import VisitReportSchema
 from services.coverage_api.schemas.visit_event_reading import read_plain_events, read_visit_event, streamed
 from shared.domain.errors import NeedlecapError
@@ -84,6 +88,12 @@ def line(text: str, **changes: Any) -> bytes:
         line('"WI", "state": "WI"'),
         line('"WI", "state": "MN"'),
         line('"WI", "state": "WI"', injury_id="a:b").replace(b"a:b", rb"a\u003ab"),
+        line('"WI", "provider": {"npi": "9000000101"}', provider={"npi": "9000000101"}),
+        line('"WI"', provider={"npi": "N"}).replace(b'"N"', b'"9000000101", "npi": "9000000101"'),
+        line('"WI"', provider={"npi": "N"}).replace(
+            b'"N"', rb'"9000000101"}, "injury_id": "a\u003ab", "a": {}'
+        ),
+        line('"WI"', provider=None),
         line('"WI"', provider={}),
         line('"WI"', provider={"credentials": []}),
         line('"WI"', clinical={"related_to": [], "improving": None}),
@@ -131,6 +141,30 @@ def test_among_many_texts_each_keeps_its_place() -> None:
     found = read_plain_events(texts)
     assert [place for place, plain in enumerate(found) if plain is None] == [7, 210, 449]
     assert meaning(found[448]) == meaning(closely(texts[448])) is not None
+
+
+def test_what_was_read_before_is_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of lines that came before, in the same bytes or others, good or not, remembered or forgotten."""
+    monkeypatch.setattr(line_reading, "_FORMS_REMEMBERED", 3)
+    monkeypatch.setattr(line_reading, "_FORM_BYTES_REMEMBERED", 200)
+    providers: list[Any] = [
+        {"npi": "9000000101"},
+        {"npi": "N"},
+        {"credentials": ["a: b"]},
+        {"type": "physician", "credentials": ["x" * 60] * 4},
+        {"npi": "9000000102"},
+    ]
+    texts = [
+        json.dumps(event(number, provider=provider), indent=indent).encode()
+        for number, (provider, indent) in enumerate(product(providers, [None, 2]))
+    ]
+    plain = PlainTexts(VisitReportSchema(), TIDIED)
+    for _ in range(3):
+        forms = [read and read[1] for read in plain.read(texts)]
+        told = [closely(text) for text in texts]
+        assert [form and sha256(form).digest() for form in forms] == [
+            event and event.payload_digest for event in told
+        ]
 
 
 @given(ids=st.sets(st.text(alphabet=st.characters(max_codepoint=0x2FF), max_size=12), max_size=3))
