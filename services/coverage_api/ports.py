@@ -91,12 +91,13 @@ class BulkInbox(Protocol):
         events: Sequence[StreamedEvent],
         destinations: Sequence[tuple[int, str | None]],
         received_at: datetime,
-        await_turn: Callable[[], None] = ...,
+        in_turn: Callable[[Callable[[], None]], None] = ...,
         *,
         all_new: bool = ...,
     ) -> Intake:
-        """Store a client's events that are not there yet, in order, once `await_turn` returns.
+        """Store a client's events that are not there yet, in order.
 
+        `in_turn` does what it is given, in whatever thread, when they may be stored, and then returns.
         An event may be among them more than once. `destinations` has for each the shard that it goes to,
         unless an earlier event of its visit lies in another, and the member that it is about, if known.
         If they are said to be `all_new`, which is quicker, and are not, it raises NotAllNew: the

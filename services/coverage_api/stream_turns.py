@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +28,8 @@ class Turn:
         self.is_written = threading.Event()
         self.is_over = threading.Event()
         self.is_durable = False
+        self._lock = threading.Lock()
+        self._next: Callable[[], None] | None = None
 
     def await_connection(self) -> None:
         """Wait until this part may take a connection: a stream has two, however many parts were read."""
@@ -34,20 +37,40 @@ class Turn:
         if two_before is not None:
             two_before.is_over.wait()
 
-    def await_rows_before(self) -> None:
-        """Wait until this part's rows may be written.
+    def begin_writing(self, begin: Callable[[], None]) -> None:
+        """Have `begin` done once this part's rows may be written, and wait for it. Raises what it raises.
 
-        Where an event is stored depends on the events of its visit that can be seen. So if the part before
-        has events of visits of the same ids, that is when it is durable.
+        It is done by the thread that finds out first, mostly that of the part before: until this one has the
+        interpreter, Postgres would have nothing to do. Where an event is stored depends on the events of its
+        visit that can be seen. So if the part before has events of visits of the same ids, that is when it is
+        durable.
         """
         before = self.before
-        if before is not None:
-            shared = not self.visits.isdisjoint(before.visits)
-            (before.is_over if shared else before.is_written).wait()
+        if before is None:
+            begin()
+        elif self.visits.isdisjoint(before.visits):
+            begun: Future[None] = Future()
+            before._once_written(lambda: _do(begin, begun))  # noqa: SLF001 - its own kind
+            begun.result()
+        else:
+            before.is_over.wait()
+            begin()
+
+    def _once_written(self, act: Callable[[], None]) -> None:
+        """Do something now if this part's rows are written, else when they are."""
+        with self._lock:
+            if not self.is_written.is_set():
+                self._next = act
+                return
+        act()
 
     def rows_are_written(self) -> None:
-        """Let the next part write its rows."""
-        self.is_written.set()
+        """Have the next part begin to write its rows."""
+        with self._lock:
+            self.is_written.set()
+            act, self._next = self._next, None
+        if act is not None:
+            act()
 
     def await_commit_before(self) -> None:
         """Wait until the part before is durable. Raises StoreUnavailable if it never will be."""
@@ -68,5 +91,15 @@ class Turn:
         self.is_durable = error is None
         # A stream may have any number of parts, and each would keep all before it.
         self.before = self._two_before = None
-        self.is_written.set()
+        self.rows_are_written()
         self.is_over.set()
+
+
+def _do(act: Callable[[], None], done: Future[None]) -> None:
+    """Do something of which another thread is told what came of it."""
+    try:
+        act()
+    except BaseException as error:  # noqa: BLE001 - raised by the thread that it concerns
+        done.set_exception(error)
+    else:
+        done.set_result(None)

@@ -44,7 +44,7 @@ def _load(
             events,
             destinations,
             tools.clock(),
-            turn.await_rows_before,
+            turn.begin_writing,
             all_new=all_new,
         )
         turn.rows_are_written()

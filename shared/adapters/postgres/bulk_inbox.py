@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Any
 
-import psycopg
 from psycopg.errors import UniqueViolation
 
 from shared.adapters.postgres.arrays import Blobs, Instants, Integers, Smallints, Texts, Utf8Texts
@@ -18,7 +16,7 @@ from shared.adapters.postgres.inbox_rows import (
     STORED_NEW_AND_COUNTED,
     insertion_order,
 )
-from shared.adapters.postgres.trips import Errand, Row, Statement, Trips
+from shared.adapters.postgres.trips import Connection, Row, Statement, Trip
 from shared.domain.intake import Intake, NotAllNew, StreamedEvent
 
 _TAKE_IN = """
@@ -42,13 +40,21 @@ select event_id, payload_digest from visit_event
 """
 
 
+def _nothing() -> None:
+    """There is nothing to do yet."""
+
+
+def _at_once(act: Callable[[], None]) -> None:
+    """It is always their turn."""
+    act()
+
+
 class PostgresBulkInbox:
     """Events by the thousand in one transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any], trips: Trips) -> None:
-        """Work on an open transaction, whose statements go by `trips`."""
+    def __init__(self, connection: Connection) -> None:
+        """Work on an open transaction."""
         self._connection = connection
-        self._trips = trips
 
     def take_in(
         self,
@@ -56,12 +62,13 @@ class PostgresBulkInbox:
         events: Sequence[StreamedEvent],
         destinations: Sequence[tuple[int, str | None]],
         received_at: datetime,
-        await_turn: Callable[[], None] = lambda: None,
+        in_turn: Callable[[Callable[[], None]], None] = _at_once,
         *,
         all_new: bool = False,
     ) -> Intake:
-        """Store a client's events that are not there yet, in order, once `await_turn` returns.
+        """Store a client's events that are not there yet, in order.
 
+        `in_turn` does what it is given, in whatever thread, when they may be stored, and then returns.
         An event may be among them more than once. `destinations` has for each the shard that it goes to,
         unless an earlier event of its visit lies in another, and the member that it is about, if known.
         If they are said to be `all_new`, which is quicker, and are not, it raises NotAllNew: the
@@ -88,9 +95,14 @@ class PostgresBulkInbox:
                 "places": Integers(number + 1 for number in order),
             }
         ).packed()
-        await_turn()
-        name_holds(self._connection, filter(None, holds))
-        accepted, with_work = self._stored(errand)
+        trip = Trip(self._connection, errand)
+        if any(holds):
+            in_turn(_nothing)
+            name_holds(self._connection, filter(None, holds))
+            trip.set_out()
+        else:
+            in_turn(trip.set_out)
+        accepted, with_work = self._stored(trip)
         conflicts = self._conflicts(client_id, events) if accepted < len(events) else frozenset()
         return Intake(
             accepted=accepted,
@@ -99,10 +111,10 @@ class PostgresBulkInbox:
             shards=frozenset(with_work or ()),
         )
 
-    def _stored(self, errand: Errand) -> Row:
+    def _stored(self, trip: Trip) -> Row:
         """How many events were stored, and in which shards. Raises NotAllNew."""
         try:
-            [[found]] = self._trips.ask_all(errand)
+            [found] = trip.rows()
         except UniqueViolation as error:
             if error.diag.constraint_name != ONCE:
                 raise
@@ -115,7 +127,7 @@ class PostgresBulkInbox:
         Asked anew, to see what others committed meanwhile. One that this
         transaction may not see is of another payer.
         """
-        there = dict(
+        there: dict[str, bytes] = dict(
             self._connection.execute(
                 _THERE, {"client": client_id, "events": Texts({event.event_id for event in events})}
             ).fetchall()

@@ -138,7 +138,7 @@ class PostgresTransaction:
     @cached_property
     def bulk_inbox(self) -> PostgresBulkInbox:
         """Visit events by the thousand."""
-        return PostgresBulkInbox(self._connection, self._trips)
+        return PostgresBulkInbox(self._connection)
 
     @cached_property
     def rebuilding(self) -> PostgresRebuilding:

@@ -145,10 +145,34 @@ class Trips:
         return _require(in_one_trip(self._connection, errands))
 
     def _rows(self, result: PGresult) -> list[Row]:
-        reader = Transformer(self._connection)
-        reader.set_pgresult(result)
-        rows: list[Row] = reader.load_rows(0, result.ntuples, tuple)
-        return rows
+        return _rows_of(self._connection, result)
+
+
+class Trip:
+    """One errand, which one thread may send and another one wait for."""
+
+    def __init__(self, connection: Connection, errand: Errand) -> None:
+        """Go on `connection`, on which nothing else is done until the answer is there."""
+        self._connection = connection
+        self._errand = errand
+        self._unknown: list[Statement] = []
+
+    def set_out(self) -> None:
+        """Send it, as much as goes at once. Raises OperationalError when the connection is lost."""
+        self._unknown = _queue(self._connection, [self._errand])
+        self._connection.pgconn.flush()
+
+    def rows(self) -> list[Row]:
+        """The rows that it reads, once it has set out. Raises its fault."""
+        [answer] = _require(_answers(self._connection, self._unknown, nobody_waits))
+        return _rows_of(self._connection, answer)
+
+
+def _rows_of(connection: Connection, result: PGresult) -> list[Row]:
+    reader = Transformer(connection)
+    reader.set_pgresult(result)
+    rows: list[Row] = reader.load_rows(0, result.ntuples, tuple)
+    return rows
 
 
 def in_one_trip(
@@ -161,6 +185,11 @@ def in_one_trip(
     Raises the fault of a statement that cannot be prepared, OperationalError when the connection is lost, and
     what packing raises for values that are not of their array's type; then nothing was sent.
     """
+    return _answers(connection, _queue(connection, errands), sent)
+
+
+def _queue(connection: Connection, errands: Sequence[Errand]) -> list[Statement]:
+    """Have these errands wait to be sent; the statements among them that are not prepared yet."""
     pgconn = connection.pgconn
     unknown = {errand.statement.name: errand.statement for errand in errands}
     for name in connection.prepared & unknown.keys():
@@ -173,9 +202,15 @@ def in_one_trip(
     for errand, parameters in zip(errands, all_parameters, strict=True):
         pgconn.send_query_prepared(errand.statement.name, parameters, [Format.BINARY] * len(parameters))
     pgconn.pipeline_sync()
+    return list(unknown.values())
+
+
+def _answers(connection: Connection, unknown: Sequence[Statement], sent: Sent) -> list[PGresult]:
+    """Send what waits, and take the results; `unknown` are the statements that are prepared with it."""
+    pgconn = connection.pgconn
     results = connection.wait(_to_sync(pgconn, sent))
     pgconn.exit_pipeline_mode()
-    for statement, result in zip(unknown.values(), results, strict=False):
+    for statement, result in zip(unknown, results, strict=False):
         # Each by itself: one that was prepared before another failed would be refused the next time.
         if result.status in _ANSWERED:
             connection.prepared.add(statement.name)

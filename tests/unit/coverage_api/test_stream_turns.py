@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -31,8 +32,7 @@ class Part:
             self.turn.await_connection()
             self._told.append(f"{self.name} connected")
             self.is_connected.set()
-            self.turn.await_rows_before()
-            self._told.append(f"{self.name} written")
+            self.turn.begin_writing(lambda: self._told.append(f"{self.name} written"))
             self.turn.rows_are_written()
             assert self.may_commit.wait(SECONDS_MAX)
             self.turn.await_commit_before()
@@ -140,3 +140,23 @@ def test_after_a_part_that_failed_none_is_committed(start: Start) -> None:
         with pytest.raises(StoreUnavailable):
             storing.result(SECONDS_MAX)
     assert not [line for line in told if "durable" in line]
+
+
+def test_the_thread_that_has_written_begins_the_next_part(start: Start) -> None:
+    """The one that waits for its turn need not wake up first; if its part cannot begin, it alone is told."""
+    first = Turn(["v1"], None)
+    second = Turn(["v2"], first)
+    doing: list[int] = []
+
+    def begin() -> None:
+        doing.append(threading.get_ident())
+        raise StoreUnavailable
+
+    waiting = start(lambda: second.begin_writing(begin))
+    limit = time.monotonic() + SECONDS_MAX
+    while first._next is None:
+        assert time.monotonic() < limit
+    first.rows_are_written()
+    with pytest.raises(StoreUnavailable):
+        waiting.result(SECONDS_MAX)
+    assert doing == [threading.get_ident()]
