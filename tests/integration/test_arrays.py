@@ -55,6 +55,15 @@ def test_texts_that_are_encoded_are_the_texts(postgres: Postgres) -> None:
     assert row == (texts,)
 
 
+def test_json_that_is_encoded_stays_as_it_is_written(postgres: Postgres) -> None:
+    """Blanks and the order of names included."""
+    texts = ['{"b": 1,"a":"ü"}', "null", None, "[ ]"]
+    encoded = arrays.Jsons(None if text is None else text.encode() for text in texts)
+    with psycopg.connect(postgres.embedded.url("postgres")) as connection:
+        row = connection.execute("select (%(given)b::json[])::text[]", {"given": encoded}).fetchone()
+    assert row == (texts,)
+
+
 def test_a_number_that_does_not_fit_is_refused() -> None:
     """Nothing is cut off."""
     dumper = psycopg.adapters.get_dumper(arrays.Smallints, PyFormat.BINARY)(arrays.Smallints)

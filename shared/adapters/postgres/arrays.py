@@ -45,6 +45,10 @@ class Utf8Texts(list[bytes | None]):
     """`text[]`, of texts that are encoded already."""
 
 
+class Jsons(list[bytes | None]):
+    """`json[]`, of texts that are encoded already, and known to be JSON."""
+
+
 class Blobs(list[bytes | None]):
     """`bytea[]`."""
 
@@ -138,6 +142,10 @@ class _Utf8TextsDumper(_BytesDumper):
     oid, element_oid = 1009, 25
 
 
+class _JsonsDumper(_BytesDumper):
+    oid, element_oid = 199, 114
+
+
 class _TextsDumper(_BytesDumper):
     oid, element_oid = 1009, 25
 
@@ -220,6 +228,7 @@ class _InstantsDumper(_NumbersDumper):
 _DUMPERS: dict[type[list[Any]], type[_ArrayDumper]] = {
     Texts: _TextsDumper,
     Utf8Texts: _Utf8TextsDumper,
+    Jsons: _JsonsDumper,
     Blobs: _BlobsDumper,
     Booleans: _BooleansDumper,
     Smallints: _SmallintsDumper,

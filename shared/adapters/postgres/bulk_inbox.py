@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from psycopg.errors import UniqueViolation
 
-from shared.adapters.postgres.arrays import Blobs, Instants, Integers, Smallints, Texts, Utf8Texts
+from shared.adapters.postgres.arrays import Blobs, Instants, Integers, Jsons, Smallints, Texts
 from shared.adapters.postgres.hold_locks import name_holds
 from shared.adapters.postgres.inbox_rows import (
     ONCE,
@@ -24,11 +24,12 @@ with given as (
     select unnest(%(payers)b::text[]) as payer_id, unnest(%(events)b::text[]) as event_id,
            unnest(%(types)b::text[]) as type, unnest(%(visits)b::text[]) as visit_id,
            unnest(%(members)b::text[]) as member_id, unnest(%(shards)b::smallint[]) as shard,
-           unnest(%(contents)b::text[]) as content, unnest(%(digests)b::bytea[]) as payload_digest,
+           unnest(%(contents)b::json[]) as content, unnest(%(digests)b::bytea[]) as payload_digest,
            unnest(%(places)b::integer[]) as place,
            (%(clients)b::text[])[1] as client_id, (%(received)b::timestamptz[])[1] as received_at
 ), {stored}
-select count(*), array_agg(distinct shard) from stored
+select coalesce(sum(n), 0)::bigint, array_agg(shard)
+  from (select shard, count(*) as n from stored group by shard) one
 """
 
 _ACCEPT = Statement("take_in", _TAKE_IN.format(stored=STORED_AND_COUNTED))
@@ -90,7 +91,7 @@ class PostgresBulkInbox:
                 "visits": Texts(visits),
                 "members": Texts(members),
                 "shards": Smallints(shards),
-                "contents": Utf8Texts(contents),
+                "contents": Jsons(contents),
                 "digests": Blobs(digests),
                 "places": Integers(number + 1 for number in order),
             }
