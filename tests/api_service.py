@@ -25,6 +25,7 @@ from shared.messages import SHARDS
 from tests.builders import MEMBER, PAYER
 from tests.clients import add_client, add_key
 from tests.openapi_truth import OpenApiTruth
+from tests.served_later import served_later
 
 HASH_KEY = bytes(range(32))
 
@@ -106,6 +107,8 @@ class Api:
     def __init__(self, service: Service, installation: Installation) -> None:
         self.service = service
         self.installation = installation
+        # As under the server that we ship: a call whose key is known is answered when its thread is gone.
+        service.app.wsgi_app = served_later(service.app.wsgi_app)  # type: ignore[method-assign,assignment]
         self._client = service.app.test_client()
         if not _published:
             _published.append(OpenApiTruth(self._client.get("/openapi.json").get_json()))

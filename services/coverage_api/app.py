@@ -28,6 +28,7 @@ from services.coverage_api.errors import (
     retry_after,
 )
 from services.coverage_api.http import PROBLEM_TYPE, Answer, Endpoint, respond
+from services.coverage_api.later import LaterAnswers
 from services.coverage_api.logs import CALL_FAILED, STORE_UNAVAILABLE
 from services.coverage_api.metrics import Metrics
 from services.coverage_api.openapi import public_path
@@ -37,6 +38,9 @@ from services.coverage_api.security import Doorkeeper
 from services.coverage_api.this_call import Notes, notes, this_request
 from shared.adapters.logs import described
 from shared.domain.errors import NeedlecapError, StoreUnavailable
+
+#: Calls that are refused after their threads have gone, at once; as many as are worked on.
+REFUSING_THREADS_MAX = 32
 
 UNKNOWN_ROUTE = "unknown"
 UNKNOWN_METHOD = "OTHER"
@@ -111,12 +115,17 @@ def create_app(
     app.url_map.converters.update(
         slug=SlugConverter, id=IdConverter, text=TextConverter, number=NumberConverter
     )
+    later = LaterAnswers(app, threads_max=REFUSING_THREADS_MAX)
     templates: dict[str, str] = {}
     for endpoint in endpoints:
         rule = flask_rule(endpoint.path)
         templates[rule] = public_path(endpoint.path)
         _add(
-            app, endpoint.name, endpoint.method, rule, view_of(endpoint, doorkeeper, limiter, auditor, store)
+            app,
+            endpoint.name,
+            endpoint.method,
+            rule,
+            view_of(endpoint, doorkeeper, limiter, auditor, store, later),
         )
     for name, method, path, view in open_routes:
         rule = flask_rule(path)

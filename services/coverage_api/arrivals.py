@@ -14,6 +14,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from services.coverage_api.errors import TooBusy
+from services.coverage_api.later import WAY_BACK_VARIABLE, WayBack
+from services.coverage_api.plain_flask import NOTHING_YET
 
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -58,17 +60,27 @@ class Arrivals:
         self._began: dict[int, float] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer one call."""
+        """Answer one call. One that is answered later keeps its place until then."""
         body = environ["wsgi.input"]
         environ["wsgi.input"] = _ArrivingBody(body, environ, self)
+        way_back: WayBack | None = environ.get(WAY_BACK_VARIABLE)
+        if way_back is not None:
+            way_back.once_answered = self._leave
+        answer: Iterable[bytes] = ()
         self._places.get()
         try:
-            return self._app(environ, start_response)
+            answer = self._app(environ, start_response)
+            return answer
         finally:
-            self._places.put(None)
+            if answer is not NOTHING_YET:
+                self._leave()
             # Body and environment would hold each other, with all that is known of the call, until the
             # collector comes.
             environ["wsgi.input"] = body
+
+    def _leave(self) -> None:
+        """Give a call's place to the next."""
+        self._places.put(None)
 
     def longest_seconds(self) -> float:
         """How long the longest of the reads takes that are under way."""

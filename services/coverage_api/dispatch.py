@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import Request, Response
@@ -17,8 +19,9 @@ from services.coverage_api.auditing import Auditor, CallAudit
 from services.coverage_api.bodies import parse_json, read_body, require_type
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.errors import HTTP_ERRORS, INTERNAL, MissingHeader, RateLimited, problem_type
-from services.coverage_api.http import JSON_TYPE, Answer, Call, Endpoint, JsonBody, respond
+from services.coverage_api.http import JSON_TYPE, Answer, Asking, Call, Endpoint, JsonBody, respond
 from services.coverage_api.known_keys import KeyChanged
+from services.coverage_api.later import LaterAnswers, way_back_of
 from services.coverage_api.plain_flask import PlainRequest
 from services.coverage_api.rate_limits import WINDOW_SECONDS, RateLimiter
 from services.coverage_api.security import Doorkeeper
@@ -41,45 +44,110 @@ _UNAUDITED = frozenset({429, 503})
 
 
 def view_of(
-    endpoint: Endpoint, doorkeeper: Doorkeeper, limiter: RateLimiter, auditor: Auditor, store: BudgetedStore
+    endpoint: Endpoint,
+    doorkeeper: Doorkeeper,
+    limiter: RateLimiter,
+    auditor: Auditor,
+    store: BudgetedStore,
+    later: LaterAnswers,
 ) -> View:
-    """The Flask view of an endpoint. What it refuses it raises; the app turns that into a problem."""
+    """The Flask view of an endpoint. What it refuses it raises; the app turns that into a problem.
+
+    A call whose handler asks something is answered by `later`, if the server has a way for it and the key is
+    already known; else its thread waits.
+    """
+    way = _Way(endpoint, doorkeeper, limiter, auditor, store, later)
 
     def view(**path: str) -> Response:
-        request = this_request()
-        authorization = request.environ.get(_AUTHORIZATION)
-        caller = doorkeeper.recall(authorization) if endpoint.confirms else None
-        if caller is not None:
-            try:
-                return answered(request, caller.client, caller, path)
-            except KeyChanged:
-                _forget_caller()
-        return answered(request, doorkeeper.identify(authorization), None, path)
-
-    def answered(
-        request: PlainRequest, client: Client, caller: CredentialRecord | None, path: Mapping[str, str]
-    ) -> Response:
-        """The answer to a known client. A key that was recalled is confirmed before any refusal."""
-        audit = None
-        try:
-            call = admit(limiter, client, request)
-            audit = auditor.begin(client, endpoint.name, call.request_id)
-            answer = _answer(request, endpoint, doorkeeper, client, caller, audit, path)
-        except KeyChanged:
-            raise
-        except Exception as error:
-            _begin_anew(endpoint, store)
-            if caller is not None and not isinstance(error, StoreUnavailable):
-                doorkeeper.require_same(caller)
-            if audit is not None:
-                _record_refusal(auditor, audit, error)
-            raise
-        _begin_anew(endpoint, store)
-        auditor.answered(audit, answer.status)
-        return respond(answer)
+        return way.go(this_request(), path)
 
     view.__name__ = endpoint.name
     return view
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The way of an endpoint's calls."""
+
+    endpoint: Endpoint
+    doorkeeper: Doorkeeper
+    limiter: RateLimiter
+    auditor: Auditor
+    store: BudgetedStore
+    later: LaterAnswers
+
+    def go(self, request: PlainRequest, path: Mapping[str, str]) -> Response:
+        """The answer to a call, or NOT_YET. A key that is known is confirmed by the endpoint itself."""
+        caller = None
+        if self.endpoint.confirms:
+            caller = self.doorkeeper.recall(request.environ.get(_AUTHORIZATION))
+        if caller is not None:
+            try:
+                return self._answered(request, caller.client, caller, path)
+            except KeyChanged:
+                _forget_caller()
+        return self._looked_up(request, path)
+
+    def _looked_up(self, request: PlainRequest, path: Mapping[str, str]) -> Response:
+        """The answer to a call whose key is looked up first."""
+        client = self.doorkeeper.identify(request.environ.get(_AUTHORIZATION))
+        return self._answered(request, client, None, path)
+
+    def _answered(
+        self, request: PlainRequest, client: Client, caller: CredentialRecord | None, path: Mapping[str, str]
+    ) -> Response:
+        """The answer to a known client, or NOT_YET. A recalled key is confirmed before any refusal."""
+        audit = None
+        try:
+            call = admit(self.limiter, client, request)
+            audit = self.auditor.begin(client, self.endpoint.name, call.request_id)
+            answer = _answer(request, self.endpoint, self.doorkeeper, client, caller, audit, path)
+            if isinstance(answer, Asking):
+                way_back = way_back_of(request)
+                if caller is not None and way_back is not None:
+                    respond_to = partial(self._settled, request, caller, audit, path, answer.answer)
+                    return self.later.ask(way_back, answer.gathering, answer.question, respond_to)
+                answer = answer.answer(_good(*answer.gathering.ask([answer.question])))
+        except KeyChanged:
+            raise
+        except Exception as error:
+            _begin_anew(self.endpoint, self.store)
+            self._refuse(caller, audit, error)
+            raise
+        _begin_anew(self.endpoint, self.store)
+        self.auditor.answered(audit, answer.status)
+        return respond(answer)
+
+    def _settled(
+        self,
+        request: PlainRequest,
+        caller: CredentialRecord,
+        audit: CallAudit,
+        path: Mapping[str, str],
+        answer_of: Callable[[Any], Answer],
+        result: Any,
+    ) -> Response:
+        """The answer to a call whose question came to `result`; in whichever thread, its own may be gone."""
+        try:
+            try:
+                answer = answer_of(_good(result))
+            except KeyChanged:
+                raise
+            except Exception as error:
+                self._refuse(caller, audit, error)
+                raise
+        except KeyChanged:
+            _forget_caller()
+            return self._looked_up(request, path)
+        self.auditor.answered(audit, answer.status)
+        return respond(answer)
+
+    def _refuse(self, caller: CredentialRecord | None, audit: CallAudit | None, error: Exception) -> None:
+        """Have the trail tell of a refusal, once the key is found as it was. Raises KeyChanged."""
+        if caller is not None and not isinstance(error, StoreUnavailable):
+            self.doorkeeper.require_same(caller)
+        if audit is not None:
+            _record_refusal(self.auditor, audit, error)
 
 
 def admit(limiter: RateLimiter, client: Client, request: PlainRequest) -> Notes:
@@ -94,6 +162,13 @@ def admit(limiter: RateLimiter, client: Client, request: PlainRequest) -> Notes:
     if not standing.is_admitted:
         raise RateLimited(WINDOW_SECONDS)
     return call
+
+
+def _good(result: Any) -> Any:
+    """What a question came to. Raises it if it is an exception."""
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _forget_caller() -> None:
@@ -111,7 +186,7 @@ def _answer(
     caller: CredentialRecord | None,
     audit: CallAudit,
     path: Mapping[str, str],
-) -> Answer:
+) -> Answer | Asking:
     """What the endpoint answers a known client. Whatever refuses the call is raised."""
     purpose = request.environ.get(_PURPOSE, audit.purpose)
     audit.purpose = purpose if purpose in PURPOSES else audit.purpose

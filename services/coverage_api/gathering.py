@@ -3,9 +3,13 @@
 The first to come leads: it takes whoever waits by then, and has all of them answered in one transaction. The
 first of those that came meanwhile leads next, as soon as the one before waits for nothing but its commit:
 a transaction costs as much as several requests, so who comes while one decides shares the next, and while
-the disk writes, the next decides. Nobody waits for company, and under load one commit serves many.
+the disk writes, the next decides. When a dozen wait, they need not wait for one that decides, which waits
+for servers most of the time. Nobody waits for company, and under load one commit serves many.
 
-Those who were answered wake each other, three at a time: woken at once, they would all wait for the
+A caller may leave its question and what is to be called with the answer (`ask_later`). Its thread is free
+then, unless nobody else is there to lead: so one thread waits, not all of them, and none has to be woken.
+
+Those who wait for their answers wake each other, three at a time: woken at once, they would all wait for the
 interpreter and pass it around, and one by one the last would wait behind every call that came meanwhile.
 """
 
@@ -24,8 +28,12 @@ from shared.ports import Sent
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-#: Groups under way at once: one decides, and the others wait for the disk.
+#: Groups under way at once: one or two decide, and the others wait for the disk.
 LEADERS_MAX = 4
+
+#: Who decides waits for servers, too. Another group may decide meanwhile, once so many callers wait.
+DECIDING_MAX = 2
+COMPANY = 12
 
 #: Answered callers of one group who are on their way to waking up at once.
 WAKING_MAX = 3
@@ -42,17 +50,22 @@ def _taken_lock() -> threading.Lock:
 
 @dataclass(slots=True, eq=False)
 class _Party(Generic[Q, A]):
-    """One caller's questions. `turn` is released once they are answered, or when it is to lead `led`.
+    """One caller's questions.
 
-    Once awake it wakes the first in `to_wake` that has not left, who wakes the next. While it leads,
-    `is_committing` is whether only its commit is waited for.
+    Where its thread stays, `turn` is released once they are answered, or when that thread `leads`. While it
+    leads, `has_begun` is whether it took along who waited, `is_committing` whether only its commit is waited
+    for. Once awake it wakes the first in `to_wake` that has not left, who wakes the next. `told` is called
+    with the answer to one who asked later.
     """
 
     questions: Sequence[Q]
+    told: Callable[[A | Exception], None] | None = None
     turn: threading.Lock = field(default_factory=_taken_lock)
-    led: list[_Party[Q, A]] = field(default_factory=list)
     to_wake: deque[_Party[Q, A]] = field(default_factory=deque)
+    stays: bool = True
     has_left: bool = False
+    leads: bool = False
+    has_begun: bool = False
     is_committing: bool = False
     answers: Sequence[A] | None = None
     error: Exception | None = None
@@ -60,6 +73,16 @@ class _Party(Generic[Q, A]):
     @property
     def is_answered(self) -> bool:
         return self.answers is not None or self.error is not None
+
+    def call(self) -> None:
+        """Have its thread look: it was answered, or is to lead. Called twice at once, it looks once."""
+        if self.turn.locked():
+            self.turn.release()
+
+    def tell(self) -> None:
+        """Tell one who asked later."""
+        if self.told is not None:
+            self.told(self.error if self.answers is None else self.answers[0])  # type: ignore[arg-type]
 
 
 class Gathering(Generic[Q, A]):
@@ -91,6 +114,8 @@ class Gathering(Generic[Q, A]):
         self._haste_after_seconds = haste_after_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_Party[Q, A]] = deque()
+        #: Whose threads are there to lead, in the order in which they came.
+        self._staying: dict[_Party[Q, A], None] = {}
         self._leaders: list[_Party[Q, A]] = []
 
     def ask(self, questions: Sequence[Q]) -> Sequence[A]:
@@ -104,91 +129,145 @@ class Gathering(Generic[Q, A]):
         party: _Party[Q, A] = _Party(questions)
         with self._lock:
             self._waiting.append(party)
-            leads = self._set_out(party)
-        if not leads:
-            self._await_turn(party)
-        if party.is_answered:
-            self._wake(party.to_wake, 1)
-        else:
-            self._lead(party)
+            self._staying[party] = None
+            self._set_out()
+        self._stay(party)
+        if party.has_left:
+            raise StoreUnavailable
         if party.error is not None:
             raise party.error
         assert party.answers is not None, "a party that was served has its answers"
         return party.answers
 
-    def _set_out(self, running: _Party[Q, A] | None = None, *, in_haste: bool = False) -> bool:
-        """Have the first that waits lead, if one may; whether that is the thread that is `running`.
+    def ask_later(self, question: Q, told: Callable[[A | Exception], None]) -> None:
+        """Have `told` called with the answer to a question, or with what `ask` would have raised.
 
-        In haste it need not wait for one that decides. The lock is held.
+        It is called once, in whichever thread, perhaps before this returns; it must not raise, and others
+        wait until it is done. Where nobody else is there to lead, this thread stays until it has led.
         """
-        if not self._waiting or len(self._leaders) >= self._leaders_max:
-            return False
-        if not in_haste and not all(leader.is_committing for leader in self._leaders):
-            return False
-        first = self._waiting.popleft()
-        self._leaders.append(first)
-        first.led.append(first)
-        self._join_waiting(first)
-        if first is running:
-            return True
-        # Within the lock, so that whoever gives up waiting knows whether the lead is its own.
-        first.turn.release()
-        return False
+        party: _Party[Q, A] = _Party([question], told)
+        with self._lock:
+            self._waiting.append(party)
+            party.stays = not self._staying
+            if party.stays:
+                self._staying[party] = None
+            self._set_out()
+        if party.stays:
+            self._stay(party)
 
-    def _join_waiting(self, leader: _Party[Q, A]) -> None:
-        """Take along who waits, in order, as far as there is room. The lock is held."""
-        room = self._most - sum(len(party.questions) for party in leader.led)
-        while self._waiting and len(self._waiting[0].questions) <= room:
-            party = self._waiting.popleft()
-            room -= len(party.questions)
-            leader.led.append(party)
+    def _stay(self, party: _Party[Q, A]) -> None:
+        """Return when the party is answered or its time is over, and lead when called to.
 
-    def _await_turn(self, party: _Party[Q, A]) -> None:
+        Whoever has led also leads those for whom there was no room, if nobody else is there to do so.
+        """
+        while self._is_to_lead(party):
+            self._lead(party)
+            with self._lock:
+                if party.is_answered and not self._is_nobody_there():
+                    break
+                self._staying[party] = None
+                self._set_out()
+        with self._lock:
+            self._wake(party.to_wake, 1)
+
+    def _is_nobody_there(self) -> bool:
+        """Whether some wait whom no thread stays, or was called, to lead. The lock is held."""
+        is_called = any(not leader.has_begun for leader in self._leaders)
+        return bool(self._waiting) and not self._staying and not is_called
+
+    def _set_out(self, *, in_haste: bool = False) -> None:
+        """Have the first whose thread stays lead those who wait, if one may. The lock is held.
+
+        It waits for one that decides, unless so many wait by now that they are worth a transaction of their
+        own, or in haste.
+        """
+        if not self._waiting or not self._staying or len(self._leaders) >= self._leaders_max:
+            return
+        deciding = sum(not leader.is_committing for leader in self._leaders)
+        is_company = deciding < DECIDING_MAX and len(self._waiting) >= COMPANY
+        if deciding and not is_company and not in_haste:
+            return
+        leader = next(iter(self._staying))
+        del self._staying[leader]
+        leader.leads, leader.has_begun, leader.is_committing = True, False, False
+        self._leaders.append(leader)
+        leader.call()
+
+    def _is_to_lead(self, party: _Party[Q, A]) -> bool:
+        """Wait until the party is answered or called to lead, or its time is over; whether it is to lead."""
         left = max(0.0, self._seconds_left())
-        if party.turn.acquire(timeout=min(left, self._haste_after_seconds)):
-            return
+        if not party.turn.acquire(timeout=min(left, self._haste_after_seconds)):
+            with self._lock:
+                if party in self._staying:
+                    self._set_out(in_haste=True)
+            if not party.turn.acquire(timeout=max(0.0, left - self._haste_after_seconds)):
+                self._leave(party)
+        return party.leads
+
+    def _leave(self, party: _Party[Q, A]) -> None:
+        """Give up waiting, unless the party was called while its time ran out.
+
+        Where nobody else stays, those behind it are told the same: the store has been away for so long.
+        """
+        given_up: list[_Party[Q, A]] = []
         with self._lock:
-            if party in self._waiting and self._set_out(party, in_haste=True):
+            if party.turn.acquire(blocking=False):
                 return
-        if party.turn.acquire(timeout=max(0.0, left - self._haste_after_seconds)):
-            return
-        with self._lock:
+            if party not in self._staying:
+                # It was taken along; who asked later will be told all the same.
+                party.has_left = True
+                return
+            del self._staying[party]
             if party in self._waiting:
                 self._waiting.remove(party)
-                raise StoreUnavailable
-            # It was taken along, or called to lead, while its time ran out.
-            party.has_left = not party.turn.acquire(blocking=False)
-        if party.has_left:
-            raise StoreUnavailable
+                given_up.append(party)
+            if not self._staying:
+                given_up += self._waiting
+                self._waiting.clear()
+        for one in given_up:
+            one.error = StoreUnavailable()
+            one.tell()
 
     def _wake(self, answered: deque[_Party[Q, A]], count: int) -> None:
-        """Wake the first `count` of these that still wait; each wakes the next of them."""
-        with self._lock:
-            while answered and count:
-                party = answered.popleft()
-                if not party.has_left:
-                    party.to_wake = answered
-                    party.turn.release()
-                    count -= 1
+        """Wake the first `count` of these that still wait; each wakes the next of them. The lock is held."""
+        while answered and count:
+            party = answered.popleft()
+            if not party.has_left:
+                party.to_wake = answered
+                party.call()
+                count -= 1
 
     def _lead(self, leader: _Party[Q, A]) -> None:
+        """Have those who wait answered, in order, as many as may be put together."""
         with self._lock:
-            # Others may have come since it was called.
-            self._join_waiting(leader)
+            led = self._take_along()
+            leader.has_begun = True
         try:
-            self._serve(leader.led, partial(self._let_follow, leader))
+            self._serve(led, partial(self._let_follow, leader))
         finally:
-            with self._lock:
-                self._leaders.remove(leader)
-                self._set_out()
-            for party in leader.led:
+            for party in led:
                 if not party.is_answered:
                     # This thread is being ended; nothing is known of what it did for the others.
                     party.error = StoreUnavailable()
-            answered = deque(party for party in leader.led if party is not leader)
-            # It holds itself, and would wait for the collector of cycles.
-            leader.led = []
-            self._wake(answered, self._waking_max)
+            with self._lock:
+                leader.leads = False
+                self._leaders.remove(leader)
+                self._set_out()
+                others = deque(party for party in led if party.stays and party is not leader)
+                self._wake(others, self._waking_max)
+            for party in led:
+                party.tell()
+
+    def _take_along(self) -> list[_Party[Q, A]]:
+        """Take whoever waits, in order, as far as there is room. The lock is held."""
+        led: list[_Party[Q, A]] = []
+        room = self._most
+        while self._waiting and (not led or len(self._waiting[0].questions) <= room):
+            party = self._waiting.popleft()
+            self._staying.pop(party, None)
+            room -= len(party.questions)
+            led.append(party)
+        return led
 
     def _let_follow(self, leader: _Party[Q, A]) -> None:
         """Its commit is sent: the next may set out."""
@@ -198,6 +277,8 @@ class Gathering(Generic[Q, A]):
 
     def _serve(self, parties: Sequence[_Party[Q, A]], sent: Sent) -> None:
         """Answer all together; where that fails, each alone, so that nobody suffers for another."""
+        if not parties:
+            return
         try:
             answers = self._answer_all([question for party in parties for question in party.questions], sent)
         except StoreUnavailable as error:

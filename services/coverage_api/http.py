@@ -11,6 +11,7 @@ from flask import Request, Response
 from marshmallow import Schema
 
 from services.coverage_api.auditing import CallAudit
+from services.coverage_api.gathering import Gathering
 from services.coverage_api.plain_flask import ReadyResponse
 from shared.domain.client import Client, CredentialRecord, Role
 from shared.domain.record import record
@@ -55,7 +56,19 @@ class Answer:
     media_type: str = JSON_TYPE
 
 
-Handler = Callable[[Call], Answer]
+@record(frozen=True, slots=True)
+class Asking:
+    """A handler's question, which is asked together with others', and what it answers once it knows.
+
+    An answer to the question that is an exception is raised instead.
+    """
+
+    gathering: Gathering[Any, Any]
+    question: Any
+    answer: Callable[[Any], Answer]
+
+
+Handler = Callable[[Call], Answer | Asking]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

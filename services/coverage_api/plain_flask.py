@@ -50,6 +50,23 @@ class WholeResponse(Response):
             self.headers.add(name, value)
         return super().__call__(environ, start_response)
 
+    def whole(self) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Status, headers and body, for a server that is handed them later."""
+        return self.status_code, [*self.headers, *self.stamp], self.get_data()
+
+
+class _NotYet(WholeResponse):
+    """What a view returns when the call is answered later; it reaches nobody."""
+
+    def __call__(self, _environ: dict[str, Any], _start_response: Any) -> Iterable[bytes]:
+        """Nothing, known by being the very same."""
+        return NOTHING_YET
+
+
+#: What the application returns for a call that is answered later.
+NOTHING_YET: list[bytes] = []
+NOT_YET = _NotYet()
+
 
 class ReadyResponse(WholeResponse):
     """An answer whose body and type are known when it is made."""
@@ -151,6 +168,10 @@ class PlainFlask(Flask):
     def make_response(self, rv: Any) -> Response:
         """As Flask's, without its dozen questions where the answer is a response already."""
         return rv if isinstance(rv, WholeResponse) else super().make_response(rv)
+
+    def finalize_request(self, rv: Any, from_error_handler: bool = False) -> Response:  # noqa: FBT001, FBT002 - Flask's
+        """As Flask's; a call that is answered later has nothing to look at yet."""
+        return rv if rv is NOT_YET else super().finalize_request(rv, from_error_handler)
 
     def process_response(self, response: Response) -> Response:
         """Have those who look at each answer do so, the last that was added first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 from services.coverage_api.bootstrap import build
+from services.coverage_api.granian_later import take_later_answers
 from services.coverage_api.interpreter import wake_without_interrupting
 from services.coverage_api.settings import load_settings
 from shared.adapters.environment import settings_or_exit
@@ -15,6 +16,7 @@ GARBAGE_AFTER = 50_000
 
 # Before any thread begins: threads inherit it.
 wake_without_interrupting()
+take_later_answers()
 app = build(settings_or_exit(load_settings)).app
 
 gc.collect()

@@ -9,6 +9,7 @@ from services.coverage_api.http import (
     HTML_TYPE,
     JSON_TYPE,
     Answer,
+    Asking,
     Call,
     Endpoint,
     JsonBody,
@@ -44,12 +45,9 @@ def read_check(value: object) -> Json:
 
 
 def _check(parts: Parts) -> Endpoint:
-    def handle(call: Call) -> Answer:
+    def handle(call: Call) -> Asking:
         check = EligibilityCheck(client=call.client, audit=call.audit, request=call.body, caller=call.caller)
-        (record,) = parts.checks.ask([check])
-        if isinstance(record, KeyChanged):
-            raise record
-        return Answer(status=201, body=record.body)
+        return Asking(parts.checks, check, _recorded)
 
     return Endpoint(
         name="checkEligibility",
@@ -72,6 +70,10 @@ def _check(parts: Parts) -> Endpoint:
         confirms=True,
         replies={201: Reply(description="The recorded answer.", schema=DeterminationSchema)},
     )
+
+
+def _recorded(record: DeterminationRecord) -> Answer:
+    return Answer(status=201, body=record.body)
 
 
 def _check_batch(parts: Parts) -> Endpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.coverage_api.errors import EventConflict
-from services.coverage_api.http import Answer, Call, Endpoint, JsonBody, Parameter, Reply, Roles
+from services.coverage_api.http import Answer, Asking, Call, Endpoint, JsonBody, Parameter, Reply, Roles
 from services.coverage_api.known_keys import KeyChanged
 from services.coverage_api.routes.parts import REPLAY_HEADER, Json, Parts, judge_items, refused
 from services.coverage_api.schemas.answers import EventBatchResultsSchema, ReceiptSchema
@@ -38,23 +38,25 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
 
 def _record(parts: Parts) -> Endpoint:
-    def handle(call: Call) -> Answer:
+    def handle(call: Call) -> Answer | Asking:
         parts.backlog.require_room()
         report = report_of(call.audit, call.body, call.caller)
+        seconds = preferred_wait(call.request.environ.get(_PREFER))
+        if seconds is None:
+            return Asking(parts.reports, report, _accepted)
         (accepted,) = parts.reports.ask([report])
         if isinstance(accepted, EventConflict | KeyChanged):
             raise accepted
-        receipt = accepted.receipt
-        headers = [(REPLAY_HEADER, "true")] if accepted.replayed else []
-        seconds = preferred_wait(call.request.environ.get(_PREFER))
-        status = 202
-        if seconds is not None:
-            with parts.waiting_room.place() as may_wait:
-                patience = seconds if may_wait else 0
-                receipt = await_outcome(parts.tools, report.payer_id, report.client_id, receipt, patience)
-            headers.append(("Preference-Applied", f"wait={patience}"))
-            status = 200 if receipt.outcome is not None else 202
-        return Answer(status=status, body=receipt_json(receipt), headers=tuple(headers))
+        with parts.waiting_room.place() as may_wait:
+            patience = seconds if may_wait else 0
+            receipt = await_outcome(
+                parts.tools, report.payer_id, report.client_id, accepted.receipt, patience
+            )
+        return Answer(
+            status=200 if receipt.outcome is not None else 202,
+            body=receipt_json(receipt),
+            headers=(*_replay_headers(accepted), ("Preference-Applied", f"wait={patience}")),
+        )
 
     applied = {**_REPLAYED, "Preference-Applied": "The wait that was granted, if one was asked for."}
     return Endpoint(
@@ -90,6 +92,14 @@ def _record(parts: Parts) -> Endpoint:
         },
         problems={**_CONFLICT, **BACKLOG},
     )
+
+
+def _accepted(accepted: Acceptance) -> Answer:
+    return Answer(status=202, body=receipt_json(accepted.receipt), headers=_replay_headers(accepted))
+
+
+def _replay_headers(accepted: Acceptance) -> tuple[tuple[str, str], ...]:
+    return ((REPLAY_HEADER, "true"),) if accepted.replayed else ()
 
 
 def _record_batch(parts: Parts) -> Endpoint:

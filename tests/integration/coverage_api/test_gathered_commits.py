@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from werkzeug.test import TestResponse
 
+from shared.ports import Sent
 from tests.api_service import Api, Json, check, event
 from tests.builders import MEMBER, PAYER
 from tests.waiting import wait_for
@@ -52,9 +53,10 @@ def pile_up(
     """Have these requests come while nothing can be stored; the first of them are already trying."""
     table, path, _ = KINDS[kind]
     api.installation.key("ehr")
+    taken = counted(_gathering(api, kind))
     with held_back(api, table) as connection:
         futures = [pool.submit(api.post, path, **request) for request in requests]
-        wait_for(lambda: all_wait(api, kind, connection, len(requests)))
+        wait_for(lambda: all_wait(api, kind, connection, taken, len(requests)))
         connection.rollback()
     return futures
 
@@ -64,12 +66,24 @@ def _gathering(api: Api, kind: str) -> Any:
     return api.service.parts.checks if kind == "check" else api.service.parts.reports
 
 
-def all_wait(api: Api, kind: str, connection: psycopg.Connection[Any], count: int) -> bool:
+def counted(gathering: Any) -> list[int]:
+    """How many requests each transaction takes from now on."""
+    taken: list[int] = []
+    answer_all = gathering._answer_all
+
+    def answer_counted(questions: Sequence[Any], sent: Sent) -> Any:
+        taken.append(len(questions))
+        return answer_all(questions, sent)
+
+    gathering._answer_all = answer_counted
+    return taken
+
+
+def all_wait(api: Api, kind: str, connection: psycopg.Connection[Any], taken: list[int], count: int) -> bool:
     """Whether so many requests wait: led into a transaction that cannot be stored, or for one to come."""
     gathering = _gathering(api, kind)
-    leaders = list(gathering._leaders)
-    led = sum(len(leader.led) for leader in leaders)
-    return len(blocked(connection)) == len(leaders) and led + len(gathering._waiting) == count
+    all_blocked = len(blocked(connection)) == len(gathering._leaders)
+    return all_blocked and sum(taken) + len(gathering._waiting) == count
 
 
 def commits(api: Api, table: str) -> int:
@@ -106,10 +120,11 @@ def test_commit_that_fails_answers_nobody(api: Api, kind: str) -> None:
     """No caller of a lost transaction gets a 2xx, and nothing of it is stored."""
     table, path, body = KINDS[kind]
     api.installation.key("ehr")
+    taken = counted(_gathering(api, kind))
     with ThreadPoolExecutor(CALLERS) as pool:
         with held_back(api, table) as connection:
             futures = [pool.submit(api.post, path, body(number)) for number in range(CALLERS)]
-            wait_for(lambda: all_wait(api, kind, connection, CALLERS))
+            wait_for(lambda: all_wait(api, kind, connection, taken, CALLERS))
             wait_for(lambda: all_ended(connection, futures))
         answers = [future.result(ANSWER_SECONDS_MAX) for future in futures]
     assert {answer.status_code for answer in answers} == {503}
