@@ -52,7 +52,9 @@ class WholeResponse(Response):
 
     def whole(self) -> tuple[int, list[tuple[str, str]], bytes]:
         """Status, headers and body, for a server that is handed them later."""
-        return self.status_code, [*self.headers, *self.stamp], self.get_data()
+        body: Any = self.response
+        is_one = type(body) is list and len(body) == 1 and type(body[0]) is bytes
+        return self.status_code, [*self.headers, *self.stamp], body[0] if is_one else self.get_data()
 
 
 class _NotYet(WholeResponse):
