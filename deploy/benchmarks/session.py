@@ -114,16 +114,23 @@ class Session:
         self.rows.append(measure_refold(stack, self._small))
 
     def _size(self) -> None:
+        """Two databases that differ in the number of members alone: nobody in either has a visit yet."""
         plan, stack = self._plan, self._stack
-        self._say(f"a database of {plan.large_members:,} members")
-        large = stack.new_site("needlecap_large")
-        add_members(large.database_url, plan.large_members)
-        api = self._start("api", large)
+        small, small_api = self._new_installation("needlecap_few", plan.members)
+        large, large_api = self._new_installation("needlecap_large", plan.large_members)
         self._say("checks in the small and the large database, by turns")
         stack.servers_on([stack.cores.other])
-        checks = measure_checks_by_size(stack, self._small, large, plan)
+        checks = measure_checks_by_size(stack, small, large, plan)
         self._say("drains in the small and the large database, by turns")
-        visits = {self._small.name: self._visits, large.name: Visits("large")}
-        drains = measure_drains_by_size(stack, self._small, large, plan, visits)
+        visits = {site.name: Visits(site.name) for site in (small, large)}
+        drains = measure_drains_by_size(stack, small, large, plan, visits)
         self.rows += size_rows(plan, checks, drains)
-        stop(api)
+        for api in (small_api, large_api):
+            stop(api)
+
+    def _new_installation(self, name: str, members: int) -> tuple[Site, Child]:
+        """A site with members and without visits, and its API."""
+        self._say(f"a database of {members:,} members")
+        site = self._stack.new_site(name)
+        add_members(site.database_url, members)
+        return site, self._start("api", site)

@@ -41,7 +41,7 @@ def measure_drains_by_size(
     """
     rates: dict[str, list[float]] = {small.name: [], large.name: []}
     sizes = {small.name: plan.members, large.name: plan.large_members}
-    for number in range(plan.backlog_rounds):
+    for number in range(plan.rounds):
         for site in (small, large):
             draw = generator(1000 + number)
             members = draw.sample(range(sizes[site.name]), plan.members // 2)
