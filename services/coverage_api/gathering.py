@@ -54,8 +54,9 @@ class _Party(Generic[Q, A]):
 
     Where its thread stays, `turn` is released once they are answered, or when that thread `leads`. While it
     leads, `has_begun` is whether it took along who waited, `is_committing` whether only its commit is waited
-    for. Once awake it wakes the first in `to_wake` that has not left, who wakes the next. `told` is called
-    with the answer to one who asked later.
+    for. Once `is_taken` it is answered by whoever took it along, or given up. Once awake it wakes the first
+    in `to_wake` that has not left, who wakes the next. `told` is called with the answer to one who asked
+    later.
     """
 
     questions: Sequence[Q]
@@ -63,6 +64,7 @@ class _Party(Generic[Q, A]):
     turn: threading.Lock = field(default_factory=_taken_lock)
     to_wake: deque[_Party[Q, A]] = field(default_factory=deque)
     stays: bool = True
+    is_taken: bool = False
     has_left: bool = False
     leads: bool = False
     has_begun: bool = False
@@ -132,11 +134,10 @@ class Gathering(Generic[Q, A]):
             self._staying[party] = None
             self._set_out()
         self._stay(party)
-        if party.has_left:
-            raise StoreUnavailable
         if party.error is not None:
             raise party.error
-        assert party.answers is not None, "a party that was served has its answers"
+        if party.answers is None:
+            raise StoreUnavailable
         return party.answers
 
     def ask_later(self, question: Q, told: Callable[[A | Exception], None]) -> None:
@@ -160,15 +161,43 @@ class Gathering(Generic[Q, A]):
 
         Whoever has led also leads those for whom there was no room, if nobody else is there to do so.
         """
-        while self._is_to_lead(party):
-            self._lead(party)
-            with self._lock:
-                if party.is_answered and not self._is_nobody_there():
+        given_up: list[_Party[Q, A]] = []
+        try:
+            while self._is_needed(party):
+                if not party.leads and not self._is_called(party, given_up):
                     break
+                if party.leads:
+                    self._lead(party)
+        except BaseException:
+            # This thread is being ended.
+            with self._lock:
+                self._give_up(party, given_up)
+            raise
+        finally:
+            with self._lock:
+                # Nobody wakes it any more, so it does not keep those behind it from waking.
+                party.has_left = True
+                self._wake(party.to_wake, 1)
+            for one in given_up:
+                one.tell()
+
+    def _is_needed(self, party: _Party[Q, A]) -> bool:
+        """Whether a party's thread is to lead, or to stay for its answer or for others whom nobody leads.
+
+        Another may have taken it along. Then it stays to be called to lead no longer, and one who asked later
+        need not wait.
+        """
+        with self._lock:
+            if party.leads:
+                return True
+            if party.is_taken:
+                self._staying.pop(party, None)
+                if not self._is_nobody_there():
+                    return not party.is_answered and party.told is None
+            if party not in self._staying:
                 self._staying[party] = None
                 self._set_out()
-        with self._lock:
-            self._wake(party.to_wake, 1)
+            return True
 
     def _is_nobody_there(self) -> bool:
         """Whether some wait whom no thread stays, or was called, to lead. The lock is held."""
@@ -193,40 +222,41 @@ class Gathering(Generic[Q, A]):
         self._leaders.append(leader)
         leader.call()
 
-    def _is_to_lead(self, party: _Party[Q, A]) -> bool:
-        """Wait until the party is answered or called to lead, or its time is over; whether it is to lead."""
+    def _is_called(self, party: _Party[Q, A], given_up: list[_Party[Q, A]]) -> bool:
+        """Wait until the party is answered or called to lead; False, and who is given up, if time is over."""
         left = max(0.0, self._seconds_left())
-        if not party.turn.acquire(timeout=min(left, self._haste_after_seconds)):
-            with self._lock:
-                if party in self._staying:
-                    self._set_out(in_haste=True)
-            if not party.turn.acquire(timeout=max(0.0, left - self._haste_after_seconds)):
-                self._leave(party)
-        return party.leads
-
-    def _leave(self, party: _Party[Q, A]) -> None:
-        """Give up waiting, unless the party was called while its time ran out.
-
-        Where nobody else stays, those behind it are told the same: the store has been away for so long.
-        """
-        given_up: list[_Party[Q, A]] = []
+        if party.turn.acquire(timeout=min(left, self._haste_after_seconds)):
+            return True
         with self._lock:
-            if party.turn.acquire(blocking=False):
-                return
-            if party not in self._staying:
-                # It was taken along; who asked later will be told all the same.
-                party.has_left = True
-                return
-            del self._staying[party]
-            if party in self._waiting:
-                self._waiting.remove(party)
-                given_up.append(party)
-            if not self._staying:
-                given_up += self._waiting
-                self._waiting.clear()
-        for one in given_up:
-            one.error = StoreUnavailable()
-            one.tell()
+            if party in self._staying:
+                self._set_out(in_haste=True)
+        if party.turn.acquire(timeout=max(0.0, left - self._haste_after_seconds)):
+            return True
+        with self._lock:
+            if party.leads or party.turn.acquire(blocking=False):
+                return True
+            if party in self._staying:
+                self._give_up(party, given_up)
+            # Else it was taken along; who asked later will be told all the same.
+            return False
+
+    def _give_up(self, party: _Party[Q, A], given_up: list[_Party[Q, A]]) -> None:
+        """Have a party wait no longer; adds whom to tell. The lock is held.
+
+        Where nobody else is there to lead, those behind it are told the same: the store has been away for so
+        long.
+        """
+        self._staying.pop(party, None)
+        gone = []
+        if not party.is_taken:
+            self._waiting.remove(party)
+            gone.append(party)
+        if self._is_nobody_there():
+            gone += self._waiting
+            self._waiting.clear()
+        for one in gone:
+            one.is_taken, one.error = True, StoreUnavailable()
+        given_up += gone
 
     def _wake(self, answered: deque[_Party[Q, A]], count: int) -> None:
         """Wake the first `count` of these that still wait; each wakes the next of them. The lock is held."""
@@ -265,6 +295,7 @@ class Gathering(Generic[Q, A]):
         while self._waiting and (not led or len(self._waiting[0].questions) <= room):
             party = self._waiting.popleft()
             self._staying.pop(party, None)
+            party.is_taken = True
             room -= len(party.questions)
             led.append(party)
         return led

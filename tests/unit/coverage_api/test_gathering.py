@@ -527,3 +527,49 @@ def test_callers_of_both_kinds_each_get_their_own(bench: Bench) -> None:
     assert sum(isinstance(answer, int) for (answer,) in heard.values()) > 1000
     assert not asked._waiting
     assert not asked._staying
+
+
+def test_leader_whom_another_took_along_is_not_called_again() -> None:
+    """Two are called before either begins; the first takes along the second, who goes once it is answered."""
+    may_begin = {4: threading.Event(), 5: threading.Event()}
+    first_serves, first_may_end = threading.Event(), threading.Event()
+    zero_may_end = threading.Event()
+
+    class Slow(Gathering[int, int]):
+        def _lead(self, leader: Any) -> None:
+            [number] = leader.questions
+            if number in may_begin:
+                assert may_begin[number].wait(PATIENCE_SECONDS)
+            super()._lead(leader)
+
+    def answer_all(numbers: Sequence[int], _sent: Sent) -> list[int]:
+        if 3 in numbers:
+            assert zero_may_end.wait(PATIENCE_SECONDS)
+        if 4 in numbers:
+            first_serves.set()
+            assert first_may_end.wait(PATIENCE_SECONDS)
+        return [2 * number for number in numbers]
+
+    asked = Slow(
+        answer_all, most=100, seconds_left=lambda: PATIENCE_SECONDS, haste_after_seconds=PATIENCE_SECONDS
+    )
+    told: list[Any] = []
+    with ThreadPoolExecutor(3) as pool:
+        futures = []
+        for count, number in enumerate([3, 4, 5]):
+            futures.append(pool.submit(asked.ask, [number]))
+            wait_for(lambda count=count: len(asked._waiting) + len(asked._leaders) > count)  # type: ignore[misc]
+        for number in range(COMPANY - 2):
+            asked.ask_later(number, told.append)
+        wait_for(lambda: len(asked._leaders) == 2)
+        zero_may_end.set()
+        wait_for(futures[0].done)
+        assert [leader.questions for leader in asked._leaders] == [[4], [5]]
+        may_begin[4].set()
+        assert first_serves.wait(PATIENCE_SECONDS)
+        may_begin[5].set()
+        wait_for(lambda: len(asked._leaders) == 1)
+        first_may_end.set()
+        assert [future.result(PATIENCE_SECONDS) for future in futures] == [[6], [8], [10]]
+    assert not any([asked._waiting, asked._staying, asked._leaders])
+    assert len(told) == COMPANY - 2
