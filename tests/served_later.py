@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from services.coverage_api.later import WAY_BACK_VARIABLE, WayBack
-from services.coverage_api.plain_flask import NOTHING_YET
+from services.coverage_api.way_back import WAY_BACK_VARIABLE, WayBack
 
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -42,9 +41,9 @@ def served_later(app: WsgiApp) -> WsgiApp:
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         server = OneAnswer()
-        environ[WAY_BACK_VARIABLE] = WayBack(server)
+        environ[WAY_BACK_VARIABLE] = way_back = WayBack(server)
         answer = app(environ, start_response)
-        if answer is not NOTHING_YET:
+        if not way_back.is_kept:
             assert not server.answers, "a call is answered once"
             return answer
         status, headers, body = server.wait()

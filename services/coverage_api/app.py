@@ -39,9 +39,6 @@ from services.coverage_api.this_call import Notes, notes, this_request
 from shared.adapters.logs import described
 from shared.domain.errors import NeedlecapError, StoreUnavailable
 
-#: Calls that are refused after their threads have gone, at once; as many as are worked on.
-REFUSING_THREADS_MAX = 32
-
 UNKNOWN_ROUTE = "unknown"
 UNKNOWN_METHOD = "OTHER"
 
@@ -115,7 +112,7 @@ def create_app(
     app.url_map.converters.update(
         slug=SlugConverter, id=IdConverter, text=TextConverter, number=NumberConverter
     )
-    later = LaterAnswers(app, threads_max=REFUSING_THREADS_MAX)
+    later = LaterAnswers(app)
     templates: dict[str, str] = {}
     for endpoint in endpoints:
         rule = flask_rule(endpoint.path)

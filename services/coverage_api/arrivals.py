@@ -14,8 +14,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from services.coverage_api.errors import TooBusy
-from services.coverage_api.later import WAY_BACK_VARIABLE, WayBack
-from services.coverage_api.plain_flask import NOTHING_YET
+from services.coverage_api.way_back import way_back_of
 
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -63,16 +62,14 @@ class Arrivals:
         """Answer one call. One that is answered later keeps its place until then."""
         body = environ["wsgi.input"]
         environ["wsgi.input"] = _ArrivingBody(body, environ, self)
-        way_back: WayBack | None = environ.get(WAY_BACK_VARIABLE)
+        way_back = way_back_of(environ)
         if way_back is not None:
-            way_back.once_answered = self._leave
-        answer: Iterable[bytes] = ()
+            way_back.once_answered(self._leave)
         self._places.get()
         try:
-            answer = self._app(environ, start_response)
-            return answer
+            return self._app(environ, start_response)
         finally:
-            if answer is not NOTHING_YET:
+            if way_back is None or not way_back.is_kept:
                 self._leave()
             # Body and environment would hold each other, with all that is known of the call, until the
             # collector comes.

@@ -19,13 +19,14 @@ from services.coverage_api.auditing import Auditor, CallAudit
 from services.coverage_api.bodies import parse_json, read_body, require_type
 from services.coverage_api.deadline import BudgetedStore
 from services.coverage_api.errors import HTTP_ERRORS, INTERNAL, MissingHeader, RateLimited, problem_type
-from services.coverage_api.http import JSON_TYPE, Answer, Asking, Call, Endpoint, JsonBody, respond
+from services.coverage_api.http import JSON_TYPE, Answer, Call, Endpoint, JsonBody, SharedQuestion, respond
 from services.coverage_api.known_keys import KeyChanged
-from services.coverage_api.later import LaterAnswers, way_back_of
+from services.coverage_api.later import LaterAnswers
 from services.coverage_api.plain_flask import PlainRequest
 from services.coverage_api.rate_limits import WINDOW_SECONDS, RateLimiter
 from services.coverage_api.security import Doorkeeper
 from services.coverage_api.this_call import Notes, this_request
+from services.coverage_api.way_back import way_back_of
 from shared.domain.audit import PURPOSES
 from shared.domain.client import Client, CredentialRecord
 from shared.domain.errors import NeedlecapError, StoreUnavailable
@@ -102,12 +103,12 @@ class _Way:
             call = admit(self.limiter, client, request)
             audit = self.auditor.begin(client, self.endpoint.name, call.request_id)
             answer = _answer(request, self.endpoint, self.doorkeeper, client, caller, audit, path)
-            if isinstance(answer, Asking):
-                way_back = way_back_of(request)
+            if isinstance(answer, SharedQuestion):
+                way_back = way_back_of(request.environ)
                 if caller is not None and way_back is not None:
-                    respond_to = partial(self._settled, request, caller, audit, path, answer.answer)
+                    respond_to = partial(self._settled, request, caller, audit, path, answer)
                     return self.later.ask(way_back, answer.gathering, answer.question, respond_to)
-                answer = answer.answer(_good(*answer.gathering.ask([answer.question])))
+                answer = answer.wait()
         except KeyChanged:
             raise
         except Exception as error:
@@ -124,23 +125,29 @@ class _Way:
         caller: CredentialRecord,
         audit: CallAudit,
         path: Mapping[str, str],
-        answer_of: Callable[[Any], Answer],
+        asked: SharedQuestion,
         result: Any,
     ) -> Response:
         """The answer to a call whose question came to `result`; in whichever thread, its own may be gone."""
         try:
-            try:
-                answer = answer_of(_good(result))
-            except KeyChanged:
-                raise
-            except Exception as error:
-                self._refuse(caller, audit, error)
-                raise
+            answer = self._settled_or_refused(caller, audit, asked, result)
         except KeyChanged:
             _forget_caller()
             return self._looked_up(request, path)
         self.auditor.answered(audit, answer.status)
         return respond(answer)
+
+    def _settled_or_refused(
+        self, caller: CredentialRecord, audit: CallAudit, asked: SharedQuestion, result: Any
+    ) -> Answer:
+        """What a question came to. Raises why it is refused, and KeyChanged, which must be known before."""
+        try:
+            return asked.settle(result)
+        except KeyChanged:
+            raise
+        except Exception as error:
+            self._refuse(caller, audit, error)
+            raise
 
     def _refuse(self, caller: CredentialRecord | None, audit: CallAudit | None, error: Exception) -> None:
         """Have the trail tell of a refusal, once the key is found as it was. Raises KeyChanged."""
@@ -164,13 +171,6 @@ def admit(limiter: RateLimiter, client: Client, request: PlainRequest) -> Notes:
     return call
 
 
-def _good(result: Any) -> Any:
-    """What a question came to. Raises it if it is an exception."""
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
 def _forget_caller() -> None:
     """Nobody is known to have made this call any more."""
     asked = this_request()
@@ -186,7 +186,7 @@ def _answer(
     caller: CredentialRecord | None,
     audit: CallAudit,
     path: Mapping[str, str],
-) -> Answer | Asking:
+) -> Answer | SharedQuestion:
     """What the endpoint answers a known client. Whatever refuses the call is raised."""
     purpose = request.environ.get(_PURPOSE, audit.purpose)
     audit.purpose = purpose if purpose in PURPOSES else audit.purpose

@@ -3,8 +3,8 @@
 The first to come leads: it takes whoever waits by then, and has all of them answered in one transaction. The
 first of those that came meanwhile leads next, as soon as the one before waits for nothing but its commit:
 a transaction costs as much as several requests, so who comes while one decides shares the next, and while
-the disk writes, the next decides. When a dozen wait, they need not wait for one that decides, which waits
-for servers most of the time. Nobody waits for company, and under load one commit serves many.
+the disk writes, the next decides. When a dozen wait, they set out beside one that decides, which waits for
+Redis and Postgres most of the time. Nobody waits for more to come, and under load one commit serves many.
 
 A caller may leave its question and what is to be called with the answer (`ask_later`). Its thread is free
 then, unless nobody else is there to lead: so one thread waits, not all of them, and none has to be woken.
@@ -31,9 +31,10 @@ A = TypeVar("A")
 #: Groups under way at once: one or two decide, and the others wait for the disk.
 LEADERS_MAX = 4
 
-#: Who decides waits for servers, too. Another group may decide meanwhile, once so many callers wait.
+#: Who decides waits for Redis and Postgres, too. Another group may decide meanwhile, once so many callers
+#: wait (however many questions they have).
 DECIDING_MAX = 2
-COMPANY = 12
+COMPANY_MIN = 12
 
 #: Answered callers of one group who are on their way to waking up at once.
 WAKING_MAX = 3
@@ -52,7 +53,7 @@ def _taken_lock() -> threading.Lock:
 class _Party(Generic[Q, A]):
     """One caller's questions.
 
-    Where its thread stays, `turn` is released once they are answered, or when that thread `leads`. While it
+    Where it `has_thread`, `turn` is released once they are answered, or when that thread `leads`. While it
     leads, `has_begun` is whether it took along who waited, `is_committing` whether only its commit is waited
     for. Once `is_taken` it is answered by whoever took it along, or given up. Once awake it wakes the first
     in `to_wake` that has not left, who wakes the next. `told` is called with the answer to one who asked
@@ -63,7 +64,7 @@ class _Party(Generic[Q, A]):
     told: Callable[[A | Exception], None] | None = None
     turn: threading.Lock = field(default_factory=_taken_lock)
     to_wake: deque[_Party[Q, A]] = field(default_factory=deque)
-    stays: bool = True
+    has_thread: bool = True
     is_taken: bool = False
     has_left: bool = False
     leads: bool = False
@@ -81,10 +82,13 @@ class _Party(Generic[Q, A]):
         if self.turn.locked():
             self.turn.release()
 
-    def tell(self) -> None:
-        """Tell one who asked later."""
-        if self.told is not None:
-            self.told(self.error if self.answers is None else self.answers[0])  # type: ignore[arg-type]
+    @property
+    def result(self) -> A | Exception:
+        """The answer to the one question of who asked later, or what became of it instead."""
+        if self.answers is None:
+            assert self.error is not None, "a party that was served has its answers"
+            return self.error
+        return self.answers[0]
 
 
 class Gathering(Generic[Q, A]):
@@ -116,8 +120,8 @@ class Gathering(Generic[Q, A]):
         self._haste_after_seconds = haste_after_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_Party[Q, A]] = deque()
-        #: Whose threads are there to lead, in the order in which they came.
-        self._staying: dict[_Party[Q, A], None] = {}
+        #: Whose threads are there to lead and not called yet, in the order in which they came.
+        self._ready: dict[_Party[Q, A], None] = {}
         self._leaders: list[_Party[Q, A]] = []
 
     def ask(self, questions: Sequence[Q]) -> Sequence[A]:
@@ -131,7 +135,7 @@ class Gathering(Generic[Q, A]):
         party: _Party[Q, A] = _Party(questions)
         with self._lock:
             self._waiting.append(party)
-            self._staying[party] = None
+            self._ready[party] = None
             self._set_out()
         self._stay(party)
         if party.error is not None:
@@ -149,11 +153,11 @@ class Gathering(Generic[Q, A]):
         party: _Party[Q, A] = _Party([question], told)
         with self._lock:
             self._waiting.append(party)
-            party.stays = not self._staying
-            if party.stays:
-                self._staying[party] = None
+            party.has_thread = not self._ready
+            if party.has_thread:
+                self._ready[party] = None
             self._set_out()
-        if party.stays:
+        if party.has_thread:
             self._stay(party)
 
     def _stay(self, party: _Party[Q, A]) -> None:
@@ -178,8 +182,7 @@ class Gathering(Generic[Q, A]):
                 # Nobody wakes it any more, so it does not keep those behind it from waking.
                 party.has_left = True
                 self._wake(party.to_wake, 1)
-            for one in given_up:
-                one.tell()
+            self._tell(given_up)
 
     def _is_needed(self, party: _Party[Q, A]) -> bool:
         """Whether a party's thread is to lead, or to stay for its answer or for others whom nobody leads.
@@ -191,18 +194,18 @@ class Gathering(Generic[Q, A]):
             if party.leads:
                 return True
             if party.is_taken:
-                self._staying.pop(party, None)
-                if not self._is_nobody_there():
+                self._ready.pop(party, None)
+                if not self._are_forsaken():
                     return not party.is_answered and party.told is None
-            if party not in self._staying:
-                self._staying[party] = None
+            if party not in self._ready:
+                self._ready[party] = None
                 self._set_out()
             return True
 
-    def _is_nobody_there(self) -> bool:
-        """Whether some wait whom no thread stays, or was called, to lead. The lock is held."""
+    def _are_forsaken(self) -> bool:
+        """Whether some wait, and no thread is there, or called, to lead them. The lock is held."""
         is_called = any(not leader.has_begun for leader in self._leaders)
-        return bool(self._waiting) and not self._staying and not is_called
+        return bool(self._waiting) and not self._ready and not is_called
 
     def _set_out(self, *, in_haste: bool = False) -> None:
         """Have the first whose thread stays lead those who wait, if one may. The lock is held.
@@ -210,14 +213,14 @@ class Gathering(Generic[Q, A]):
         It waits for one that decides, unless so many wait by now that they are worth a transaction of their
         own, or in haste.
         """
-        if not self._waiting or not self._staying or len(self._leaders) >= self._leaders_max:
+        if not self._waiting or not self._ready or len(self._leaders) >= self._leaders_max:
             return
         deciding = sum(not leader.is_committing for leader in self._leaders)
-        is_company = deciding < DECIDING_MAX and len(self._waiting) >= COMPANY
+        is_company = deciding < DECIDING_MAX and len(self._waiting) >= COMPANY_MIN
         if deciding and not is_company and not in_haste:
             return
-        leader = next(iter(self._staying))
-        del self._staying[leader]
+        leader = next(iter(self._ready))
+        del self._ready[leader]
         leader.leads, leader.has_begun, leader.is_committing = True, False, False
         self._leaders.append(leader)
         leader.call()
@@ -228,14 +231,14 @@ class Gathering(Generic[Q, A]):
         if party.turn.acquire(timeout=min(left, self._haste_after_seconds)):
             return True
         with self._lock:
-            if party in self._staying:
+            if party in self._ready:
                 self._set_out(in_haste=True)
         if party.turn.acquire(timeout=max(0.0, left - self._haste_after_seconds)):
             return True
         with self._lock:
             if party.leads or party.turn.acquire(blocking=False):
                 return True
-            if party in self._staying:
+            if party in self._ready:
                 self._give_up(party, given_up)
             # Else it was taken along; who asked later will be told all the same.
             return False
@@ -246,12 +249,12 @@ class Gathering(Generic[Q, A]):
         Where nobody else is there to lead, those behind it are told the same: the store has been away for so
         long.
         """
-        self._staying.pop(party, None)
+        self._ready.pop(party, None)
         gone = []
         if not party.is_taken:
             self._waiting.remove(party)
             gone.append(party)
-        if self._is_nobody_there():
+        if self._are_forsaken():
             gone += self._waiting
             self._waiting.clear()
         for one in gone:
@@ -283,10 +286,21 @@ class Gathering(Generic[Q, A]):
                 leader.leads = False
                 self._leaders.remove(leader)
                 self._set_out()
-                others = deque(party for party in led if party.stays and party is not leader)
+                others = deque(party for party in led if party.has_thread and party is not leader)
                 self._wake(others, self._waking_max)
-            for party in led:
-                party.tell()
+            self._tell(led)
+
+    def _tell(self, parties: Sequence[_Party[Q, A]]) -> None:
+        """Tell those who asked later. Raises the first fault of one that was told, once all were."""
+        faults = []
+        for party in parties:
+            if party.told is not None:
+                try:
+                    party.told(party.result)
+                except Exception as error:  # noqa: BLE001 - those behind it have waited for their answers
+                    faults.append(error)
+        if faults:
+            raise faults[0]
 
     def _take_along(self) -> list[_Party[Q, A]]:
         """Take whoever waits, in order, as far as there is room. The lock is held."""
@@ -294,7 +308,7 @@ class Gathering(Generic[Q, A]):
         room = self._most
         while self._waiting and (not led or len(self._waiting[0].questions) <= room):
             party = self._waiting.popleft()
-            self._staying.pop(party, None)
+            self._ready.pop(party, None)
             party.is_taken = True
             room -= len(party.questions)
             led.append(party)
@@ -309,6 +323,7 @@ class Gathering(Generic[Q, A]):
     def _serve(self, parties: Sequence[_Party[Q, A]], sent: Sent) -> None:
         """Answer all together; where that fails, each alone, so that nobody suffers for another."""
         if not parties:
+            # Another led those who waited, before this one was awake.
             return
         try:
             answers = self._answer_all([question for party in parties for question in party.questions], sent)
@@ -317,7 +332,7 @@ class Gathering(Generic[Q, A]):
             for party in parties:
                 party.error = error
             return
-        except Exception as error:  # noqa: BLE001 - raised again in the thread of whoever asked
+        except Exception as error:  # noqa: BLE001 - raised again in the thread of whoever asked, or told
             if len(parties) == 1:
                 parties[0].error = error
                 return

@@ -12,7 +12,7 @@ from typing import Any
 from granian import wsgi
 from granian.server import mp
 
-from services.coverage_api.later import WAY_BACK_VARIABLE, WayBack
+from services.coverage_api.way_back import WAY_BACK_VARIABLE, WayBack
 
 Runner = Callable[[Any, dict[str, Any]], int]
 

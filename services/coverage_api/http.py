@@ -56,19 +56,27 @@ class Answer:
     media_type: str = JSON_TYPE
 
 
-@record(frozen=True, slots=True)
-class Asking:
-    """A handler's question, which is asked together with others', and what it answers once it knows.
-
-    An answer to the question that is an exception is raised instead.
-    """
+@record(frozen=True, slots=True, kw_only=True)
+class SharedQuestion:
+    """A handler's question, put together with other calls', and how what it came to becomes an answer."""
 
     gathering: Gathering[Any, Any]
     question: Any
-    answer: Callable[[Any], Answer]
+    to_answer: Callable[[Any], Answer]
+
+    def wait(self) -> Answer:
+        """The answer, for which this thread waits. Raises what `settle` and the gathering's `ask` raise."""
+        (result,) = self.gathering.ask([self.question])
+        return self.settle(result)
+
+    def settle(self, result: Any) -> Answer:
+        """The answer to a question that came to `result`. Raises that if it is an exception."""
+        if isinstance(result, Exception):
+            raise result
+        return self.to_answer(result)
 
 
-Handler = Callable[[Call], Answer | Asking]
+Handler = Callable[[Call], Answer | SharedQuestion]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +125,8 @@ class Endpoint:
 
     `path` is in OpenAPI's form; a parameter written `{name:text}` may hold any character. `streams`
     is the media type of a body that the handler reads by itself. One that `confirms` looks the caller's
-    key up in its own transaction, and raises KeyChanged (`known_keys.py`). `problems` are the statuses,
+    key up in its own transaction, and raises KeyChanged (`known_keys.py`). Its `handler` answers, or asks
+    something that is answered with other calls' questions. `problems` are the statuses,
     beyond those that follow from the rest, with which it may refuse.
     """
 

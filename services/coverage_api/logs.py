@@ -4,6 +4,10 @@ from __future__ import annotations
 
 #: One line per answered call: method, route, status, milliseconds, request_id, client.
 CALL_ANSWERED = "call_answered"
+#: The server would not take the answer of a call that was answered later.
+ANSWER_NOT_TAKEN = "answer_not_taken"
+#: The server takes no later answers (`granian_later.py`): calls are answered, but more slowly.
+ANSWERS_WAIT_IN_THREADS = "answers_wait_in_threads"
 #: A bug: the kind of exception and where it was raised, but not its text, which may quote data.
 CALL_FAILED = "call_failed"
 #: Senders that kept calls waiting for their bodies were cut off: connections.

@@ -8,7 +8,7 @@ it asks for piece by piece, and lets go of the interpreter for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
@@ -24,6 +24,10 @@ from services.coverage_api.this_call import Notes, this_request
 _WITHOUT_BODY_BELOW = 200
 _NO_CONTENT = 204
 _REDIRECTS = range(300, 400)
+
+
+#: Status, headers and body of an answer.
+WholeAnswer: TypeAlias = tuple[int, list[tuple[str, str]], bytes]
 
 
 class WholeResponse(Response):
@@ -50,8 +54,8 @@ class WholeResponse(Response):
             self.headers.add(name, value)
         return super().__call__(environ, start_response)
 
-    def whole(self) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Status, headers and body, for a server that is handed them later."""
+    def whole(self) -> WholeAnswer:
+        """What a server is handed later."""
         body: Any = self.response
         is_one = type(body) is list and len(body) == 1 and type(body[0]) is bytes
         return self.status_code, [*self.headers, *self.stamp], body[0] if is_one else self.get_data()
@@ -61,12 +65,10 @@ class _NotYet(WholeResponse):
     """What a view returns when the call is answered later; it reaches nobody."""
 
     def __call__(self, _environ: dict[str, Any], _start_response: Any) -> Iterable[bytes]:
-        """Nothing, known by being the very same."""
-        return NOTHING_YET
+        """Nothing."""
+        return []
 
 
-#: What the application returns for a call that is answered later.
-NOTHING_YET: list[bytes] = []
 NOT_YET = _NotYet()
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 
+import structlog
+
 from services.coverage_api.bootstrap import build
 from services.coverage_api.granian_later import take_later_answers
 from services.coverage_api.interpreter import wake_without_interrupting
+from services.coverage_api.logs import ANSWERS_WAIT_IN_THREADS
 from services.coverage_api.settings import load_settings
 from shared.adapters.environment import settings_or_exit
 
@@ -16,8 +19,9 @@ GARBAGE_AFTER = 50_000
 
 # Before any thread begins: threads inherit it.
 wake_without_interrupting()
-take_later_answers()
 app = build(settings_or_exit(load_settings)).app
+if not take_later_answers():
+    structlog.get_logger().warning(ANSWERS_WAIT_IN_THREADS)
 
 gc.collect()
 gc.freeze()

@@ -9,12 +9,12 @@ from services.coverage_api.http import (
     HTML_TYPE,
     JSON_TYPE,
     Answer,
-    Asking,
     Call,
     Endpoint,
     JsonBody,
     Reply,
     Roles,
+    SharedQuestion,
 )
 from services.coverage_api.known_keys import KeyChanged
 from services.coverage_api.routes.parts import Json, Parts, judge_items, refused
@@ -45,9 +45,9 @@ def read_check(value: object) -> Json:
 
 
 def _check(parts: Parts) -> Endpoint:
-    def handle(call: Call) -> Asking:
+    def handle(call: Call) -> SharedQuestion:
         check = EligibilityCheck(client=call.client, audit=call.audit, request=call.body, caller=call.caller)
-        return Asking(parts.checks, check, _recorded)
+        return SharedQuestion(gathering=parts.checks, question=check, to_answer=_determined)
 
     return Endpoint(
         name="checkEligibility",
@@ -72,7 +72,7 @@ def _check(parts: Parts) -> Endpoint:
     )
 
 
-def _recorded(record: DeterminationRecord) -> Answer:
+def _determined(record: DeterminationRecord) -> Answer:
     return Answer(status=201, body=record.body)
 
 

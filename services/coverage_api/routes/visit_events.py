@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from services.coverage_api.errors import EventConflict
-from services.coverage_api.http import Answer, Asking, Call, Endpoint, JsonBody, Parameter, Reply, Roles
+from services.coverage_api.http import (
+    Answer,
+    Call,
+    Endpoint,
+    JsonBody,
+    Parameter,
+    Reply,
+    Roles,
+    SharedQuestion,
+)
 from services.coverage_api.known_keys import KeyChanged
 from services.coverage_api.routes.parts import REPLAY_HEADER, Json, Parts, judge_items, refused
 from services.coverage_api.schemas.answers import EventBatchResultsSchema, ReceiptSchema
@@ -38,12 +47,12 @@ def endpoints(parts: Parts) -> list[Endpoint]:
 
 
 def _record(parts: Parts) -> Endpoint:
-    def handle(call: Call) -> Answer | Asking:
+    def handle(call: Call) -> Answer | SharedQuestion:
         parts.backlog.require_room()
         report = report_of(call.audit, call.body, call.caller)
         seconds = preferred_wait(call.request.environ.get(_PREFER))
         if seconds is None:
-            return Asking(parts.reports, report, _accepted)
+            return SharedQuestion(gathering=parts.reports, question=report, to_answer=_receipt)
         (accepted,) = parts.reports.ask([report])
         if isinstance(accepted, EventConflict | KeyChanged):
             raise accepted
@@ -94,12 +103,13 @@ def _record(parts: Parts) -> Endpoint:
     )
 
 
-def _accepted(accepted: Acceptance) -> Answer:
-    return Answer(status=202, body=receipt_json(accepted.receipt), headers=_replay_headers(accepted))
+def _receipt(acceptance: Acceptance) -> Answer:
+    body = receipt_json(acceptance.receipt)
+    return Answer(status=202, body=body, headers=_replay_headers(acceptance))
 
 
-def _replay_headers(accepted: Acceptance) -> tuple[tuple[str, str], ...]:
-    return ((REPLAY_HEADER, "true"),) if accepted.replayed else ()
+def _replay_headers(acceptance: Acceptance) -> tuple[tuple[str, str], ...]:
+    return ((REPLAY_HEADER, "true"),) if acceptance.replayed else ()
 
 
 def _record_batch(parts: Parts) -> Endpoint:

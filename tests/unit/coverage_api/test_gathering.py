@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from services.coverage_api.gathering import COMPANY, Gathering
+from services.coverage_api.gathering import COMPANY_MIN, Gathering
 from shared.domain.errors import StoreUnavailable
 from shared.ports import Sent
 from tests.waiting import wait_for
@@ -468,7 +468,7 @@ def test_many_that_wait_need_not_wait_for_one_that_decides() -> None:
         haste_after_seconds=PATIENCE_SECONDS,
     )
     told = Told()
-    groups = [[1], list(range(2, COMPANY + 2)), list(range(100, COMPANY + 100))]
+    groups = [[1], list(range(2, COMPANY_MIN + 2)), list(range(100, COMPANY_MIN + 100))]
     with ThreadPoolExecutor(3) as pool:
         pool.submit(asked.ask_later, 1, told)
         wait_for(lambda: gates.batches == groups[:1])
@@ -488,7 +488,7 @@ def test_many_that_wait_need_not_wait_for_one_that_decides() -> None:
         for first in (1, 2, 100):
             gates.open(first)
     assert {answer for answer in told.heard if isinstance(answer, int)} == set(itertools.chain(*groups))
-    assert len(told.heard) == 1 + 2 * COMPANY
+    assert len(told.heard) == 1 + 2 * COMPANY_MIN
 
 
 def test_callers_of_both_kinds_each_get_their_own(bench: Bench) -> None:
@@ -526,7 +526,7 @@ def test_callers_of_both_kinds_each_get_their_own(bench: Bench) -> None:
         assert isinstance(answer, ValueError | StoreUnavailable) or answer == 2 * number
     assert sum(isinstance(answer, int) for (answer,) in heard.values()) > 1000
     assert not asked._waiting
-    assert not asked._staying
+    assert not asked._ready
 
 
 def test_leader_whom_another_took_along_is_not_called_again() -> None:
@@ -559,7 +559,7 @@ def test_leader_whom_another_took_along_is_not_called_again() -> None:
         for count, number in enumerate([3, 4, 5]):
             futures.append(pool.submit(asked.ask, [number]))
             wait_for(lambda count=count: len(asked._waiting) + len(asked._leaders) > count)  # type: ignore[misc]
-        for number in range(COMPANY - 2):
+        for number in range(COMPANY_MIN - 2):
             asked.ask_later(number, told.append)
         wait_for(lambda: len(asked._leaders) == 2)
         zero_may_end.set()
@@ -571,5 +571,5 @@ def test_leader_whom_another_took_along_is_not_called_again() -> None:
         wait_for(lambda: len(asked._leaders) == 1)
         first_may_end.set()
         assert [future.result(PATIENCE_SECONDS) for future in futures] == [[6], [8], [10]]
-    assert not any([asked._waiting, asked._staying, asked._leaders])
-    assert len(told) == COMPANY - 2
+    assert not any([asked._waiting, asked._ready, asked._leaders])
+    assert len(told) == COMPANY_MIN - 2

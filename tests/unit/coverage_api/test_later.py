@@ -15,9 +15,10 @@ from granian.server import mp
 from services.coverage_api import granian_later
 from services.coverage_api.gathering import Gathering
 from services.coverage_api.granian_later import take_later_answers
-from services.coverage_api.later import WAY_BACK_VARIABLE, LaterAnswers, WayBack, way_back_of
-from services.coverage_api.plain_flask import NOT_YET, NOTHING_YET, PlainFlask, ReadyResponse
+from services.coverage_api.later import LaterAnswers
+from services.coverage_api.plain_flask import NOT_YET, PlainFlask, ReadyResponse
 from services.coverage_api.this_call import this_request
+from services.coverage_api.way_back import WAY_BACK_VARIABLE, WayBack, way_back_of
 from shared.domain.errors import StoreUnavailable
 from shared.ports import Sent
 from tests.served_later import OneAnswer, served_later
@@ -36,13 +37,13 @@ def application(respond: Callable[[str | Exception], Response]) -> PlainFlask:
     """One that answers `POST /` later, with what `respond` makes of the body in capitals."""
     app = PlainFlask("test", static_folder=None)
     gathering: Gathering[str, str] = Gathering(answer_all, most=10, seconds_left=lambda: 10.0)
-    later = LaterAnswers(app, threads_max=2)
+    later = LaterAnswers(app)
 
     def view() -> Response:
         asked = this_request()
         asked.notes = SimpleNamespace(name="noted")  # type: ignore[assignment]
         _noted.set("something")
-        way_back = way_back_of(asked)
+        way_back = way_back_of(asked.environ)
         assert way_back is not None
         return later.ask(way_back, gathering, asked.get_data(as_text=True), respond)
 
@@ -100,7 +101,8 @@ def test_place_is_left_once_and_when_the_answer_is_given() -> None:
             raise BrokenPipeError
 
     way_back = WayBack(Gone())
-    way_back.once_answered = lambda: left.append("left")
+    way_back.keep()
+    way_back.once_answered(lambda: left.append("left"))
     with pytest.raises(BrokenPipeError):
         way_back.answer(200, [], b"")
     assert left == ["left"]
@@ -110,7 +112,7 @@ def test_what_the_application_returns_counts_unless_it_answers_later() -> None:
     """Granian passes it on in either case."""
     server = OneAnswer()
     way_back = WayBack(server)
-    way_back.is_later = True
+    way_back.keep()
     way_back.response_bytes(200, [], b"not yet")
     assert server.answers == []
     way_back.answer(201, [("A", "b")], b"now")
@@ -121,7 +123,7 @@ def test_what_the_application_returns_counts_unless_it_answers_later() -> None:
 
 
 def test_what_is_not_yet_an_answer_passes_through_flask_as_nothing() -> None:
-    """Nobody stamps it, and the application returns what `Arrivals` knows it by."""
+    """Nobody stamps it."""
     app = application(plainly)
     server = OneAnswer()
     environ = {
@@ -133,7 +135,7 @@ def test_what_is_not_yet_an_answer_passes_through_flask_as_nothing() -> None:
         "wsgi.input": None,
         WAY_BACK_VARIABLE: WayBack(server),
     }
-    assert app.wsgi_app(environ, lambda *_: None) is NOTHING_YET  # type: ignore[arg-type]
+    assert app.wsgi_app(environ, lambda *_: None) == []  # type: ignore[arg-type]
     assert "X-Noted" not in NOT_YET.headers
     assert len(server.answers) == 1
 
@@ -151,8 +153,8 @@ def test_granian_is_the_one_that_is_wrapped(monkeypatch: pytest.MonkeyPatch) -> 
 
     def later(environ: dict[str, Any], _start: Any) -> list[bytes]:
         seen.append(environ[WAY_BACK_VARIABLE])
-        seen[0].is_later = True
-        return NOTHING_YET
+        seen[0].keep()
+        return []
 
     server = OneAnswer()
     _used()(later, {"url_path_prefix": None}, None)(server, {"PATH_INFO": "/"})
