@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from services.coverage_api import gathering as gathering_module
 from services.coverage_api.gathering import COMPANY_MIN, Gathering
 from shared.domain.errors import StoreUnavailable
 from shared.ports import Sent
@@ -345,6 +347,20 @@ def test_who_left_keeps_nobody_from_being_woken() -> None:
     assert answered == [[1], [2], [4], [5]]
 
 
+class SlowBench(Bench):
+    """Takes a moment to decide, and another to commit."""
+
+    def answer_all(self, numbers: Sequence[int], sent: Sent) -> list[int]:
+        """See Bench."""
+
+        def slowly() -> None:
+            sent()
+            time.sleep(0.001)
+
+        time.sleep(0.001)
+        return super().answer_all(numbers, slowly)
+
+
 class Told:
     """Hears answers that were asked for later, and in which thread."""
 
@@ -491,12 +507,17 @@ def test_many_that_wait_need_not_wait_for_one_that_decides() -> None:
     assert len(told.heard) == 1 + 2 * COMPANY_MIN
 
 
-def test_callers_of_both_kinds_each_get_their_own(bench: Bench) -> None:
+@pytest.mark.parametrize(("most", "company"), [(3, COMPANY_MIN), (100, 2)])
+def test_callers_of_both_kinds_each_get_their_own(
+    monkeypatch: pytest.MonkeyPatch, most: int, company: int
+) -> None:
     """Each once, whoever leads, whoever fails and whoever loses patience; and nothing is left behind."""
+    monkeypatch.setattr(gathering_module, "COMPANY_MIN", company)
+    bench = SlowBench()
     patience = threading.local()
     asked = gathering(
         bench,
-        most=3,
+        most=most,
         leaders_max=3,
         haste_after_seconds=0.001,
         seconds_left=lambda: getattr(patience, "seconds", PATIENCE_SECONDS),
