@@ -37,14 +37,16 @@ def measure_drains_by_size(
 ) -> tuple[Figure, Figure]:
     """Events per second drained in the small and the large database, by turns.
 
-    The events are of equally many members in both, drawn evenly from all there are.
+    The events are of equally many members in both, of whom each drain draws half: as many as the small one
+    has, in the large one drawn evenly from all there are. So members come again equally often.
     """
     rates: dict[str, list[float]] = {small.name: [], large.name: []}
     sizes = {small.name: plan.members, large.name: plan.large_members}
+    coming = {name: generator(999).sample(range(size), plan.members) for name, size in sizes.items()}
     for number in range(plan.rounds):
         for site in (small, large):
             draw = generator(1000 + number)
-            members = draw.sample(range(sizes[site.name]), plan.members // 2)
+            members = draw.sample(coming[site.name], plan.members // 2)
             chosen = [draw.choice(members) for _ in range(plan.bulk_events)]
             send_stream(site, visits[site.name].of_each(chosen))
             rates[site.name].append(drain_backlog(stack, site, len(chosen)))
