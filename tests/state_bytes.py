@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+import psycopg
 
 from shared.accounting.codec import hold_outcome_to, visit_outcome_to
-from shared.accounting.operator_ports import OperatorTransaction
+from shared.accounting.operator_ports import OperatorTransaction, VisitName
 from shared.accounting.rebuild import fold_visit
+from shared.adapters.postgres.member_rows import merged_into
 from shared.domain.accumulator import Accumulator
 from shared.domain.adjudication import adjudicate
 from shared.domain.history import History
@@ -88,8 +91,9 @@ def _fold_visits(
     tx: OperatorTransaction, members: Mapping[MemberRef, Any]
 ) -> defaultdict[MemberRef, dict[VisitKey, Visit]]:
     """Every visit whose events lead to one of these members, by member and name."""
-    merged = tx.rebuilding.merged_into(members)
-    names = tx.rebuilding.visits_named([*members, *merged])
+    connection: psycopg.Connection[Any] = vars(tx)["_connection"]
+    merged = merged_into(connection, members)
+    names = _visits_naming({*members, *merged}, connection)
     events = tx.rebuilding.events_of(names)
     decided = tx.rebuilding.decisions_on(names)
     rows = tx.books.find_visits(names)
@@ -102,6 +106,26 @@ def _fold_visits(
             named = MemberRef(payer_id=name[0], member_id=visit.member_id)
             visits[merged.get(named, named)][name[1]] = visit
     return visits
+
+
+def _visits_naming(refs: AbstractSet[MemberRef], connection: psycopg.Connection[Any]) -> list[VisitName]:
+    """Every visit of which an applied event names one of these members.
+
+    Members are told apart here: joined with them, each content would be read once for each member.
+    """
+    rows = connection.execute(
+        """
+        select distinct payer_id, client_id, visit_id, content ->> 'member_id'
+          from visit_event_in_full where status = 'applied' and content is not null
+        """
+    )
+    return list(
+        dict.fromkeys(
+            (payer, VisitKey(client_id=client, visit_id=visit))
+            for payer, client, visit, member in rows
+            if MemberRef(payer_id=payer, member_id=member) in refs
+        )
+    )
 
 
 def _bytes(members: Iterable[_Member]) -> bytes:

@@ -38,16 +38,8 @@ class Rebuilding(Protocol):
         """Lock exactly these members' rows in order, making those not heard of yet."""
         ...
 
-    def merged_into(self, refs: Iterable[MemberRef]) -> Mapping[MemberRef, MemberRef]:
-        """The members that were merged into these, each with the one it was merged into."""
-        ...
-
     def events_of(self, names: Iterable[VisitName]) -> Mapping[VisitName, list[VisitEvent]]:
         """Every applied event of these visits; visits without any are absent."""
-        ...
-
-    def visits_named(self, refs: Iterable[MemberRef]) -> list[VisitName]:
-        """Every visit of which an applied event names one of these members. Reads the whole inbox."""
         ...
 
     def owners_of(self, names: Iterable[VisitName]) -> Mapping[VisitName, str | None]:

@@ -10,7 +10,7 @@ import psycopg
 
 from shared.accounting.codec import content_from
 from shared.adapters.postgres.ledger_sums import LEDGER_SUMS, sums_from
-from shared.adapters.postgres.member_rows import lock_members, make_members, member_arrays, merged_into
+from shared.adapters.postgres.member_rows import lock_members, make_members, member_arrays
 from shared.adapters.postgres.trips import Trips
 from shared.domain.member_rows import LedgerSums, MemberRow
 from shared.domain.records import MemberRef
@@ -76,10 +76,6 @@ class PostgresRebuilding:
         make_members(self._connection, wanted)
         return lock_members(self._trips, wanted)
 
-    def merged_into(self, refs: Iterable[MemberRef]) -> dict[MemberRef, MemberRef]:
-        """The members that were merged into these, each with the one it was merged into."""
-        return merged_into(self._connection, refs)
-
     def changed(self, refs: Sequence[MemberRef], reason: str) -> None:
         """Raise the versions of members whose accumulators were set, and have them folded again."""
         given: dict[str, Any] = {**member_arrays(refs), "reason": reason}
@@ -134,18 +130,6 @@ class PostgresRebuilding:
                 )
             )
         return events
-
-    def visits_named(self, refs: Iterable[MemberRef]) -> list[VisitName]:
-        """Every visit of which an applied event names one of these members. Reads the whole inbox."""
-        rows = self._connection.execute(
-            f"""
-            select distinct e.payer_id, e.client_id, e.visit_id from visit_event_in_full e
-              join {_OF_MEMBERS} on (e.payer_id, e.content ->> 'member_id') = (m.payer_id, m.member_id)
-             where e.status = 'applied'
-            """,
-            member_arrays(refs),
-        )
-        return [_name(row) for row in rows]
 
     def last_arrival(self) -> int:
         """The arrival of the newest event; 0 where there is none."""
