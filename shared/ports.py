@@ -261,6 +261,15 @@ def nobody_waits() -> None:
     """For those on whose commit nobody waits."""
 
 
+#: Has something done, in whatever thread, as soon as it may be, and returns then. Raises what that raises.
+InTurn = Callable[[Callable[[], None]], None]
+
+
+def at_once(act: Callable[[], None]) -> None:
+    """For those who stand behind nobody."""
+    act()
+
+
 class Transaction(Protocol):
     """One open transaction. Leaving its block without `commit` takes everything back."""
 

@@ -22,7 +22,7 @@ from shared.domain.receipt import StoredReceipt
 from shared.domain.records import MemberRef
 from shared.domain.standing import EventCounts
 from shared.domain.visit_listing import VisitPlace, VisitRow
-from shared.ports import Ahead, Clock, Counters, Holds, Inbox, Overrides, Transaction
+from shared.ports import Ahead, Clock, Counters, Holds, Inbox, InTurn, Overrides, Transaction
 
 T = TypeVar("T")
 
@@ -91,15 +91,15 @@ class BulkInbox(Protocol):
         events: Sequence[StreamedEvent],
         destinations: Sequence[tuple[int, str | None]],
         received_at: datetime,
-        in_turn: Callable[[Callable[[], None]], None] = ...,
+        in_turn: InTurn = ...,
         *,
         all_new: bool = ...,
     ) -> Intake:
         """Store a client's events that are not there yet, in order.
 
-        `in_turn` does what it is given, in whatever thread, when they may be stored, and then returns.
-        An event may be among them more than once. `destinations` has for each the shard that it goes to,
-        unless an earlier event of its visit lies in another, and the member that it is about, if known.
+        It is `in_turn` that has them stored. An event may be among them more than once. `destinations` has
+        for each the shard that it goes to, unless an earlier event of its visit lies in another, and the
+        member that it is about, if known.
         If they are said to be `all_new`, which is quicker, and are not, it raises NotAllNew: the
         transaction can do nothing more.
         """

@@ -25,7 +25,7 @@ class Turn:
         self.visits = frozenset(visits)
         self.before = before
         self._two_before = before.before if before is not None else None
-        self.is_written = threading.Event()
+        self.is_written = False
         self.is_over = threading.Event()
         self.is_durable = False
         self._lock = threading.Lock()
@@ -59,7 +59,7 @@ class Turn:
     def _once_written(self, act: Callable[[], None]) -> None:
         """Do something now if this part's rows are written, else when they are."""
         with self._lock:
-            if not self.is_written.is_set():
+            if not self.is_written:
                 self._next = act
                 return
         act()
@@ -67,7 +67,7 @@ class Turn:
     def rows_are_written(self) -> None:
         """Have the next part begin to write its rows."""
         with self._lock:
-            self.is_written.set()
+            self.is_written = True
             act, self._next = self._next, None
         if act is not None:
             act()

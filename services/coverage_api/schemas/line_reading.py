@@ -139,12 +139,13 @@ class _Part:
         self._name = name
         self._get = attrgetter(name)
         self._texts = _Texts(kind)
-        self._forms: dict[bytes, _Form] = {}
+        self._remembered: dict[bytes, _Form] = {}
 
     def put_in_form(self, items: list[Any | None]) -> int:
-        """Put the normal form of this part where its text is; how many colons more than these have.
+        """Put this part's normal form into each of `items` in place of its text.
 
-        Of objects of which it is not plain None is left.
+        Returns how many colons more than the texts all of them have. An item of which this part is not plain
+        becomes None.
         """
         there = items if all(items) else [item for item in items if item is not None]
         said = list(map(self._get, there))
@@ -167,7 +168,7 @@ class _Part:
         """The normal form of each of these texts."""
         forms, unread = {}, []
         for text in texts:
-            form = self._forms.get(text)
+            form = self._remembered.get(text)
             if form is None:
                 unread.append(text)
             else:
@@ -175,9 +176,9 @@ class _Part:
         for text, read in zip(unread, self._texts.read(unread) if unread else (), strict=True):
             forms[text] = _form_of(text, read)
             if len(text) <= _FORM_BYTES_REMEMBERED:
-                if len(self._forms) >= _FORMS_REMEMBERED:
-                    self._forms.clear()
-                self._forms[text] = forms[text]
+                if len(self._remembered) >= _FORMS_REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[text] = forms[text]
         return forms
 
 
@@ -282,9 +283,10 @@ class _Kind:
             yield from kind.within([inner for inner in members(items) if inner is not UNSET])
 
     def put_parts_in_form(self, items: list[Any | None]) -> int:
-        """Put each part of these objects into its normal form; how many colons that puts in.
+        """Put each part's normal form into each of `items` in place of its text.
 
-        Where a part is not plain None is left.
+        Returns how many colons more than the texts all of them have. An item of which a part is not plain
+        becomes None.
         """
         return sum(part.put_in_form(items) for part in self._parts)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 
 MIB = 1024 * 1024
-#: An eighth of all leaves room for the services, and for the files that the operating system keeps in memory
-#: besides. Only pages that are touched take any.
-SHARE = 8
+#: PostgreSQL gets one of so many parts, which leaves room for the services, and for the files that the
+#: operating system keeps in memory besides. Only pages that are touched take any.
+PARTS_OF_MEMORY = 8
 #: PostgreSQL's own default.
 PAGES_MIB_MIN = 128
 #: A million members, their enrollments and the indexes of both are 340 MiB; what is written for their visits
@@ -26,7 +26,7 @@ CONTAINER_LIMITS = (
 
 def pages_mib(memory_bytes: int) -> int:
     """MiB in which PostgreSQL keeps pages, where so much memory may be used."""
-    return min(max(memory_bytes // SHARE // MIB, PAGES_MIB_MIN), PAGES_MIB_MAX)
+    return min(max(memory_bytes // PARTS_OF_MEMORY // MIB, PAGES_MIB_MIN), PAGES_MIB_MAX)
 
 
 def usable_bytes(limits: Iterable[Path] = CONTAINER_LIMITS) -> int:

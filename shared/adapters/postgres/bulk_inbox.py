@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
 
@@ -18,6 +18,7 @@ from shared.adapters.postgres.inbox_rows import (
 )
 from shared.adapters.postgres.trips import Connection, Row, Statement, Trip
 from shared.domain.intake import Intake, NotAllNew, StreamedEvent
+from shared.ports import InTurn, at_once
 
 _TAKE_IN = """
 with given as (
@@ -45,11 +46,6 @@ def _nothing() -> None:
     """There is nothing to do yet."""
 
 
-def _at_once(act: Callable[[], None]) -> None:
-    """It is always their turn."""
-    act()
-
-
 class PostgresBulkInbox:
     """Events by the thousand in one transaction."""
 
@@ -63,15 +59,15 @@ class PostgresBulkInbox:
         events: Sequence[StreamedEvent],
         destinations: Sequence[tuple[int, str | None]],
         received_at: datetime,
-        in_turn: Callable[[Callable[[], None]], None] = _at_once,
+        in_turn: InTurn = at_once,
         *,
         all_new: bool = False,
     ) -> Intake:
         """Store a client's events that are not there yet, in order.
 
-        `in_turn` does what it is given, in whatever thread, when they may be stored, and then returns.
-        An event may be among them more than once. `destinations` has for each the shard that it goes to,
-        unless an earlier event of its visit lies in another, and the member that it is about, if known.
+        It is `in_turn` that has them stored. An event may be among them more than once. `destinations` has
+        for each the shard that it goes to, unless an earlier event of its visit lies in another, and the
+        member that it is about, if known.
         If they are said to be `all_new`, which is quicker, and are not, it raises NotAllNew: the
         transaction can do nothing more.
         """

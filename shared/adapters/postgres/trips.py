@@ -149,13 +149,13 @@ class Trips:
 
 
 class Trip:
-    """One errand, which one thread may send and another one wait for."""
+    """One errand that goes by itself: sent by one thread, its rows waited for by the same or another."""
 
     def __init__(self, connection: Connection, errand: Errand) -> None:
         """Go on `connection`, on which nothing else is done until the answer is there."""
         self._connection = connection
         self._errand = errand
-        self._unknown: list[Statement] = []
+        self._unknown: list[Statement] | None = None
 
     def set_out(self) -> None:
         """Send it, as much as goes at once. Raises OperationalError when the connection is lost."""
@@ -164,6 +164,7 @@ class Trip:
 
     def rows(self) -> list[Row]:
         """The rows that it reads, once it has set out. Raises its fault."""
+        assert self._unknown is not None, "it has not set out"
         [answer] = _require(_answers(self._connection, self._unknown, nobody_waits))
         return _rows_of(self._connection, answer)
 

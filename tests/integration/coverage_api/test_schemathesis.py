@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
-import orjson
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -40,7 +40,7 @@ CHECKS = [
 @schemathesis.serializer("application/x-ndjson")
 def ndjson(_context: Any, value: Any) -> Any:
     """A stream as it was made up: whatever it says, it is text."""
-    return value.encode() if isinstance(value, str) else orjson.dumps(value, default=str)
+    return value.encode() if isinstance(value, str) else json.dumps(value, default=str).encode()
 
 
 @pytest.mark.timeout(1200)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ import pytest
 
 from services.coverage_api.stream_turns import Turn
 from shared.domain.errors import StoreUnavailable
+from tests.waiting import wait_for
 
 SECONDS_MAX = 10
 
@@ -76,7 +76,7 @@ def test_a_part_is_written_while_the_one_before_is_made_durable(start: Start) ->
     second.may_commit.set()
     storing = [start(second.store), start(first.store)]
     first.may_write.set()
-    assert second.turn.is_written.wait(SECONDS_MAX)
+    wait_for(lambda: second.turn.is_written)
     assert of_rows(told) == ["1 written", "2 written"]
     first.may_commit.set()
     for stored in storing:
@@ -153,9 +153,7 @@ def test_the_thread_that_has_written_begins_the_next_part(start: Start) -> None:
         raise StoreUnavailable
 
     waiting = start(lambda: second.begin_writing(begin))
-    limit = time.monotonic() + SECONDS_MAX
-    while first._next is None:
-        assert time.monotonic() < limit
+    wait_for(lambda: first._next)
     first.rows_are_written()
     with pytest.raises(StoreUnavailable):
         waiting.result(SECONDS_MAX)

@@ -1,0 +1,277 @@
+"""Answers asked for later: told once, by whoever led, whoever else failed, left or was ended."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+
+from services.coverage_api import gathering as gathering_module
+from services.coverage_api.gathering import COMPANY_MIN, Gathering
+from shared.domain.errors import StoreUnavailable
+from shared.ports import Sent
+from tests.gathered import PATIENCE_SECONDS, Bench, Gates, gathering, more_wait
+from tests.waiting import wait_for
+
+
+class SlowBench(Bench):
+    """Takes a moment to decide, and another to commit."""
+
+    def answer_all(self, numbers: Sequence[int], sent: Sent) -> list[int]:
+        """See Bench."""
+
+        def slowly() -> None:
+            sent()
+            time.sleep(0.001)
+
+        time.sleep(0.001)
+        return super().answer_all(numbers, slowly)
+
+
+class Told:
+    """Hears answers that were asked for later, and in which thread."""
+
+    def __init__(self) -> None:
+        self.heard: list[int | Exception] = []
+        self.threads: list[int] = []
+
+    def __call__(self, answer: int | Exception) -> None:
+        """Hear one."""
+        self.heard.append(answer)
+        self.threads.append(threading.get_ident())
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A fresh bench."""
+    return Bench()
+
+
+def ask_later_while_busy(
+    pool: ThreadPoolExecutor, bench: Bench, asked: Gathering[int, int], *numbers: int
+) -> tuple[list[Future[None]], Told]:
+    """Have each number asked later, in this order, while the answer to 100 is being found."""
+    bench.open.clear()
+    told = Told()
+    pool.submit(asked.ask, [100])
+    wait_for(lambda: bench.batches == [[100]])
+    futures = []
+    for number in numbers:
+        before = len(asked._waiting)
+        futures.append(pool.submit(asked.ask_later, number, told))
+        wait_for(partial(more_wait, asked, before))
+    return futures, told
+
+
+def test_who_asks_later_is_told_by_who_led(bench: Bench) -> None:
+    """The first stays to lead; the threads of the others are free before there is any answer."""
+    asked = gathering(bench)
+    with ThreadPoolExecutor(4) as pool:
+        (leader, *others), told = ask_later_while_busy(pool, bench, asked, 1, 2, 3)
+        for other in others:
+            other.result(PATIENCE_SECONDS)
+        assert not leader.done()
+        assert told.heard == []
+        bench.open.set()
+        leader.result(PATIENCE_SECONDS)
+    assert bench.batches == [[100], [1, 2, 3]]
+    assert told.heard == [2, 4, 6]
+    assert len(set(told.threads)) == 1
+
+
+def test_lone_caller_who_asks_later_is_told_at_once(bench: Bench) -> None:
+    """In its own thread, before it returns."""
+    told = Told()
+    gathering(bench).ask_later(1, told)
+    assert told.heard == [2]
+    assert told.threads == [threading.get_ident()]
+
+
+def test_failing_question_asked_later_fails_alone(bench: Bench) -> None:
+    """Its caller is told what was raised, the others their answers."""
+    with ThreadPoolExecutor(4) as pool:
+        _, told = ask_later_while_busy(pool, bench, gathering(bench), 1, -1, 2)
+        bench.open.set()
+    first, fault, last = told.heard
+    assert (first, last) == (2, 4)
+    assert isinstance(fault, ValueError)
+    assert bench.batches == [[100], [1, -1, 2], [1], [-1], [2]]
+
+
+def test_store_that_is_away_is_told_to_all_who_asked_later(bench: Bench) -> None:
+    """Each once."""
+    with ThreadPoolExecutor(4) as pool:
+        _, told = ask_later_while_busy(pool, bench, gathering(bench), 1, 0, 2)
+        bench.open.set()
+    assert [type(fault) for fault in told.heard] == [StoreUnavailable] * 3
+
+
+def test_those_for_whom_there_was_no_room_are_led_by_who_led_before(bench: Bench) -> None:
+    """Their own threads are gone, and nobody else has come."""
+    with ThreadPoolExecutor(7) as pool:
+        _, told = ask_later_while_busy(pool, bench, gathering(bench, most=2), 1, 2, 3, 4, 5)
+        bench.open.set()
+    assert bench.batches == [[100], [1, 2], [3, 4], [5]]
+    assert told.heard == [2, 4, 6, 8, 10]
+
+
+def test_while_none_could_set_out_in_time_all_behind_are_told(bench: Bench) -> None:
+    """The one that stayed to lead waited all of its time; those behind it have nobody else."""
+    asked = gathering(bench, seconds_left=lambda: 0.1)
+    bench.open.clear()
+    with ThreadPoolExecutor(4) as pool:
+        pool.submit(asked.ask, [100])
+        wait_for(lambda: bench.batches == [[100]])
+        told = Told()
+        stayed = pool.submit(asked.ask_later, 1, told)
+        wait_for(lambda: asked._waiting)
+        asked.ask_later(2, told)
+        stayed.result(PATIENCE_SECONDS)
+        assert [type(fault) for fault in told.heard] == [StoreUnavailable] * 2
+        bench.open.set()
+    assert bench.batches == [[100]]
+    asked.ask_later(3, told)
+    assert told.heard[2:] == [6]
+
+
+def test_leader_that_is_ended_tells_those_who_asked_later() -> None:
+    """Nothing is known of what it did for them."""
+
+    def answer_all(_numbers: Sequence[int], _sent: Sent) -> list[int]:
+        raise SystemExit
+
+    asked: Gathering[int, int] = Gathering(answer_all, most=4, seconds_left=lambda: PATIENCE_SECONDS)
+    told = Told()
+    with pytest.raises(SystemExit):
+        asked.ask_later(1, told)
+    assert [type(fault) for fault in told.heard] == [StoreUnavailable]
+
+
+def test_many_that_wait_need_not_wait_for_one_that_decides() -> None:
+    """A second group decides beside the first once a dozen wait; a third does not."""
+    gates = Gates()
+    asked: Gathering[int, int] = Gathering(
+        gates.answer_all,
+        most=100,
+        seconds_left=lambda: PATIENCE_SECONDS,
+        haste_after_seconds=PATIENCE_SECONDS,
+    )
+    told = Told()
+    groups = [[1], list(range(2, COMPANY_MIN + 2)), list(range(100, COMPANY_MIN + 100))]
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(asked.ask_later, 1, told)
+        wait_for(lambda: gates.batches == groups[:1])
+        pool.submit(asked.ask_later, 2, told)
+        wait_for(lambda: asked._waiting)
+        for number in groups[1][1:]:
+            assert gates.batches == groups[:1]
+            asked.ask_later(number, told)
+        wait_for(lambda: gates.batches == groups[:2])
+        pool.submit(asked.ask_later, 100, told)
+        wait_for(lambda: asked._waiting)
+        for number in groups[2][1:]:
+            asked.ask_later(number, told)
+        assert gates.batches == groups[:2]
+        gates.send(1)
+        wait_for(lambda: gates.batches == groups)
+        for first in (1, 2, 100):
+            gates.open(first)
+    assert {answer for answer in told.heard if isinstance(answer, int)} == set(itertools.chain(*groups))
+    assert len(told.heard) == 1 + 2 * COMPANY_MIN
+
+
+@pytest.mark.parametrize(("most", "company"), [(3, COMPANY_MIN), (100, 2)])
+def test_callers_of_both_kinds_each_get_their_own(
+    monkeypatch: pytest.MonkeyPatch, most: int, company: int
+) -> None:
+    """Each once, whoever leads, whoever fails and whoever loses patience; and nothing is left behind."""
+    monkeypatch.setattr(gathering_module, "COMPANY_MIN", company)
+    bench = SlowBench()
+    patience = threading.local()
+    asked = gathering(
+        bench,
+        most=most,
+        leaders_max=3,
+        haste_after_seconds=0.001,
+        seconds_left=lambda: getattr(patience, "seconds", PATIENCE_SECONDS),
+    )
+    heard: dict[int, list[int | Exception]] = defaultdict(list)
+
+    def call(seed: int) -> None:
+        draw = random.Random(seed)
+        for turn in range(150):
+            number = 1 + seed * 1000 + turn
+            question = -number if draw.random() < 0.1 else number
+            patience.seconds = 0.001 if draw.random() < 0.1 else PATIENCE_SECONDS
+            if draw.random() < 0.7:
+                asked.ask_later(question, heard[number].append)
+                continue
+            try:
+                heard[number].append(asked.ask([question])[0])
+            except (ValueError, StoreUnavailable) as error:
+                heard[number].append(error)
+
+    with ThreadPoolExecutor(16) as pool:
+        for future in [pool.submit(call, seed) for seed in range(16)]:
+            future.result(60)
+    wait_for(lambda: not asked._leaders)
+    assert len(heard) == 16 * 150
+    for number, (answer,) in heard.items():
+        assert isinstance(answer, ValueError | StoreUnavailable) or answer == 2 * number
+    assert sum(isinstance(answer, int) for (answer,) in heard.values()) > 1000
+    assert not asked._waiting
+    assert not asked._ready
+
+
+def test_leader_whom_another_took_along_is_not_called_again() -> None:
+    """Two are called before either begins; the first takes along the second, who goes once it is answered."""
+    may_begin = {4: threading.Event(), 5: threading.Event()}
+    first_serves, first_may_end = threading.Event(), threading.Event()
+    zero_may_end = threading.Event()
+
+    class Slow(Gathering[int, int]):
+        def _lead(self, leader: Any) -> None:
+            [number] = leader.questions
+            if number in may_begin:
+                assert may_begin[number].wait(PATIENCE_SECONDS)
+            super()._lead(leader)
+
+    def answer_all(numbers: Sequence[int], _sent: Sent) -> list[int]:
+        if 3 in numbers:
+            assert zero_may_end.wait(PATIENCE_SECONDS)
+        if 4 in numbers:
+            first_serves.set()
+            assert first_may_end.wait(PATIENCE_SECONDS)
+        return [2 * number for number in numbers]
+
+    asked = Slow(
+        answer_all, most=100, seconds_left=lambda: PATIENCE_SECONDS, haste_after_seconds=PATIENCE_SECONDS
+    )
+    told: list[Any] = []
+    with ThreadPoolExecutor(3) as pool:
+        futures = []
+        for count, number in enumerate([3, 4, 5]):
+            futures.append(pool.submit(asked.ask, [number]))
+            wait_for(lambda count=count: len(asked._waiting) + len(asked._leaders) > count)  # type: ignore[misc]
+        for number in range(COMPANY_MIN - 2):
+            asked.ask_later(number, told.append)
+        wait_for(lambda: len(asked._leaders) == 2)
+        zero_may_end.set()
+        wait_for(futures[0].done)
+        assert [leader.questions for leader in asked._leaders] == [[4], [5]]
+        may_begin[4].set()
+        assert first_serves.wait(PATIENCE_SECONDS)
+        may_begin[5].set()
+        wait_for(lambda: len(asked._leaders) == 1)
+        first_may_end.set()
+        assert [future.result(PATIENCE_SECONDS) for future in futures] == [[6], [8], [10]]
+    assert not any([asked._waiting, asked._ready, asked._leaders])
+    assert len(told) == COMPANY_MIN - 2
