@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from deploy.benchmarks.dataset import Visits, checks, first_checks
 from deploy.benchmarks.figures import Figure, Goal, Peer, Row
-from deploy.benchmarks.load import Answers, Load, Target, drive
+from deploy.benchmarks.load import CONNECTIONS, Answers, Load, Target, drive
 from deploy.benchmarks.plan import Plan
 from deploy.benchmarks.stack import Site, Stack
+from services.coverage_api.settings import WORKING_MAX
 from services.operator_cli.runner import ports
 from services.operator_cli.runner.child import ChildSpec
+from services.operator_cli.runner.services import API, API_THREADS
 
-#: As many as the API lets work at once.
-NOOP_THREADS = 32
+NOOP = "deploy.benchmarks.peers.noop:app"
 
 CHECKS = "/v1/eligibility-checks"
 EVENTS = "/v1/visit-events"
@@ -41,7 +41,7 @@ class HttpFigures:
 def measure_http(stack: Stack, site: Site, plan: Plan, visits: Visits) -> HttpFigures:
     """Drive the four in turns. The API of `site` runs on the served core; its worker does not run."""
     noop_port = ports.choose(None)
-    stack.start(noop_spec(stack, noop_port), [stack.cores.served])
+    stack.start(noop_spec(stack, site, noop_port), [stack.cores.served])
     targets = {
         "noop": Target(port=noop_port, path="/noop", key=site.key, expected=200),
         "check": Target(port=site.api_port, path=CHECKS, key=site.key, expected=201),
@@ -71,20 +71,26 @@ def measure_http(stack: Stack, site: Site, plan: Plan, visits: Visits) -> HttpFi
     return HttpFigures(**{name: tuple(answers) for name, answers in found.items()})
 
 
-def noop_spec(stack: Stack, port: int) -> ChildSpec:
-    """The same server with the same options as the API's, and an application that does nothing."""
-    return ChildSpec(
+def noop_spec(stack: Stack, site: Site, port: int) -> ChildSpec:
+    """The server of the site's API, on another port, with an application that does nothing."""
+    api = stack.services(replace(site, api_port=port))["api"]
+    return replace(
+        api,
         name="noop",
-        argv=(
-            *(sys.executable, "-m", "granian", "--interface", "wsgi", "deploy.benchmarks.peers.noop:app"),
-            *("--host", ports.LOOPBACK, "--port", str(port), "--http", "1", "--no-ws"),
-            *("--workers", "1", "--blocking-threads", str(NOOP_THREADS), "--backlog", "2048"),
-            *("--log-level", "warning"),
-        ),
-        environment=stack.environment,
+        argv=noop_argv(api.argv),
         log_path=stack.directory / "logs" / "noop.log",
         answers=lambda: not ports.is_free(port),
     )
+
+
+def noop_argv(api_argv: Sequence[str]) -> tuple[str, ...]:
+    """The API's command line with another application, and as many threads as calls the API works on at once.
+
+    The API has more, since its threads also wait for slow senders; with so many the no-op is slower, and
+    would be the lower floor.
+    """
+    instead = {API: NOOP, str(API_THREADS): str(WORKING_MAX)}
+    return tuple(instead.get(part, part) for part in api_argv)
 
 
 def http_rows(found: HttpFigures) -> list[Row]:
@@ -135,7 +141,10 @@ def http_peers(found: HttpFigures) -> list[Peer]:
     busy = max(answers.client_share_percent for answers in found.noop)
     return [
         Peer(
-            name="no-op Flask on granian, the API's options and core, 32 connections",
+            name=(
+                "no-op Flask on granian, the API's options and core,"
+                f" but {WORKING_MAX} threads, with which it is faster, {CONNECTIONS} connections"
+            ),
             unit="req/s",
             figure=_rates(found.noop),
             note=f"the client used at most {busy}% of its core",
