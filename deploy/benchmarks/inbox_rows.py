@@ -46,19 +46,21 @@ def measure_inbox(stack: Stack, site: Site, plan: Plan, visits: Visits) -> Inbox
     runs: dict[str, list[float]] = {"bulk": [], "copied": [], "copied_indexed": [], "drained": []}
     count = plan.bulk_events
     for _ in range(plan.backlog_rounds):
-        stack.servers_on([stack.cores.other])
         for _ in range(plan.streams_of_a_backlog):
             lines = list(visits.spread(plan.members, count, seed=100 + len(runs["bulk"])))
-            runs["bulk"].append(count / send_stream(site, lines))
+            runs["bulk"].append(count / send_stream(stack, site, lines))
             for name, indexed in (("copied", False), ("copied_indexed", True)):
                 runs[name].append(count / _copy_rows(stack.cores, site, count, indexed=indexed))
-        stack.servers_on(stack.cores.both)
         runs["drained"].append(drain_backlog(stack, site, plan.streams_of_a_backlog * count))
     return InboxFigures(**{name: Figure(tuple(rates)) for name, rates in runs.items()})
 
 
-def send_stream(site: Site, lines: Sequence[str]) -> float:
-    """Seconds until all lines were answered as accepted, on one connection. Raises EventsMissing."""
+def send_stream(stack: Stack, site: Site, lines: Sequence[str]) -> float:
+    """Seconds until all lines were answered as accepted, on one connection. Raises EventsMissing.
+
+    From here on the servers leave the served core to the API.
+    """
+    stack.servers_on([stack.cores.other])
     body = "\n".join(lines).encode()
     connection = http.client.HTTPConnection(LOOPBACK, site.api_port, timeout=BULK_SECONDS_MAX)
     headers = {"Authorization": f"Bearer {site.key}", "Content-Type": "application/x-ndjson"}
@@ -88,9 +90,10 @@ def _copy_rows(cores: Cores, site: Site, count: int, *, indexed: bool) -> float:
 def drain_backlog(stack: Stack, site: Site, count: int) -> float:
     """Events per second that one worker process applies and shows, until none of `count` waits.
 
-    From the start of the first batch's transaction to the moment that no event is pending. Raises
-    EventsMissing unless `count` events were applied.
+    From the start of the first batch's transaction to the moment that no event is pending. From here on the
+    servers have both cores. Raises EventsMissing unless `count` events were applied.
     """
+    stack.servers_on(stack.cores.both)
     with psycopg.connect(site.database_url, autocommit=True) as looker:
         # Whoever looks fifty times a second must not read the table each time.
         looker.execute("set enable_seqscan = off")

@@ -48,7 +48,7 @@ def measure_drains_by_size(
             draw = generator(1000 + number)
             members = draw.sample(coming[site.name], plan.members // 2)
             chosen = [draw.choice(members) for _ in range(plan.bulk_events)]
-            send_stream(site, visits[site.name].of_each(chosen))
+            send_stream(stack, site, visits[site.name].of_each(chosen))
             rates[site.name].append(drain_backlog(stack, site, len(chosen)))
     return Figure(tuple(rates[small.name])), Figure(tuple(rates[large.name]))
 
