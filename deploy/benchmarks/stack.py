@@ -1,7 +1,9 @@
 """The whole service for a benchmark: real servers as `make run` starts them, on pinned cores.
 
-The processes are those of the runner's own process table, with the same command lines and settings;
-only the cores that they may use are chosen here.
+The processes are those of the runner's own process table, with the same command lines, on chosen
+cores. Three settings differ: PostgreSQL keeps more files of its log (`min_wal_size`), the API takes events
+while others wait for up to a day (`NEEDLECAP_BACKLOG_SECONDS_MAX`), and the client may send a million
+requests a second.
 """
 
 from __future__ import annotations
