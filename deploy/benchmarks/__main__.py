@@ -13,10 +13,12 @@ from pathlib import Path
 from deploy.benchmarks.cores import two_cores
 from deploy.benchmarks.plan import FULL, QUICK
 from deploy.benchmarks.report import document, peers_table, targets_table, this_commit
-from deploy.benchmarks.session import PARTS, Session
+from deploy.benchmarks.session import FILLED_PARTS, PARTS, Session
 from deploy.benchmarks.stack import Stack
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+ONLY_HELP = f"""these parts alone; nothing is written. {", ".join(FILLED_PARTS)} ask a database with visits:
+without inbox its streams and drains are run first, and not shown"""
 
 
 def main() -> None:
@@ -57,7 +59,7 @@ def _arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="about a minute, one run of each, nothing written"
     )
     parser.add_argument("--large", type=int, help="members of the large database")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts alone; nothing is written")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help=ONLY_HELP)
     return parser.parse_args()
 
 
