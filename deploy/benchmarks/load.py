@@ -38,9 +38,7 @@ class Answers:
     """What a load came to. Latencies in microseconds; `answered_at_ns` on the machine's monotonic clock."""
 
     per_second: float
-    p50_us: int
     p99_us: int
-    count: int
     client_share_percent: int
     answered_at_ns: tuple[int, ...] = ()
 
@@ -53,7 +51,6 @@ class Load:
     """
 
     seconds: float
-    connections: int = CONNECTIONS
     repeat: bool = True
     per_second: int | None = None
     stamps: bool = False
@@ -70,9 +67,7 @@ def drive(target: Target, bodies: Sequence[str], load: Load, cores: Cores) -> An
         raise UnexpectedAnswers(f"{target.path}: the client used {share} percent of its core")
     return Answers(
         per_second=result.answered / result.seconds,
-        p50_us=result.p50_us,
         p99_us=result.p99_us,
-        count=result.answered,
         client_share_percent=share,
         answered_at_ns=tuple(result.answered_at_ns),
     )
@@ -85,7 +80,7 @@ def _run_client(target: Target, bodies: Sequence[str], load: Load, cores: Cores)
         "path": target.path,
         "headers": {"Authorization": f"Bearer {target.key}", "Content-Type": "application/json"},
         "bodies": list(bodies),
-        "connections": load.connections,
+        "connections": CONNECTIONS,
         "seconds": load.seconds,
         "repeat": load.repeat,
         "per_second": load.per_second,

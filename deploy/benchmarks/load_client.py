@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came back: latencies in microseconds, and the share of one core that sending took.
+    """What came back: the latencies' 99th percentile in microseconds, and the share of one core sending took.
 
     `answered_at_ns`, if stamps were asked for, holds each request's time of answer on the machine's
     monotonic clock, in the order of the bodies.
@@ -61,9 +61,7 @@ class Result:
     answered: int
     seconds: float
     statuses: dict[str, int]
-    p50_us: int
     p99_us: int
-    worst_us: int
     client_core_share_percent: int
     first_answer: str
     answered_at_ns: list[int]
@@ -188,9 +186,7 @@ def _result(
         answered=len(ordered),
         seconds=seconds,
         statuses={code.decode(): times for code, times in statuses.items()},
-        p50_us=ordered[len(ordered) // 2] // 1000,
         p99_us=ordered[len(ordered) * 99 // 100] // 1000,
-        worst_us=ordered[-1] // 1000,
         client_core_share_percent=share,
         first_answer=first.decode(errors="replace"),
         answered_at_ns=[],
