@@ -103,8 +103,8 @@ chaos: setup ## kill every part at random under load for CHAOS_MINUTES (10), the
 
 .PHONY: fuzz-api audit
 
-fuzz-api: setup ## some thousand made-up requests with keys of each role, against /openapi.json; ten minutes or so
-	SCHEMATHESIS_EXAMPLES=30 $(BIN)/python -m pytest --timeout 3600 --numprocesses auto --maxprocesses 4 \
+fuzz-api: setup ## thousands of made-up requests with keys of each role, against /openapi.json; ten minutes or so
+	SCHEMATHESIS_EXAMPLES=200 $(BIN)/python -m pytest --timeout 3600 --numprocesses auto --maxprocesses 4 \
 		tests/integration/coverage_api/test_schemathesis.py
 
 audit: setup ## check the locked dependencies; for known vulnerabilities it asks osv.dev, and says so when it cannot
@@ -117,6 +117,6 @@ full-size: setup ## 1,000 members and 20,000 events in random order: the stored 
 	NEEDLECAP_PROPERTY_SEARCH=2 $(BIN)/python -m pytest --capture no --quiet \
 		tests/integration/accounting/test_random_traffic.py
 
-properties: setup ## search sixty times as long as `make test` for a history that is counted wrong; an hour or so
+properties: setup ## search sixty times as long as `make test` for a history that is counted wrong; twenty minutes or so
 	NEEDLECAP_PROPERTY_SEARCH=60 $(BIN)/python -m pytest --timeout 7200 \
 		tests/unit/domain tests/unit/accounting tests/integration/accounting
