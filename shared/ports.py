@@ -124,7 +124,7 @@ class MemberBooks(Protocol):
     def versioned_accumulators(
         self, refs: Iterable[MemberRef]
     ) -> dict[MemberRef, tuple[int, list[StoredAccumulator]]]:
-        """The same, each with the version of the member that they are of; one without any is absent."""
+        """The stored accumulators of members, each with that member's version; one without any is absent."""
         ...
 
     def save(self, changes: Sequence[MemberChanges]) -> None:
@@ -263,11 +263,6 @@ def nobody_waits() -> None:
 
 #: Has something done, in whatever thread, as soon as it may be, and returns then. Raises what that raises.
 InTurn = Callable[[Callable[[], None]], None]
-
-
-def at_once(act: Callable[[], None]) -> None:
-    """For those who stand behind nobody."""
-    act()
 
 
 class Transaction(Protocol):

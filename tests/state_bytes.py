@@ -16,14 +16,14 @@ import orjson
 import psycopg
 
 from shared.accounting.codec import hold_outcome_to, visit_outcome_to
-from shared.accounting.operator_ports import OperatorTransaction, VisitName
+from shared.accounting.operator_ports import OperatorTransaction
 from shared.accounting.rebuild import fold_visit
 from shared.adapters.postgres.member_rows import merged_into
 from shared.domain.accumulator import Accumulator
 from shared.domain.adjudication import adjudicate
 from shared.domain.history import History
 from shared.domain.records import MemberRef
-from shared.domain.visit import Visit, VisitKey
+from shared.domain.visit import Visit, VisitKey, VisitName
 from shared.ports import RulesSource
 
 Json = dict[str, Any]
@@ -59,8 +59,8 @@ def stored_state(tx: OperatorTransaction, refs: Iterable[MemberRef]) -> bytes:
 def rebuilt_state(tx: OperatorTransaction, rules: RulesSource, refs: Iterable[MemberRef]) -> bytes:
     """The state that these members' applied events, holds, overrides and the rest add up to.
 
-    No visit row and no accumulator is read for it, save an operator's decision that only the visit's
-    row has. Reads the whole inbox: for tests and for checks of a few members.
+    Nothing that the rows of visits and accumulators say goes into it, save an operator's decision that only
+    the visit's row has. Reads the whole inbox.
     """
     running = rules.current(tx)
     members = {stored.ref: stored for stored in tx.books.read(refs).values()}
@@ -91,6 +91,7 @@ def _fold_visits(
     tx: OperatorTransaction, members: Mapping[MemberRef, Any]
 ) -> defaultdict[MemberRef, dict[VisitKey, Visit]]:
     """Every visit whose events lead to one of these members, by member and name."""
+    # What this transaction sees, for others go on meanwhile.
     connection: psycopg.Connection[Any] = vars(tx)["_connection"]
     merged = merged_into(connection, members)
     names = _visits_naming({*members, *merged}, connection)

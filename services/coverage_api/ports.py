@@ -91,7 +91,7 @@ class BulkInbox(Protocol):
         events: Sequence[StreamedEvent],
         destinations: Sequence[tuple[int, str | None]],
         received_at: datetime,
-        in_turn: InTurn = ...,
+        in_turn: InTurn,
         *,
         all_new: bool = ...,
     ) -> Intake:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from services.operator_cli.operations import Operations
 from services.operator_cli.progress import Advance
-from shared.accounting.operator_ports import VisitName
 from shared.accounting.rebuild import Group, Rebuilt, rebuild_group
 from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import StoreUnavailable
 from shared.domain.records import Cause, MemberRef
+from shared.domain.visit import VisitName
 
 #: A chunk is one transaction: its members are locked while it is folded.
 MEMBERS_MAX = 100

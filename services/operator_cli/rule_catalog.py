@@ -92,7 +92,7 @@ def read_candidate(operations: Operations, file: Path) -> Candidate:
         _refuse_unknown_payers(tx, document)
         _refuse_other_content(tx, document)
     candidate = joined(running, document, file)
-    changes = changes_between(running, candidate).documents
+    changes = changes_between(running, candidate)
     return Candidate(
         running=running,
         candidate=candidate,

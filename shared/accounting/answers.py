@@ -124,12 +124,6 @@ class Answers:
             pending_events=standing.pending_events,
         )
 
-    @property
-    def remembered(self) -> int:
-        """How many answers are kept."""
-        _, newer, older, _ = self._memory
-        return len(newer.keys() | older.keys())
-
     def _of(self, rules: Rules) -> tuple[_Remembered, _Remembered, _Read]:
         """What is remembered of these rules: newer answers, older ones, which go first, and what was read."""
         known, newer, older, read = self._memory

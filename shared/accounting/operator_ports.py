@@ -12,11 +12,8 @@ from shared.domain.hold import OpeningBalance
 from shared.domain.member_rows import LedgerSums, MemberRow
 from shared.domain.operator_records import NewDecision, NewMerge, OpeningStatement, StatementEffect
 from shared.domain.records import MemberRef
-from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey
+from shared.domain.visit import DuplicateDecision, VisitEvent, VisitName
 from shared.ports import MemberBooks, Transaction
-
-#: A visit of a payer.
-VisitName = tuple[str, VisitKey]
 
 
 class NamedBooks(MemberBooks, Protocol):

@@ -19,13 +19,13 @@ from shared.domain.inbox import ApplyResult, PendingEvent
 from shared.domain.member_rows import MemberRow
 from shared.domain.qualification import VISIT_NOT_KNOWN, VOIDED
 from shared.domain.records import Cause, CounterImage, MemberRef, SavedVisit, StoredVisit, in_order
-from shared.domain.visit import Visit, VisitEvent, VisitKey, fold_events
+from shared.domain.visit import Visit, VisitEvent, VisitName, fold_events
 from shared.ports import RulesSource, Transaction
 
-_NOT_KNOWN = VisitOutcome(disposition="not_countable", reasons=(VISIT_NOT_KNOWN,))
+#: Of a visit of which only corrections or voids are here.
+NOT_KNOWN = VisitOutcome(disposition="not_countable", reasons=(VISIT_NOT_KNOWN,))
 _VOIDED = VisitOutcome(disposition="voided", reasons=(VOIDED,))
 
-VisitName = tuple[str, VisitKey]
 #: The members that an event names, each once, in no order; mostly one.
 NamedMembers = tuple[MemberRef, ...]
 
@@ -263,7 +263,7 @@ class Posting:
         if left is not None and left is not reached:
             effects = left.remove(before.key, cause)
         if reached is None:
-            outcome = _VOIDED if after.voided and after.known else _NOT_KNOWN
+            outcome = _VOIDED if after.voided and after.known else NOT_KNOWN
             saved = SavedVisit(
                 visit=after, last_event=known.last_event, outcome=outcome, revision=known.revision
             )
@@ -280,7 +280,7 @@ class Posting:
 
     def _outcome_of(self, payer_id: str, visit: Visit) -> VisitOutcome:
         book = self._book_of(payer_id, visit)
-        return (book.outcome(visit.key) if book else None) or _NOT_KNOWN
+        return (book.outcome(visit.key) if book else None) or NOT_KNOWN
 
     def save(self) -> list[CounterImage]:
         """Write all changes; the counters of the members that changed, to be shown after the commit."""

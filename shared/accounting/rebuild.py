@@ -20,12 +20,12 @@ from shared.accounting.as_posted import FoldedVisit, MemberRowSet, as_posted
 from shared.accounting.book import MemberBook, empty
 from shared.accounting.codec import hold_outcome_to, visit_outcome_to
 from shared.accounting.drain import DRAIN_SECONDS
-from shared.accounting.operator_ports import OperatorDatabase, OperatorTransaction, VisitName
+from shared.accounting.operator_ports import OperatorDatabase, OperatorTransaction
+from shared.accounting.posting import NOT_KNOWN
 from shared.domain.client import EVERY_PAYER
 from shared.domain.errors import ConcurrentChange, Conflict
-from shared.domain.history import History, MemberState, Rules, VisitOutcome
+from shared.domain.history import History, MemberState, Rules
 from shared.domain.member_rows import LedgerSums, MemberRow
-from shared.domain.qualification import VISIT_NOT_KNOWN
 from shared.domain.records import (
     Cause,
     CounterImage,
@@ -35,14 +35,12 @@ from shared.domain.records import (
     StoredMember,
     StoredVisit,
 )
-from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey, fold_events
+from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey, VisitName, fold_events
 from shared.failpoints import Step, around
 from shared.ports import Clock, RulesSource
 
 #: A group grows by what its visits lead to; one that goes on growing is given up.
 WIDENINGS_MAX = 8
-
-_NOT_KNOWN = VisitOutcome(disposition="not_countable", reasons=(VISIT_NOT_KNOWN,))
 
 
 class GroupKeepsGrowing(Conflict):
@@ -294,7 +292,7 @@ class _Workshop:
 
     def _save_unattributed(self) -> int:
         """Write the visits of which no member is known, where their rows say something else."""
-        right = (_NOT_KNOWN.disposition, None, visit_outcome_to(_NOT_KNOWN))
+        right = (NOT_KNOWN.disposition, None, visit_outcome_to(NOT_KNOWN))
         wrong = 0
         for (payer_id, _), found in self._visits.items():
             if found.home is not None:
@@ -305,7 +303,7 @@ class _Workshop:
                 saved = SavedVisit(
                     visit=folded.visit,
                     last_event=folded.last_event,
-                    outcome=_NOT_KNOWN,
+                    outcome=NOT_KNOWN,
                     revision=folded.revision,
                 )
                 self._tx.books.save_unattributed(payer_id, [saved])

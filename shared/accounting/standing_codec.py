@@ -45,7 +45,7 @@ def with_visits(counts: bytes, standing: MemberStanding, on: date) -> bytes:
 
 
 def counts_apart(standing: MemberStanding, hold_id: str | None) -> bytes:
-    """The same without what few rules or none look at.
+    """What a check is decided from, as `with_visits` has it, without what few rules or none look at.
 
     That is how many events wait, which no answer turns on, and the dates and codes of the member's visits.
     `hold_id` is the hold whose units counted as free; `freed` is null if the member has no such hold pending.

@@ -27,16 +27,8 @@ class DocumentChange:
     end: date | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogChanges:
-    """Everything that differs. `everywhere`: words, codes, scope or guidance differ, which touch all."""
-
-    documents: tuple[DocumentChange, ...]
-    everywhere: bool
-
-
-def changes_between(before: Catalog, after: Catalog) -> CatalogChanges:
-    """What activating `after` in the place of `before` changes."""
+def changes_between(before: Catalog, after: Catalog) -> list[DocumentChange]:
+    """The rule documents that differ once `after` runs in the place of `before`, by id and version."""
     old = {(d.document_id, d.version): d for d in before.documents}
     new = {(d.document_id, d.version): d for d in after.documents}
     found: list[DocumentChange] = []
@@ -48,17 +40,7 @@ def changes_between(before: Catalog, after: Catalog) -> CatalogChanges:
             found.append(_change(one, "removed", (one,)))
         elif one is not None and other is not None and one != other:
             found.append(_change(other, "changed", (one, other)))
-    return CatalogChanges(documents=tuple(found), everywhere=_general(before) != _general(after))
-
-
-def _general(catalog: Catalog) -> tuple[object, ...]:
-    return (
-        catalog.vocabulary,
-        catalog.code_list,
-        catalog.state_scope,
-        catalog.payers,
-        catalog.guidance,
-    )
+    return found
 
 
 def _change(named: RuleDocument, kind: ChangeKind, sides: tuple[RuleDocument, ...]) -> DocumentChange:

@@ -309,4 +309,3 @@ _LEAVES: Mapping[str, _Parse] = {
     "authorization": _authorization,
     "documented_service": _documented_service,
 }
-LEAF_NAMES: tuple[str, ...] = tuple(_LEAVES)

@@ -65,6 +65,10 @@ class VisitKey(NamedTuple):
     visit_id: str
 
 
+#: A visit of a payer, by the payer's id.
+VisitName = tuple[str, VisitKey]
+
+
 @record(frozen=True, slots=True, kw_only=True)
 class Visit:
     """What one client's events about one `visit_id` add up to.

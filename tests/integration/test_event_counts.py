@@ -78,7 +78,8 @@ def take_in(office: Office, given: Sequence[NewEvent]) -> None:
         for event in given
     ]
     with office.database.transaction(EVERY_PAYER) as tx:
-        tx.bulk_inbox.take_in("c", streamed, [(event.shard, event.member_id) for event in given], NOW)
+        destinations = [(event.shard, event.member_id) for event in given]
+        tx.bulk_inbox.take_in("c", streamed, destinations, NOW, lambda store: store())
         tx.commit()
 
 

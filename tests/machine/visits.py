@@ -15,6 +15,7 @@ from services.coverage_api.usecases.record_visit_events import Acceptance, recor
 from shared.accounting.drain import ATTEMPTS_MAX
 from shared.domain.client import EVERY_PAYER
 from shared.messages import SHARDS
+from shared.ports import nobody_waits
 from tests.machine.scene import MEMBERS, Scene, dates, members, spans
 from tests.machine.subject import CLIENTS, report_of
 from tests.machine.told import EventName, Row
@@ -86,7 +87,7 @@ class VisitSteps(Scene):
     def send(self, names: list[EventName]) -> list[Acceptance | EventConflict | KeyChanged]:
         """Have these events accepted; those that are there already are answered as they stand."""
         reports = [report_of(self.subject, self.payer, name, self.told.events[name]) for name in names]
-        return record_visit_events(self.subject.api, reports)
+        return record_visit_events(self.subject.api, reports, nobody_waits)
 
     @precondition(lambda self: self.told.events)
     @rule(data=st.data())
@@ -99,7 +100,8 @@ class VisitSteps(Scene):
             assert answer.replayed
         name = data.draw(known, label="event with another payload")
         other = {**self.told.events[name], "visit_id": "other"}
-        [answer] = record_visit_events(self.subject.api, [report_of(self.subject, self.payer, name, other)])
+        reports = [report_of(self.subject, self.payer, name, other)]
+        [answer] = record_visit_events(self.subject.api, reports, nobody_waits)
         assert isinstance(answer, EventConflict)
 
     @rule(size=st.sampled_from([1_000, 1, 3]))

@@ -116,6 +116,7 @@ def _put_enrollments(parts: Parts) -> Endpoint:
         ),
         payer="body",
         replies={200: Reply(description="The member's spans.", schema=EnrollmentsAnswerSchema)},
+        problems={409: "The member was merged into another one: send that one's spans."},
     )
 
 

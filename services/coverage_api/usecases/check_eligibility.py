@@ -19,7 +19,7 @@ from shared.domain.evaluation import Audience
 from shared.domain.record import record
 from shared.domain.records import MemberRef
 from shared.failpoints import Step, around
-from shared.ports import Ahead, Sent, nobody_waits
+from shared.ports import Ahead, Sent
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def check_eligibility(
     tools: Tools,
     answers: Answers,
     checks: Sequence[EligibilityCheck],
-    sent: Sent = nobody_waits,
+    sent: Sent,
 ) -> list[DeterminationRecord | KeyChanged]:
     """Decide checks, in order, and record the answers in one commit; one for each, in order.
 

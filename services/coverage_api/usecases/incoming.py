@@ -104,7 +104,7 @@ def destinations_of(
 
 
 def destinations_of_stream(events: Sequence[StreamedEvent]) -> list[tuple[int, str | None]]:
-    """The same for a part of a stream of one client."""
+    """Shard and member of each event of a part of a client's stream, as `destinations_of` says for events."""
     if len(set(map(_visit_of, events))) == len(events):
         # None shares its visit with another, so none tells anything about another.
         members = list(map(_member_of, events))

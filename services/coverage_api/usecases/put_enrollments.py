@@ -23,7 +23,7 @@ def put_enrollments(
     """Put these spans in the place of the member's others; the same again is nothing. Earliest first.
 
     The change is listed in the ledger under `request_id`. Raises Invalid for spans that overlap or
-    name a plan that is not there.
+    name a plan that is not there, and MemberMerged for a member that was merged into another.
     """
     _refuse_overlaps(spans)
     ordered = tuple(sorted(spans, key=lambda span: span.start))

@@ -14,7 +14,7 @@ from shared.domain.inbox import NewEvent
 from shared.domain.receipt import Receipt, StoredReceipt
 from shared.domain.record import record
 from shared.failpoints import Step, around
-from shared.ports import Ahead, Sent, nobody_waits
+from shared.ports import Ahead, Sent
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Acceptance:
 
 
 def record_visit_events(
-    tools: Tools, reports: Sequence[VisitReport], sent: Sent = nobody_waits
+    tools: Tools, reports: Sequence[VisitReport], sent: Sent
 ) -> list[Acceptance | EventConflict | KeyChanged]:
     """Accept events, in order, in one commit; one answer for each, in order.
 

@@ -14,21 +14,13 @@ from shared.adapters.postgres.arrays import Integers, Texts
 T = TypeVar("T")
 
 
-def written_once(documents: Iterable[T], write: Callable[[T], bytes]) -> tuple[Integers, Texts]:
-    """The place, from 1, of each document among the texts, and the texts, no two of which are equal.
-
-    `write` makes the JSON of a document; it is called once for each object, so they must stay as they are.
-    """
-    places, _, texts = written_once_for(((None, document) for document in documents), write)
-    return places, texts
-
-
-def written_once_for(
+def written_once(
     owned: Iterable[tuple[str | None, T]], write: Callable[[T], bytes]
 ) -> tuple[Integers, Texts, Texts]:
     """The place, from 1, of each document with its owner, and the owners and texts, side by side.
 
-    No two of these pairs are equal. `write` is as for `written_once`.
+    No two of these pairs are equal. `write` makes the JSON of a document; it is called once for each
+    object, so they must stay as they are.
     """
     place_of: dict[tuple[str | None, int], int] = {}
     pairs: dict[tuple[str | None, bytes], int] = {}

@@ -114,7 +114,7 @@ class _ArrayDumper(Dumper):
         """The elements, none of which is None, each after its length."""
 
     def pack_with_nulls(self, values: Sequence[Any]) -> bytes:
-        """The same of elements of which any may be None."""
+        """The elements, of which any may be None, each after its length."""
         if len(values) == 1:
             return _NULL if values[0] is None else self.pack(values)
         return b"".join([_NULL if value is None else self.pack([value]) for value in values])

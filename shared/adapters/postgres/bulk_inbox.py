@@ -18,7 +18,7 @@ from shared.adapters.postgres.inbox_rows import (
 )
 from shared.adapters.postgres.trips import Connection, Row, Statement, Trip
 from shared.domain.intake import Intake, NotAllNew, StreamedEvent
-from shared.ports import InTurn, at_once
+from shared.ports import InTurn
 
 _TAKE_IN = """
 with given as (
@@ -59,7 +59,7 @@ class PostgresBulkInbox:
         events: Sequence[StreamedEvent],
         destinations: Sequence[tuple[int, str | None]],
         received_at: datetime,
-        in_turn: InTurn = at_once,
+        in_turn: InTurn,
         *,
         all_new: bool = False,
     ) -> Intake:

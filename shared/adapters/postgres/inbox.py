@@ -11,7 +11,7 @@ import psycopg
 from psycopg.errors import UniqueViolation
 
 from shared.accounting.codec import content_from
-from shared.adapters.postgres.alike import written_once_for
+from shared.adapters.postgres.alike import written_once
 from shared.adapters.postgres.arrays import Bigints, Blobs, Instants, Integers, Smallints, Texts, Utf8Texts
 from shared.adapters.postgres.hold_locks import holds_named_by, name_holds
 from shared.adapters.postgres.inbox_rows import DUE, DUE_PACKED, STORED_AND_COUNTED, insertion_order
@@ -299,7 +299,7 @@ class PostgresInbox:
         """Record what became of each event. Raises ConcurrentChange when one does not wait any more."""
         if not results:
             return
-        places, owners, outcomes = written_once_for(
+        places, owners, outcomes = written_once(
             ((result.payer_id, result.outcome) for result in results), orjson.dumps
         )
         finishing = _FINISH.errand(

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from shared.adapters.postgres.ledger_rows import ledger_columns
+from shared.adapters.postgres.member_rows import GIVEN_MEMBERS
 from shared.domain.accumulator import AccumulatorKey
 from shared.domain.ledger_check import LedgerEnd, LedgerMismatch, LedgerRow
 from shared.domain.records import LedgerEntry, MemberRef
@@ -16,8 +17,6 @@ from shared.domain.records import LedgerEntry, MemberRef
 _FETCH = 2_000
 
 _ENTRY = ", ".join(f"l.{name}" for name in ledger_columns.names)
-
-_OF_MEMBERS = "unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)"
 
 _KEY = "plan_id, limit_id, basis, period_start, period_end, subject"
 
@@ -30,7 +29,7 @@ with posted as (
            sum(l.held_delta)::integer as held, max(l.version) as version, max(l.allowed) as allowed,
            coalesce(sum(l.used_delta) filter (where l.visit_id is null and l.hold_id is null), 0)::integer
                as opening
-      from ledger_entry l join {_OF_MEMBERS} on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)
+      from ledger_entry l join {GIVEN_MEMBERS} on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)
      group by l.payer_id, l.member_id, {_ALIASED}
 )
 insert into accumulator as a (payer_id, member_id, {_KEY}, in_use, used, held, granted, opening, carried,
@@ -50,7 +49,7 @@ returning payer_id, member_id
 
 _RESTORE_UNPOSTED = f"""
 update accumulator a set used = 0, held = 0, granted = 0, opening = 0, version = 0
-  from {_OF_MEMBERS}
+  from {GIVEN_MEMBERS}
  where (a.payer_id, a.member_id) = (m.payer_id, m.member_id) and (a.used, a.held, a.version) <> (0, 0, 0)
    and not exists (
        select from ledger_entry l
@@ -88,7 +87,7 @@ class PostgresLedger:
             cursor.execute(
                 f"""
                 select k.payer_id, k.member_id, k.ledger_entries, k.ledger_head, {_ENTRY}
-                  from member k join {_OF_MEMBERS} on (k.payer_id, k.member_id) = (m.payer_id, m.member_id)
+                  from member k join {GIVEN_MEMBERS} on (k.payer_id, k.member_id) = (m.payer_id, m.member_id)
                   left join ledger_entry l on l.payer_id = k.payer_id and l.member_id = k.member_id
                  order by k.payer_id, k.member_id, l.entry_no
                 """,
@@ -137,13 +136,13 @@ class PostgresLedger:
             with kept as (
                 select a.payer_id, a.member_id, {_aliased("a")}, a.used, a.held, a.version
                   from accumulator a
-                  join {_OF_MEMBERS} on (a.payer_id, a.member_id) = (m.payer_id, m.member_id)
+                  join {GIVEN_MEMBERS} on (a.payer_id, a.member_id) = (m.payer_id, m.member_id)
             ),
             posted as (
                 select l.payer_id, l.member_id, {_aliased("l")}, sum(l.used_delta)::bigint as used,
                        sum(l.held_delta)::bigint as held, count(*) as version, max(l.entry_no) as entry_no
                   from ledger_entry l
-                  join {_OF_MEMBERS} on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)
+                  join {GIVEN_MEMBERS} on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)
                  group by l.payer_id, l.member_id, {_aliased("l")}
             )
             select payer_id, member_id, limit_id, coalesce(kept.used, 0), coalesce(kept.held, 0),

@@ -54,7 +54,7 @@ def _of_family(table: str, columns: str, rest: str = "true") -> str:
 
 
 def _of_one(table: str, columns: str, rest: str = "true") -> str:
-    """The same of a member who has none but itself."""
+    """What is read of one table for a member into whom nobody was merged."""
     alias = table[-1]
     return f"""(select {columns} from {table}
                  where {alias}.payer_id = k.payer_id and {alias}.member_id = k.member_id and {rest}

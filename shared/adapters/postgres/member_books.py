@@ -151,7 +151,7 @@ class PostgresMemberBooks:
     def versioned_accumulators(
         self, refs: Iterable[MemberRef]
     ) -> dict[MemberRef, tuple[int, list[StoredAccumulator]]]:
-        """The same, each with the version of the member that they are of; one without any is absent."""
+        """The stored accumulators of members, each with that member's version; one without any is absent."""
         wanted = in_order(refs)
         return (
             HistoryReader(self._connection, Family(members=wanted)).versioned_accumulators() if wanted else {}

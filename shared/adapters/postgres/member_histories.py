@@ -123,7 +123,7 @@ class HistoryReader:
         return _grouped((ref, accumulator_from(values)) for ref, *values in self._accumulator_rows())
 
     def versioned_accumulators(self) -> dict[MemberRef, tuple[int, list[StoredAccumulator]]]:
-        """The same with the member's version at that moment; a member without any is absent."""
+        """Accumulators with the member's version at that moment; a member without any is absent."""
         version = """(select k.version from member k
                        where k.payer_id = a.payer_id and k.member_id = a.member_id)"""
         found: dict[MemberRef, tuple[int, list[StoredAccumulator]]] = {}

@@ -13,6 +13,9 @@ from shared.adapters.postgres.trips import Errand, Statement, Trips
 from shared.domain.member_rows import MemberRow
 from shared.domain.records import MemberRef, in_order
 
+#: The members in `member_arrays`, as a table.
+GIVEN_MEMBERS = "unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)"
+
 #: Keeps, of the table with the alias that it is formatted with, the rows of the members in `member_arrays`.
 OF_MEMBERS = """join unnest(%(payers)b::text[], %(members)b::text[]) as m (payer_id, member_id)
     on {0}.payer_id = m.payer_id and {0}.member_id = m.member_id"""

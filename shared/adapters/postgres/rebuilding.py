@@ -10,16 +10,12 @@ import psycopg
 
 from shared.accounting.codec import content_from
 from shared.adapters.postgres.ledger_sums import LEDGER_SUMS, sums_from
-from shared.adapters.postgres.member_rows import lock_members, make_members, member_arrays
+from shared.adapters.postgres.member_rows import GIVEN_MEMBERS, lock_members, make_members, member_arrays
 from shared.adapters.postgres.trips import Trips
 from shared.domain.member_rows import LedgerSums, MemberRow
 from shared.domain.records import MemberRef
-from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey
+from shared.domain.visit import DuplicateDecision, VisitEvent, VisitKey, VisitName
 from shared.messages import shard_of
-
-VisitName = tuple[str, VisitKey]
-
-_OF_MEMBERS = "unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)"
 
 _OF_VISITS = """unnest(%(payers)s::text[], %(clients)s::text[], %(visits)s::text[])
     as n (payer_id, client_id, visit_id)"""
@@ -65,7 +61,7 @@ class PostgresRebuilding:
         """Those of these members that were ever heard of."""
         rows = self._connection.execute(
             f"""select k.payer_id, k.member_id from member k
-                  join {_OF_MEMBERS} on (k.payer_id, k.member_id) = (m.payer_id, m.member_id)""",
+                  join {GIVEN_MEMBERS} on (k.payer_id, k.member_id) = (m.payer_id, m.member_id)""",
             member_arrays(refs),
         )
         return {MemberRef(payer_id=payer, member_id=member) for payer, member in rows}
@@ -83,7 +79,7 @@ class PostgresRebuilding:
         self._connection.execute(
             f"""
             update member k set version = k.version + 1
-              from {_OF_MEMBERS} where (k.payer_id, k.member_id) = (m.payer_id, m.member_id)
+              from {GIVEN_MEMBERS} where (k.payer_id, k.member_id) = (m.payer_id, m.member_id)
             """,
             given,
         )
@@ -197,7 +193,7 @@ class PostgresRebuilding:
         """What the ledger entries of these members add up to; members without any are absent."""
         rows = self._connection.execute(
             LEDGER_SUMS.format(
-                source=f"ledger_entry l join {_OF_MEMBERS}"
+                source=f"ledger_entry l join {GIVEN_MEMBERS}"
                 " on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)"
             ),
             member_arrays(refs),

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from shared.adapters.postgres.member_rows import GIVEN_MEMBERS
 from shared.domain.accumulator import AccumulatorKey
 from shared.domain.benefit_period import BenefitPeriod
 from shared.domain.records import Cause, MemberRef
@@ -58,8 +59,6 @@ _CAUSES = {
     "duplicate.rejected": "duplicate_decision where decision_id = %s and decision = 'rejected'",
     "opening_balance": "opening_statement where source || '#' || sequence = %s",
 }
-
-_OF_MEMBERS = "unnest(%(payers)s::text[], %(members)s::text[]) as m (payer_id, member_id)"
 
 
 class PostgresRuleEffects:
@@ -142,7 +141,8 @@ class PostgresRuleEffects:
             select c.payer_id, c.member_id, c.client_id, c.visit_id, c.service_date,
                    c.disposition_before, c.plan_before, c.reasons_before,
                    c.disposition_after, c.plan_after, c.reasons_after
-              from visit_change c join {_OF_MEMBERS} on (c.payer_id, c.member_id) = (m.payer_id, m.member_id)
+              from visit_change c
+              join {GIVEN_MEMBERS} on (c.payer_id, c.member_id) = (m.payer_id, m.member_id)
              where c.cause_kind = %(kind)s and c.cause_id = %(id)s
              order by c.change_no
             """,
@@ -168,7 +168,8 @@ class PostgresRuleEffects:
             f"""
             select l.payer_id, l.member_id, l.plan_id, l.limit_id, l.basis, l.period_start, l.period_end,
                    l.subject, l.used_after, l.held_after, l.used_delta, l.held_delta
-              from ledger_entry l join {_OF_MEMBERS} on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)
+              from ledger_entry l
+              join {GIVEN_MEMBERS} on (l.payer_id, l.member_id) = (m.payer_id, m.member_id)
              where l.cause_kind = %(kind)s and l.cause_id = %(id)s
              order by l.payer_id, l.member_id, l.entry_no
             """,

@@ -122,15 +122,11 @@ class Trips:
         self._once_committed.append(act)
 
     def commit(self, sent: Sent = nobody_waits) -> None:
-        """Run what was told, and commit. Once that is under way, `sent` is called.
+        """Run what was told, and commit. Once that is sent, `sent` is called.
 
         Raises the first fault of what was told; then nothing is committed. Raises OperationalError when the
         connection is lost; then it is not known.
         """
-        if not self._told:
-            sent()
-            self._connection.commit()
-            return
         told, self._told = self._told, []
         results = in_one_trip(self._connection, [*(errand for errand, _ in told), COMMIT], sent)
         for (_, failing), result in zip(told, results, strict=False):

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from shared.accounting.codec import content_from, visit_outcome_to
-from shared.adapters.postgres.alike import written_once_for
+from shared.adapters.postgres.alike import written_once
 from shared.adapters.postgres.arrays import Bigints, Dates, Integers, Texts, packed
 from shared.adapters.postgres.trips import Errand, Statement
 from shared.domain.history import VisitOutcome
@@ -173,4 +173,4 @@ def _saving(statement: Statement, rows: Sequence[tuple[MemberRef, SavedVisit]]) 
 
 
 def _written(outcomes: Iterable[tuple[str, VisitOutcome]]) -> tuple[Integers, Texts, Texts]:
-    return written_once_for(outcomes, lambda outcome: orjson.dumps(visit_outcome_to(outcome)))
+    return written_once(outcomes, lambda outcome: orjson.dumps(visit_outcome_to(outcome)))

@@ -10,6 +10,7 @@ import pytest
 
 from services.counter_worker.usecases.sweep import sweep
 from services.coverage_api.usecases.record_visit_events import record_visit_events
+from shared.ports import nobody_waits
 from tests.machine.scene import LIMITS
 from tests.machine.subject import Subject, report_of
 from tests.machine.told import Row, Told
@@ -41,7 +42,7 @@ def payer_with(subject: Subject, plan_id: str) -> str:
 def send(subject: Subject, payer: str, event_id: str, kind: str, content: Row | None) -> None:
     """Report visit v1 to a payer, and have it applied."""
     row = {"type": kind, "visit_id": "v1", "content": content}
-    record_visit_events(subject.api, [report_of(subject, payer, ("c", event_id), row)])
+    record_visit_events(subject.api, [report_of(subject, payer, ("c", event_id), row)], nobody_waits)
     sweep(subject.worker)
 
 

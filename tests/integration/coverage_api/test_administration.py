@@ -176,6 +176,19 @@ def test_bad_spans_are_pointed_at_and_change_nothing(
     assert api.installation.rows("select * from enrollment") == before
 
 
+def test_merged_member_is_enrolled_under_the_other_id_alone(api: Api) -> None:
+    """What is sent for the old id is refused, as the document says, and changes nobody's enrollment."""
+    api.installation.write(
+        "insert into member (payer_id, member_id, merged_into) values (%s, 'OLD-ID', %s)", PAYER, MEMBER
+    )
+    before = api.installation.rows("select * from enrollment")
+    refused = api.put("/v1/enrollments", enrollments(member_id="OLD-ID", spans=[]))
+    assert (refused.status_code, refused.get_json(force=True)["type"]) == (409, "/problems/conflict")
+    assert api.installation.rows("select * from enrollment") == before
+    documented = api.get("/openapi.json").get_json()["paths"]["/v1/enrollments"]["put"]["responses"]
+    assert "409" in documented
+
+
 def test_span_that_ends_where_the_next_begins_is_fine(api: Api) -> None:
     """Half-open spans meet without overlapping."""
     spans = [

@@ -16,7 +16,7 @@ from shared.accounting.rules import CatalogRules
 from shared.adapters.catalog_files import load_rule_document
 from shared.domain.catalog import Catalog
 from shared.domain.evaluation import Situation
-from shared.domain.predicate_parsing import LEAF_NAMES
+from shared.domain.predicate_parsing import _LEAVES
 from shared.domain.rule_evaluation import evaluate
 from shared.domain.service import Authorization, Clinical, Provider
 from tests.unit.rules.builders import (
@@ -121,7 +121,7 @@ def policy(condition: dict[str, Any]) -> Catalog:
 
 def test_each_condition_of_the_language_is_here() -> None:
     """So that a new one is not left out of what follows."""
-    assert set(LEAF_NAMES) == {name for name, _ in CONDITIONS}
+    assert set(_LEAVES) == {name for name, _ in CONDITIONS}
 
 
 @pytest.mark.parametrize(("name", "condition"), CONDITIONS)

@@ -11,7 +11,7 @@ import pytest
 from shared.domain.document_reader import Faults
 from shared.domain.evaluation import Situation
 from shared.domain.predicate import Predicate, Truth, walk
-from shared.domain.predicate_parsing import LEAF_NAMES, Names, parse_predicate
+from shared.domain.predicate_parsing import _LEAVES, Names, parse_predicate
 from shared.domain.service import Authorization, Clinical, Provider
 from tests.unit.rules.builders import ON, line, packaged, plan, situation, subject
 
@@ -203,7 +203,7 @@ def test_every_leaf_is_tested_here() -> None:
         return set()
 
     tested = set().union(*(keys(case[0]) for case in (*KNOWN, *MISSING)))
-    assert set(LEAF_NAMES) <= tested
+    assert set(_LEAVES) <= tested
 
 
 def test_conditions_are_values() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shared.adapters.catalog_files import packaged_catalog
 from shared.domain.document_reader import Fault, RuleDocumentInvalid
-from shared.domain.predicate_parsing import LEAF_NAMES
+from shared.domain.predicate_parsing import _LEAVES
 from shared.domain.rule_parsing import canonical_json, parse_rule_document
 from tests.unit.rules.builders import body, document, packaged
 from tests.unit.rules.schema import schema_errors
@@ -320,4 +320,4 @@ def test_schema_and_parser_know_the_same_keys() -> None:
         known = found[path].removeprefix("unknown key; expected one of: ").split(", ")
         assert set(known) == set(part["properties"]), path
     conditions = parts["condition"]["oneOf"][0]["properties"]
-    assert set(conditions) == {"all", "any", "not", "stated", *LEAF_NAMES}
+    assert set(conditions) == {"all", "any", "not", "stated", *_LEAVES}
