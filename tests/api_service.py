@@ -7,7 +7,7 @@ import functools
 import secrets
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any
 
 import psycopg
 from werkzeug.test import TestResponse
@@ -123,7 +123,7 @@ class Api:
         role: str = "ehr",
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: bytes | IO[bytes] | None = None,
         content_type: str = "application/json",
     ) -> TestResponse:
         """Make one call with a key of `role` for all payers, or with `key` (empty for none).
@@ -135,8 +135,11 @@ class Api:
         options: dict[str, Any] = {"method": method, "headers": sent}
         if body is not None:
             options["json"] = body
-        elif data is not None:
+        elif isinstance(data, bytes):
             options |= {"data": data, "content_type": content_type}
+        elif data is not None:
+            options |= {"input_stream": data, "content_type": content_type}
+            options["environ_overrides"] = {"wsgi.input_terminated": True}
         response = self._client.open(path, **options)
         self.truth.check(method, path, response)
         return response

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -43,18 +44,18 @@ class Turn:
         It is done by the thread that finds out first, mostly that of the part before: until this one has the
         interpreter, Postgres would have nothing to do. Where an event is stored depends on the events of its
         visit that can be seen. So if the part before has events of visits of the same ids, that is when it is
-        durable.
+        durable. Behind a part that failed nothing is begun: raises StoreUnavailable.
         """
         before = self.before
         if before is None:
             begin()
         elif self.visits.isdisjoint(before.visits):
             begun: Future[None] = Future()
-            before._once_written(lambda: _do(begin, begun))  # noqa: SLF001 - its own kind
+            before._once_written(lambda: _do(partial(_begin_behind, before, begin), begun))  # noqa: SLF001
             begun.result()
         else:
             before.is_over.wait()
-            begin()
+            _begin_behind(before, begin)
 
     def _once_written(self, act: Callable[[], None]) -> None:
         """Do something now if this part's rows are written, else when they are."""
@@ -91,8 +92,15 @@ class Turn:
         self.is_durable = error is None
         # A stream may have any number of parts, and each would keep all before it.
         self.before = self._two_before = None
-        self.rows_are_written()
         self.is_over.set()
+        self.rows_are_written()
+
+
+def _begin_behind(before: Turn, begin: Callable[[], None]) -> None:
+    """Begin, unless the part before failed: then this one can never be committed."""
+    if before.is_over.is_set() and not before.is_durable:
+        raise StoreUnavailable
+    begin()
 
 
 def _do(act: Callable[[], None], done: Future[None]) -> None:

@@ -17,6 +17,7 @@ from services.coverage_api.errors import (
     MalformedBody,
     PayerNotFound,
     TooBusy,
+    Unauthenticated,
     problem,
     problem_type,
 )
@@ -31,9 +32,9 @@ from services.coverage_api.schemas.visit_event_reading import (
     streamed,
 )
 from services.coverage_api.stream_turns import Turn
-from services.coverage_api.usecases.load_visit_events import load_visit_events
+from services.coverage_api.usecases.load_visit_events import Loaded, load_visit_events
 from shared.domain.errors import Invalid, NeedlecapError, StoreUnavailable
-from shared.domain.intake import Intake, StreamedEvent
+from shared.domain.intake import StreamedEvent
 
 #: A stream's first part is small, so that Postgres soon has something to do; each next has twice as many.
 PART_LINES_FIRST = 125
@@ -107,7 +108,8 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             summary="Report any number of visit events, one JSON object per line",
             description=(
                 "The lines are taken in as they come, each on its own. Sending the same stream again is "
-                "safe: what was accepted before is counted as replayed."
+                "safe: what was accepted before is counted as replayed. A stream whose key or token is "
+                "closed meanwhile ends with 401, which says how many lines were taken in."
             ),
             handler=handle,
             streams=NDJSON_TYPE,
@@ -134,6 +136,10 @@ def _load(parts: Parts, call: Call) -> Answer:
                 parts.store.begin_call()
                 storing.follow(part, _judge_part(parts, call, part, tally))
             storing.settle()
+    except Unauthenticated as error:
+        raise Unauthenticated(
+            f"The key or token was closed when {tally.lines} lines were taken in; send them all again."
+        ) from error
     except StoreUnavailable as error:
         raise StoreUnavailable(
             f"The database stopped answering after {tally.lines} lines were taken in; send them all again."
@@ -157,7 +163,7 @@ class _Stored:
     lines: int
     numbers: Sequence[int]
     turn: Turn
-    intake: Future[Intake]
+    loaded: Future[Loaded]
 
 
 class _Storing:
@@ -177,30 +183,35 @@ class _Storing:
         self._all_new = True
 
     def follow(self, part: Part, good: _Good) -> None:
-        """Store the good lines of a part behind those before it. Raises StoreUnavailable."""
+        """Store the good lines of a part behind those before it. Raises Unauthenticated, StoreUnavailable."""
         if len(self._under_way) == PARTS_UNDER_WAY_MAX:
             self._settle_first()
         before = self._under_way[-1].turn if self._under_way else None
         turn = Turn((event.visit_id for event in good.events), before)
-        intake = self._threads.submit(self._store, good.events, turn, all_new=self._all_new)
-        self._under_way.append(_Stored(len(part.texts), good.numbers, turn, intake))
+        loaded = self._threads.submit(self._store, good.events, turn, all_new=self._all_new)
+        self._under_way.append(_Stored(len(part.texts), good.numbers, turn, loaded))
 
     def settle(self) -> None:
-        """Wait until all that is being stored is durable, and count it. Raises StoreUnavailable."""
+        """Wait until all that is being stored is durable, and count it.
+
+        Raises Unauthenticated when the stream's key was closed meanwhile, and StoreUnavailable.
+        """
         while self._under_way:
             self._settle_first()
 
     def _settle_first(self) -> None:
         first = self._under_way.popleft()
-        intake = first.intake.result()
-        self._all_new = intake.accepted == len(first.numbers)
-        self._tally.counts["accepted"] += intake.accepted
-        self._tally.counts["replayed"] += intake.replayed
-        for place in sorted(intake.conflicts):
+        loaded = first.loaded.result()
+        self._all_new = loaded.accepted == len(first.numbers)
+        self._tally.counts["accepted"] += loaded.accepted
+        self._tally.counts["replayed"] += loaded.replayed
+        for place in sorted(loaded.conflicts):
             self._tally.reject(first.numbers[place], EventConflict())
+        for place in sorted(loaded.withdrawn):
+            self._tally.reject(first.numbers[place], PayerNotFound())
         self._tally.lines += first.lines
 
-    def _store(self, events: Sequence[StreamedEvent], turn: Turn, *, all_new: bool) -> Intake:
+    def _store(self, events: Sequence[StreamedEvent], turn: Turn, *, all_new: bool) -> Loaded:
         with turn:
             turn.await_connection()
             self._parts.store.begin_call()
@@ -209,10 +220,14 @@ class _Storing:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Settle what a broken stream left under way, so that it is said how far it came."""
         try:
             self.settle()
+        except NeedlecapError:
+            # Behind a part that failed the others do; what is told is why that one did.
+            if not isinstance(error, NeedlecapError):
+                raise
         finally:
             self._threads.shutdown()
 
