@@ -32,8 +32,12 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             summary="How a member's limits stand on a service date",
             description=(
                 "With `known_at`, a date-time with its UTC offset: as they stood by what had been counted, "
-                "held and granted at that moment; one that lies ahead answers for now. What is allowed "
-                "follows from the rules and the enrollment of the service date as they are known today."
+                "held and granted at that moment; one that lies ahead answers for now. A change has the time "
+                "at which it began to be made, so an answer given while it was being made, mostly a fraction "
+                "of a second, may not know of it yet; what a check answered is kept with the check. Which "
+                "plan's limits are shown, and what is allowed, follow from the rules and the enrollment of "
+                "the service date as they are known today: units that were counted under another plan then "
+                "are not in `used`."
             ),
             handler=handle,
             body=JsonBody(

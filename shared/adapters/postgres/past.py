@@ -43,6 +43,17 @@ family (member_id) as (
 )
 """
 
+# A member's entries up to the first that was recorded after the moment. One numbered behind that may bear an
+# earlier time, if whoever wrote it waited for the member: without those before it, it would add up to a state
+# that never was.
+_ENTRIES = """ledger_entry l
+ where l.payer_id = %(payer)s and l.member_id = %(home)s
+   and l.entry_no < all (select later.entry_no from ledger_entry later
+                          where later.payer_id = %(payer)s and later.member_id = %(home)s
+                            and later.recorded_at > %(moment)s
+                          order by later.entry_no limit 1)
+"""
+
 
 class PostgresPast:
     """The past of members in one transaction."""
@@ -63,11 +74,7 @@ class PostgresPast:
         assert row is not None, "a name leads at least to itself"
         home = MemberRef(payer_id=ref.payer_id, member_id=row[0])
         rows = self._connection.execute(
-            LEDGER_SUMS.format(
-                source="ledger_entry l where l.payer_id = %(payer)s and l.member_id = %(home)s"
-                " and l.recorded_at <= %(moment)s"
-            ),
-            {**given, "home": home.member_id},
+            LEDGER_SUMS.format(source=_ENTRIES), {**given, "home": home.member_id}
         )
         return KnownState(
             ref=home,

@@ -146,6 +146,29 @@ def test_holds_and_overrides_are_those_of_the_moment(desk: Desk) -> None:
     assert _known(desk, ann, _now(desk)) == (20, 0, 0, 20, 2, 0)
 
 
+def test_what_was_numbered_behind_a_later_entry_is_not_known_before_it(desk: Desk) -> None:
+    """Whoever wrote it asked for the time, and then waited for the member: it came to be known later."""
+    ann = desk.enroll("ANN")
+    before = _now(desk)
+    early, late = before + timedelta(seconds=1), before + timedelta(seconds=3)
+    for hold_id, recorded in (("hld_1", late), ("hld_2", early)):
+        request = HoldRequest(
+            hold_id=hold_id,
+            ref=ann,
+            client_id=CLIENT,
+            idempotency_key=hold_id,
+            payload_digest=b"d",
+            content={"service_date": "2026-06-01", "lines": [{"procedure_code": "20560"}]},
+            quantity=1,
+            expires_at=late + timedelta(days=9),
+        )
+        with desk.database.transaction(EVERY_PAYER) as tx:
+            place_hold(tx, desk.rules, recorded, request)
+            tx.commit()
+    held = [_known(desk, ann, moment)[2] for moment in (before, early, late)]
+    assert held == [0, 0, 2]
+
+
 def test_merged_member_is_known_alone_before_the_merge(desk: Desk) -> None:
     """Each of two records has its own counts until the merge, and the union from then on."""
     old, new = desk.enroll("OLD"), desk.enroll("NEW")
