@@ -100,11 +100,11 @@ def create_app(
     store: BudgetedStore,
     metrics: Metrics,
     note: AccessLog,
-) -> Flask:
+) -> tuple[Flask, LaterAnswers]:
     """The application that answers `endpoints`, behind the doorkeeper, and `open_routes`, which need no key.
 
-    Calls of endpoints are told to the auditor, all calls are counted and noted. `open_routes` are (name,
-    method, path, view).
+    Beside it what answers its calls later, which is to be closed. Calls of endpoints are told to the auditor,
+    all calls are counted and noted. `open_routes` are (name, method, path, view).
     """
     app = PlainFlask("needlecap", static_folder=None)
     app.url_map.merge_slashes = False
@@ -133,7 +133,7 @@ def create_app(
     app.register_error_handler(NeedlecapError, _refuse)
     app.register_error_handler(HTTPException, _refuse_http)
     app.register_error_handler(Exception, _fail)
-    return app
+    return app, later
 
 
 def flask_rule(path: str) -> str:

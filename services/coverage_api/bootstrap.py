@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -98,7 +98,11 @@ _ROUTES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """The built service: its application, what that is made of, and what must be closed at its end."""
+    """The built service: its application, what that is made of, and how to close it.
+
+    Closed once its calls are answered, it writes down what it has gathered: uses of keys, and log lines. What
+    calls may still do whose callers are gone finds the store away.
+    """
 
     app: Flask
     parts: Parts
@@ -135,7 +139,6 @@ def build(settings: Settings) -> Service:
     """Make the service. Nothing is connected yet: servers that are away now may come later."""
     environment = settings.environment
     lines = LogLines(sys.stdout.buffer)
-    atexit.register(lines.close)
     configure_logs(environment.log_level, lines)
     failpoints.arm(environment.failpoint)
     metrics = Metrics(settings.metrics_dir)
@@ -171,21 +174,17 @@ def build(settings: Settings) -> Service:
     auditor = Auditor(store, utc_now, environment.hash_key)
     note = access_log(lines, environment.log_level, utc_now)
     open_routes = _open_routes(endpoints, readiness, metrics, _token_desk(settings, tools, limiter))
-    app = create_app(endpoints, open_routes, doorkeeper, limiter, auditor, store, metrics, note)
+    app, later = create_app(endpoints, open_routes, doorkeeper, limiter, auditor, store, metrics, note)
     if settings.cors_origins:
         app.before_request(answer_preflight(settings.cors_origins))
         app.after_request(show_to_origins(settings.cors_origins))
 
     senders = _wait_for_senders(app, settings, store)
-
-    def close() -> None:
-        senders.close()
-        key_uses.close()
-        wakeups.close()
-        client.close()
-        database.close()
-
-    return Service(app=app, parts=parts, endpoints=endpoints, close=close)
+    ending = ExitStack()
+    # The last is closed first: answers that callers wait for, before what nobody waits for.
+    for part in (lines, database, client, wakeups, key_uses, senders, later):
+        ending.callback(part.close)
+    return Service(app=app, parts=parts, endpoints=endpoints, close=ending.close)
 
 
 def _parts(settings: Settings, tools: Tools, store: BudgetedStore, doorkeeper: Doorkeeper) -> Parts:

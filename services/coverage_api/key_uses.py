@@ -44,20 +44,22 @@ class KeyUses:
         self._there_is_work.set()
 
     def close(self) -> None:
-        """End the thread; what it has not written by then is lost, which a later use makes good."""
+        """End the thread, which writes what waits. What it cannot is lost; a later use makes it good."""
         self._closed.set()
         self._there_is_work.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
 
     def _write(self) -> None:
-        while True:
+        is_last = False
+        while not is_last:
             self._there_is_work.wait()
-            if self._closed.wait(self._gather_seconds):
-                return
+            is_last = self._closed.wait(self._gather_seconds)
             with self._lock:
                 uses = dict(self._waiting)
                 self._there_is_work.clear()
+            if not uses:
+                continue
             try:
                 with self._store.transaction(()) as tx:
                     tx.clients.note_uses(uses)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -52,13 +53,25 @@ class LaterAnswers:
         way_back.keep()
 
         def told(result: A | Exception) -> None:
+            answer = partial(self._answer, way_back, respond, result)
             if isinstance(result, Exception):
-                self._refusing.submit(context.run, self._answer, way_back, respond, result)
+                self._refuse(context, answer)
             else:
-                context.run(self._answer, way_back, respond, result)
+                context.run(answer)
 
         gathering.ask_later(question, told)
         return NOT_YET
+
+    def close(self) -> None:
+        """Return when all refusals are given that are known. Later ones are given where they become known."""
+        self._refusing.shutdown()
+
+    def _refuse(self, context: contextvars.Context, answer: Callable[[], None]) -> None:
+        """Answer in a thread of our own, behind which nobody waits; in this one if those have ended."""
+        try:
+            self._refusing.submit(context.run, answer)
+        except RuntimeError:
+            context.run(answer)
 
     def _answer(
         self, way_back: WayBack, respond: Callable[[A | Exception], Response], result: A | Exception

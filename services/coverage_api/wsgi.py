@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from multiprocessing.util import Finalize
 
 import structlog
 
@@ -19,7 +20,11 @@ GARBAGE_AFTER = 50_000
 
 # Before any thread begins: threads inherit it.
 wake_without_interrupting()
-app = build(settings_or_exit(load_settings)).app
+_service = build(settings_or_exit(load_settings))
+app = _service.app
+# Granian's worker is a forked process of multiprocessing. It ends without what is registered with atexit, but
+# not without this, which comes when all connections are answered and closed.
+Finalize(None, _service.close, exitpriority=0)
 if not take_later_answers():
     structlog.get_logger().warning(ANSWERS_WAIT_IN_THREADS)
 

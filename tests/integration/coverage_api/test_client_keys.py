@@ -15,7 +15,7 @@ from shared.domain.client import Client, CredentialRecord
 from shared.domain.errors import StoreUnavailable
 from tests.api_service import HASH_KEY, Api, settings_for
 from tests.clients import add_key
-from tests.waiting import wait_for
+from tests.waiting import LIMIT_SECONDS, wait_for
 
 STATUS = "/v1/status"
 
@@ -144,3 +144,14 @@ def test_uses_wait_until_they_can_be_written() -> None:
     uses.close()
     assert store.noted == [{"a": now, "b": now}]
     assert store.asked == 3
+
+
+@pytest.mark.parametrize(("failures", "noted"), [(0, ["a"]), (1, [])])
+def test_uses_that_wait_are_written_at_the_end(failures: int, noted: list[str]) -> None:
+    """Once: whoever stops the service does not wait for a store that is away."""
+    store = BrokenStore(failures)
+    uses = KeyUses(store, gather_seconds=LIMIT_SECONDS)
+    uses.note(record("a"), datetime.now(UTC))
+    uses.close()
+    assert [prefix for written in store.noted for prefix in written] == noted
+    assert store.asked == 1
