@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import structlog
 from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.routing import BaseConverter
 
 from services.coverage_api.access_log import AccessLog
@@ -224,7 +224,8 @@ def _refuse_http(error: HTTPException) -> Response:
     """The problem of what Flask itself refuses: unknown addresses, wrong methods, broken requests."""
     known = HTTP_ERRORS.get(error.code or 500)
     if known is None:
-        return _fail(error)
+        cause = error.original_exception if isinstance(error, InternalServerError) else None
+        return _fail(cause if isinstance(cause, Exception) else error)
     headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
     return _problem_response(problem(known(), notes().request_id), headers)
 

@@ -19,6 +19,7 @@ from services.coverage_api.gathering import Gathering
 from services.coverage_api.logs import ANSWER_NOT_TAKEN, CALL_FAILED
 from services.coverage_api.plain_flask import NOT_YET, PlainFlask, WholeAnswer, WholeResponse
 from services.coverage_api.settings import WORKING_MAX
+from services.coverage_api.this_call import notes
 from services.coverage_api.way_back import WayBack
 from shared.adapters.logs import described
 
@@ -81,18 +82,24 @@ class LaterAnswers:
         try:
             answer = self._response(respond, result).whole()
         except Exception as error:  # noqa: BLE001 - the caller hears of it
-            _log.error(CALL_FAILED, **described(error))
+            _log.error(CALL_FAILED, request_id=notes().request_id, **described(error))
         try:
             way_back.answer(*answer)
         except Exception as error:  # noqa: BLE001 - nobody is there to hear of it
-            _log.error(ANSWER_NOT_TAKEN, **described(error))
+            _log.error(ANSWER_NOT_TAKEN, request_id=notes().request_id, **described(error))
 
     def _response(self, respond: Callable[[A | Exception], Response], result: A | Exception) -> WholeResponse:
-        value: Any
+        """What Flask would answer. Raises what its error handlers do: then there is nothing left to say."""
         try:
-            value = respond(result)
-        except Exception as error:  # noqa: BLE001 - its handlers know what to make of it
-            value = self._app.handle_user_exception(error)
-        response = self._app.finalize_request(value)
+            response = self._app.finalize_request(self._value(respond, result))
+        except Exception as error:  # noqa: BLE001 - a bug, of which the application's error handlers tell
+            response = self._app.handle_exception(error)
         assert isinstance(response, WholeResponse), "the application makes no other"
         return response
+
+    def _value(self, respond: Callable[[A | Exception], Response], result: A | Exception) -> Any:
+        """What the call's view, or an error handler, returns."""
+        try:
+            return respond(result)
+        except Exception as error:  # noqa: BLE001 - its handlers know what to make of it
+            return self._app.handle_user_exception(error)

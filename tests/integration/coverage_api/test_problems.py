@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flask import Response
 
 from tests.api_service import Api, check, event
 from tests.builders import MEMBER, PAYER
@@ -193,6 +194,21 @@ def test_bug_is_a_problem_without_its_text(bare_api: Api) -> None:
     document = problem(answer, 500, "internal")
     assert MEMBER not in answer.text
     assert "gone" not in document["detail"]
+
+
+def test_bug_in_what_looks_at_every_answer_is_a_problem(api: Api) -> None:
+    """Also where the call is answered later, as it is once its key is known."""
+    assert api.post("/v1/eligibility-checks", check()).status_code == 201
+    failures = [ValueError("bug"), ValueError("bug")]
+
+    def fail_at_first(response: Response) -> Response:
+        if len(failures) > 1:
+            raise failures.pop()
+        return response
+
+    api.service.app.after_request_funcs[None].append(fail_at_first)
+    problem(api.post("/v1/eligibility-checks", check()), 500, "internal")
+    assert len(failures) == 1
 
 
 def test_every_answer_carries_the_headers_of_a_careful_service(steady_api: Api) -> None:

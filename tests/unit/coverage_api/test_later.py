@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 from flask import Response, request
 from granian import wsgi
 from granian.server import mp
+from structlog.testing import capture_logs
+from werkzeug.test import TestResponse
 
 from services.coverage_api import granian_later
 from services.coverage_api.gathering import Gathering
 from services.coverage_api.granian_later import take_later_answers
 from services.coverage_api.later import LaterAnswers
+from services.coverage_api.logs import CALL_FAILED
 from services.coverage_api.plain_flask import NOT_YET, PlainFlask, ReadyResponse
-from services.coverage_api.this_call import this_request
+from services.coverage_api.this_call import Notes, notes, this_request
 from services.coverage_api.way_back import WAY_BACK_VARIABLE, WayBack, way_back_of
 from shared.domain.errors import StoreUnavailable
 from shared.ports import Sent
 from tests.served_later import OneAnswer, served_later
 
 _noted: ContextVar[str] = ContextVar("noted", default="nothing")
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_logged() -> None:
+    """Whatever level another test has set, here every line is seen."""
+    structlog.reset_defaults()
 
 
 def answer_all(questions: Sequence[str], _sent: Sent) -> list[str]:
@@ -33,15 +42,17 @@ def answer_all(questions: Sequence[str], _sent: Sent) -> list[str]:
     return [question.upper() for question in questions]
 
 
-def application(respond: Callable[[str | Exception], Response]) -> PlainFlask:
+def application(respond: Callable[[str | Exception], Response], *, is_closed: bool = False) -> PlainFlask:
     """One that answers `POST /` later, with what `respond` makes of the body in capitals."""
     app = PlainFlask("test", static_folder=None)
     gathering: Gathering[str, str] = Gathering(answer_all, most=10, seconds_left=lambda: 10.0)
     later = LaterAnswers(app)
+    if is_closed:
+        later.close()
 
     def view() -> Response:
         asked = this_request()
-        asked.notes = SimpleNamespace(name="noted")  # type: ignore[assignment]
+        asked.notes = Notes("noted", started=0.0)
         _noted.set("something")
         way_back = way_back_of(asked.environ)
         assert way_back is not None
@@ -51,13 +62,19 @@ def application(respond: Callable[[str | Exception], Response]) -> PlainFlask:
         return ReadyResponse(type(error).__name__.encode(), 503, "text/plain")
 
     def stamp(response: Response) -> Response:
-        response.headers["X-Noted"] = f"{_noted.get()} {request.path} {this_request().notes.name}"  # type: ignore[attr-defined]
+        response.headers["X-Noted"] = f"{_noted.get()} {request.path} {notes().request_id}"
         return response
 
     app.add_url_rule("/", endpoint="ask", view_func=view, methods=["POST"], provide_automatic_options=False)
     app.register_error_handler(Exception, refuse)
     app.after_request(stamp)
     return app
+
+
+def answered(app: PlainFlask, body: str) -> TestResponse:
+    """The application's answer to a call, by a server that takes it later."""
+    app.wsgi_app = served_later(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    return app.test_client().post("/", data=body)
 
 
 def plainly(result: str | Exception) -> Response:
@@ -70,24 +87,43 @@ def plainly(result: str | Exception) -> Response:
 @pytest.mark.parametrize(("body", "status", "said"), [("yes", 201, b"YES"), ("", 503, b"StoreUnavailable")])
 def test_answer_and_problem_are_made_in_the_context_of_the_call(body: str, status: int, said: bytes) -> None:
     """What looks at every answer sees the call's request and what was set for it."""
-    app = application(plainly)
-    app.wsgi_app = served_later(app.wsgi_app)  # type: ignore[method-assign,assignment]
-    answer = app.test_client().post("/", data=body)
+    answer = answered(application(plainly), body)
     assert (answer.status_code, answer.data) == (status, said)
     assert answer.headers["X-Noted"] == "something / noted"
     assert answer.headers["Content-Length"] == str(len(said))
 
 
-def test_fault_behind_the_error_handlers_is_still_an_answer() -> None:
-    """Others wait for theirs behind it, and the caller must not wait for ever."""
+def test_refusal_that_comes_when_the_service_is_closed_is_given() -> None:
+    """The threads that refuse have ended; the caller waits all the same."""
+    answer = answered(application(plainly, is_closed=True), "")
+    assert (answer.status_code, answer.data) == (503, b"StoreUnavailable")
+    assert answer.headers["X-Noted"] == "something / noted"
+
+
+def fail(_given: object) -> Response:
+    """What has a bug."""
+    raise ValueError
+
+
+def test_bug_in_what_looks_at_every_answer_becomes_a_problem() -> None:
+    """As Flask does it: the error handlers say what the caller hears."""
     app = application(plainly)
-
-    def fail(_response: Response) -> Response:
-        raise ValueError
-
     app.after_request(fail)
-    app.wsgi_app = served_later(app.wsgi_app)  # type: ignore[method-assign,assignment]
-    assert app.test_client().post("/", data="yes").status_code == 500
+    answer = answered(app, "yes")
+    assert (answer.status_code, answer.mimetype, answer.data) == (503, "text/plain", b"InternalServerError")
+
+
+def test_bug_in_the_error_handlers_is_still_an_answer() -> None:
+    """The caller must not wait for ever, nor others behind it; the log says which call it was."""
+    app = application(plainly)
+    app.register_error_handler(Exception, fail)
+    with capture_logs() as lines:
+        answer = answered(app, "")
+    assert (answer.status_code, answer.mimetype, answer.data) == (500, None, b"")
+    [(kind, request_id)] = [
+        (line["kind"], line["request_id"]) for line in lines if line["event"] == CALL_FAILED
+    ]
+    assert (kind, request_id) == ("ValueError", "noted")
 
 
 def test_place_is_left_once_and_when_the_answer_is_given() -> None:
