@@ -22,6 +22,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
+import structlog
+
+from services.coverage_api.logs import CALL_FAILED
+from shared.adapters.logs import described
 from shared.domain.errors import StoreUnavailable
 from shared.ports import Sent
 
@@ -41,6 +45,8 @@ WAKING_MAX = 3
 
 #: Nobody waits longer than this for one that decides while another may set out.
 HASTE_AFTER_SECONDS = 0.05
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 def _taken_lock() -> threading.Lock:
@@ -147,8 +153,8 @@ class Gathering(Generic[Q, A]):
     def ask_later(self, question: Q, told: Callable[[A | Exception], None]) -> None:
         """Have `told` called with the answer to a question, or with what `ask` would have raised.
 
-        It is called once, in whichever thread, perhaps before this returns; it must not raise, and others
-        wait until it is done. Where nobody else is there to lead, this thread stays until it has led.
+        It is called once, in whichever thread, perhaps before this returns; others wait until it is done, and
+        what it raises is only logged. Where nobody else is there to lead, this thread stays until it has led.
         """
         party: _Party[Q, A] = _Party([question], told)
         with self._lock:
@@ -291,16 +297,13 @@ class Gathering(Generic[Q, A]):
             self._tell(led)
 
     def _tell(self, parties: Sequence[_Party[Q, A]]) -> None:
-        """Tell those who asked later. Raises the first fault of one that was told, once all were."""
-        faults = []
+        """Tell those who asked later. Raises nothing: this thread may be ending, or be needed to lead."""
         for party in parties:
             if party.told is not None:
                 try:
                     party.told(party.result)
                 except Exception as error:  # noqa: BLE001 - those behind it have waited for their answers
-                    faults.append(error)
-        if faults:
-            raise faults[0]
+                    _log.error(CALL_FAILED, **described(error))
 
     def _take_along(self) -> list[_Party[Q, A]]:
         """Take whoever waits, in order, as far as there is room. The lock is held."""

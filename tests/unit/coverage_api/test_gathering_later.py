@@ -13,9 +13,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from services.coverage_api import gathering as gathering_module
 from services.coverage_api.gathering import COMPANY_MIN, Gathering
+from services.coverage_api.logs import CALL_FAILED
 from shared.domain.errors import StoreUnavailable
 from shared.ports import Sent
 from tests.gathered import PATIENCE_SECONDS, Bench, Gates, gathering, more_wait
@@ -47,6 +50,12 @@ class Told:
         """Hear one."""
         self.heard.append(answer)
         self.threads.append(threading.get_ident())
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_logged() -> None:
+    """Whatever level another test has set, here every line is seen."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -142,14 +151,38 @@ def test_while_none_could_set_out_in_time_all_behind_are_told(bench: Bench) -> N
     assert told.heard[2:] == [6]
 
 
-def test_leader_that_is_ended_tells_those_who_asked_later() -> None:
-    """Nothing is known of what it did for them."""
+class Deaf(Told):
+    """Hears, and fails."""
+
+    def __call__(self, answer: int | Exception) -> None:
+        """See Told."""
+        super().__call__(answer)
+        raise KeyError(answer)
+
+
+def test_fault_of_one_that_is_told_reaches_nobody_else(bench: Bench) -> None:
+    """Neither those behind it nor the thread that led; each is in the log."""
+    deaf, told, asked = Deaf(), Told(), gathering(bench)
+    with capture_logs() as lines, ThreadPoolExecutor(5) as pool:
+        _, others = ask_later_while_busy(pool, bench, asked, 1)
+        for number, hears in enumerate([deaf, told, deaf, told], 2):
+            asked.ask_later(number, hears)
+        bench.open.set()
+    assert others.heard == [2]
+    assert deaf.heard == [4, 8]
+    assert told.heard == [6, 10]
+    assert [(line["event"], line["kind"]) for line in lines] == [(CALL_FAILED, "KeyError")] * 2
+    assert asked.ask([3]) == [6]
+
+
+@pytest.mark.parametrize("told", [Told(), Deaf()], ids=["heard", "not taken"])
+def test_leader_that_is_ended_tells_those_who_asked_later(told: Told) -> None:
+    """Nothing is known of what it did for them; what ended it is what is raised."""
 
     def answer_all(_numbers: Sequence[int], _sent: Sent) -> list[int]:
         raise SystemExit
 
     asked: Gathering[int, int] = Gathering(answer_all, most=4, seconds_left=lambda: PATIENCE_SECONDS)
-    told = Told()
     with pytest.raises(SystemExit):
         asked.ask_later(1, told)
     assert [type(fault) for fault in told.heard] == [StoreUnavailable]
