@@ -1,4 +1,4 @@
-"""Requests of many threads answered together: while one commit runs, those that come wait for the next.
+"""Group commit: requests of many threads answered together; those that come during one commit share the next.
 
 The first to come leads: it takes whoever waits by then, and has all of them answered in one transaction. The
 first of those that came meanwhile leads next, as soon as the one before waits for nothing but its commit:
