@@ -42,6 +42,27 @@ class Bench:
         return [2 * number for number in numbers]
 
 
+class Hurry:
+    """Patience without end, but for a thread that `hurries`: its time is over once the test says so."""
+
+    def __init__(self) -> None:
+        self.has_come = threading.Event()
+        self.is_over = threading.Event()
+        self._those = threading.local()
+
+    def hurries(self) -> None:
+        """This thread does."""
+        self._those.hurry = True
+
+    def seconds_left(self) -> float:
+        """What a gathering is to ask. Whoever is asked waits in it by now."""
+        if not getattr(self._those, "hurry", False):
+            return PATIENCE_SECONDS
+        self.has_come.set()
+        assert self.is_over.wait(PATIENCE_SECONDS)
+        return 0.0
+
+
 class Gates:
     """Answers each number with itself. A batch is named by its first number; its gate lets it through.
 

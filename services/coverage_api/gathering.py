@@ -108,6 +108,7 @@ class Gathering(Generic[Q, A]):
         seconds_left: Callable[[], float],
         leaders_max: int = LEADERS_MAX,
         waking_max: int = WAKING_MAX,
+        company_min: int = COMPANY_MIN,
         haste_after_seconds: float = HASTE_AFTER_SECONDS,
     ) -> None:
         """Answer with `answer_all`: one answer for each question, in order, all durable when it returns.
@@ -115,14 +116,15 @@ class Gathering(Generic[Q, A]):
         It is handed what to call when its commit is sent, so that the next may set out; without a call they
         follow one another. At most `most` questions are put together; a caller's own stay together however
         many they are. `seconds_left` is how long the calling thread may still wait; for those before it to
-        decide it waits `haste_after_seconds` at most. Of those it answered a leader wakes
-        `waking_max`, and each of these the next.
+        decide it waits `haste_after_seconds` at most, or until `company_min` wait. Of those it answered a
+        leader wakes `waking_max`, and each of these the next.
         """
         self._answer_all = answer_all
         self._most = most
         self._seconds_left = seconds_left
         self._leaders_max = leaders_max
         self._waking_max = waking_max
+        self._company_min = company_min
         self._haste_after_seconds = haste_after_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_Party[Q, A]] = deque()
@@ -222,7 +224,7 @@ class Gathering(Generic[Q, A]):
         if not self._waiting or not self._ready or len(self._leaders) >= self._leaders_max:
             return
         deciding = sum(not leader.is_committing for leader in self._leaders)
-        is_company = deciding < DECIDING_MAX and len(self._waiting) >= COMPANY_MIN
+        is_company = deciding < DECIDING_MAX and len(self._waiting) >= self._company_min
         if deciding and not is_company and not in_haste:
             return
         leader = next(iter(self._ready))

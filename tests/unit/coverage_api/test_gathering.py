@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -14,7 +13,7 @@ import pytest
 from services.coverage_api.gathering import Gathering
 from shared.domain.errors import StoreUnavailable
 from shared.ports import Sent
-from tests.gathered import PATIENCE_SECONDS, Bench, Gates, gathering, more_wait
+from tests.gathered import PATIENCE_SECONDS, Bench, Gates, Hurry, gathering, more_wait
 from tests.waiting import wait_for
 
 
@@ -30,6 +29,18 @@ def ask_while_busy(
         futures.append(pool.submit(asked.ask, question))
         wait_for(lambda: len(asked._waiting) == len(futures) - 1)
     bench.open.set()
+    return futures
+
+
+def ask_in_turn(
+    pool: ThreadPoolExecutor, asked: Gathering[int, int], *numbers: int
+) -> list[Future[Sequence[int]]]:
+    """Have each number come when the one before it waits."""
+    futures = []
+    for number in numbers:
+        before = len(asked._waiting)
+        futures.append(pool.submit(asked.ask, [number]))
+        wait_for(partial(more_wait, asked, before))
     return futures
 
 
@@ -90,11 +101,11 @@ def test_store_that_is_away_is_away_for_all_of_a_batch(bench: Bench) -> None:
 
 def test_caller_whose_time_is_over_is_told_and_nobody_else(bench: Bench) -> None:
     """It leaves the queue; those behind it are answered."""
-    patience = threading.local()
-    asked = gathering(bench, seconds_left=lambda: getattr(patience, "seconds", PATIENCE_SECONDS))
+    hurry = Hurry()
+    asked = gathering(bench, seconds_left=hurry.seconds_left)
 
     def hurried() -> Sequence[int]:
-        patience.seconds = 0.05
+        hurry.hurries()
         return asked.ask([1])
 
     with ThreadPoolExecutor(3) as pool:
@@ -102,8 +113,9 @@ def test_caller_whose_time_is_over_is_told_and_nobody_else(bench: Bench) -> None
         first = pool.submit(asked.ask, [100])
         wait_for(lambda: bench.batches == [[100]])
         gone = pool.submit(hurried)
-        wait_for(lambda: asked._waiting)
-        behind = pool.submit(asked.ask, [2])
+        assert hurry.has_come.wait(PATIENCE_SECONDS)
+        [behind] = ask_in_turn(pool, asked, 2)
+        hurry.is_over.set()
         with pytest.raises(StoreUnavailable):
             gone.result(PATIENCE_SECONDS)
         bench.open.set()
@@ -155,18 +167,6 @@ def test_many_callers_at_once_each_get_their_own(bench: Bench) -> None:
     assert bench.running_max <= 2
     assert not asked._leaders
     assert not asked._waiting
-
-
-def ask_in_turn(
-    pool: ThreadPoolExecutor, asked: Gathering[int, int], *numbers: int
-) -> list[Future[Sequence[int]]]:
-    """Have each number come when the one before it waits."""
-    futures = []
-    for number in numbers:
-        before = len(asked._waiting)
-        futures.append(pool.submit(asked.ask, [number]))
-        wait_for(partial(more_wait, asked, before))
-    return futures
 
 
 def waiting_behind(gates: Gates, **changes: Any) -> Gathering[int, int]:
@@ -244,17 +244,13 @@ def test_nobody_waits_long_for_one_that_decides() -> None:
 def test_who_left_keeps_nobody_from_being_woken() -> None:
     """Answered callers wake each other; one whose time was over meanwhile is passed over."""
     gates = Gates()
-    patience = threading.local()
+    hurry = Hurry()
     asked: Gathering[int, int] = Gathering(
-        gates.answer_all,
-        most=8,
-        leaders_max=1,
-        waking_max=1,
-        seconds_left=lambda: getattr(patience, "seconds", PATIENCE_SECONDS),
+        gates.answer_all, most=8, leaders_max=1, waking_max=1, seconds_left=hurry.seconds_left
     )
 
     def hurried() -> Sequence[int]:
-        patience.seconds = 0.5
+        hurry.hurries()
         return asked.ask([3])
 
     with ThreadPoolExecutor(5) as pool:
@@ -262,12 +258,13 @@ def test_who_left_keeps_nobody_from_being_woken() -> None:
         wait_for(lambda: gates.batches == [[1]])
         [leader] = ask_in_turn(pool, asked, 2)
         gone = pool.submit(hurried)
-        wait_for(partial(more_wait, asked, 1))
+        assert hurry.has_come.wait(PATIENCE_SECONDS)
         behind = ask_in_turn(pool, asked, 4, 5)
         gates.open(1)
+        wait_for(lambda: gates.batches == [[1], [2, 3, 4, 5]])
+        hurry.is_over.set()
         with pytest.raises(StoreUnavailable):
             gone.result(PATIENCE_SECONDS)
-        assert gates.batches == [[1], [2, 3, 4, 5]]
         gates.open(2)
         answered = [future.result(PATIENCE_SECONDS) for future in (first, leader, *behind)]
     assert answered == [[1], [2], [4], [5]]
