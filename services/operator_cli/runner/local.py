@@ -217,7 +217,7 @@ def _locked(installation: Installation) -> Iterator[None]:
         except BlockingIOError as error:
             raise AlreadyRunningError(
                 f"Another runner (pid {file.read().strip() or 'unknown'}) uses {installation.data_dir}. "
-                "Stop it first, or name another directory with --data-dir."
+                "Stop it first, or name another: `make run DATA_DIR=...` or `needlecap run --data-dir ...`."
             ) from error
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
