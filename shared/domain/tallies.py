@@ -238,5 +238,8 @@ class Tallies:
             return named_on <= on < named_on + timedelta(days=limit.rolling_days or 1)
         if limit.basis in {"authorization", "injury"}:
             return True
+        if limit.basis == "first_service_year":
+            # The year may be one that a service which is only asked about would open.
+            return key.period.contains(named_on)
         plan = self._history.plans[key.plan_id]
         return self.key_of(limit, plan, Service(service_date=named_on, lines=())) == key

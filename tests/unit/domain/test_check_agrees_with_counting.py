@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shared.domain.adjudication import adjudicate
 from shared.domain.determination import MemberStanding, determine, determine_from_visits
 from shared.domain.enrollment import EnrollmentSpan
+from shared.domain.hold import Override
 from shared.domain.service import Provider
 from shared.domain.visit import Visit, VisitContent, VisitKey
 from tests.builders import history, plan, visit
@@ -119,6 +120,20 @@ def test_a_check_within_a_year_that_nothing_was_counted_in_knows_that_it_is_open
     recorded = adjudicate(asked, SimpleRules(rules))
     assert said.decision == "covered"
     assert recorded.visits[VisitKey(client_id="c", visit_id="v2")].disposition == "counted"
+
+
+def test_a_check_counts_an_override_in_the_year_that_it_would_open() -> None:
+    """Granted for a later date of a first-service year that no visit has opened yet."""
+    rules = plain_rules(limit_row(allowed=0, basis="first_service_year"))
+    granted = Override(
+        override_id="o1", limit_id=limit_row()["limit_id"], service_date=date(2025, 12, 31), quantity=1
+    )
+    so_far = history(overrides=(granted,))
+    for on, expected in ((date(2025, 6, 30), "counted"), (date(2024, 6, 30), "over_limit")):
+        said = ask(so_far, rules, on=on)
+        recorded = adjudicate(replace(so_far, visits=(visit(1, on),)), SimpleRules(rules))
+        assert recorded.visits[VisitKey(client_id="c", visit_id="v1")].disposition == expected
+        assert agree(said, expected)
 
 
 def test_a_check_says_when_less_is_left_than_is_asked_for() -> None:
