@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from shared.domain.enrollment import EnrollmentSpan, Plan
 from shared.domain.history import History
+from shared.domain.hold_records import HoldRequest
+from shared.domain.records import MemberRef
 from shared.domain.service import Provider, Service, ServiceLine
 from shared.domain.visit import Visit, VisitContent, VisitKey
 
@@ -56,3 +58,16 @@ def visit(number: int, on: date = date(2026, 3, 4), *, arrival: int | None = Non
         received_on=on,
         content=VisitContent(**{**fields, **content}),
     )
+
+
+def hold_request(hold_id: str, ref: MemberRef, on: str = "2026-06-01", **changes: Any) -> HoldRequest:
+    """Client `c` asks for one unit for a dry needling session, for nine days from now."""
+    fields: dict[str, Any] = {
+        "client_id": "c",
+        "idempotency_key": hold_id,
+        "payload_digest": b"d",
+        "content": {"service_date": on, "lines": [{"procedure_code": "20560"}]},
+        "quantity": 1,
+        "expires_at": datetime.now(UTC) + timedelta(days=9),
+    }
+    return HoldRequest(hold_id=hold_id, ref=ref, **{**fields, **changes})

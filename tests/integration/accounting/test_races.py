@@ -25,7 +25,7 @@ from shared.domain.hold_records import HoldRequest, NewOverride
 from shared.domain.inbox import NewEvent
 from shared.domain.records import MemberRef
 from shared.messages import SHARDS
-from tests.builders import NOW, PAYER
+from tests.builders import NOW, PAYER, hold_request
 from tests.fakes import FixedRules
 from tests.model.contents import content as content_of
 from tests.model.memory import json_of
@@ -82,12 +82,9 @@ class Counter:
 
     def hold(self, hold_id: str, quantity: int = 1, on: date = DAY) -> str:
         """Ask for a hold: `held`, or the code of the refusal."""
-        request = HoldRequest(
-            hold_id=hold_id,
-            ref=REF,
-            client_id=CLIENT,
-            idempotency_key=hold_id,
-            payload_digest=b"x",
+        request = hold_request(
+            hold_id,
+            REF,
             content=json_of(content_of(MEMBER, on)),
             quantity=quantity,
             expires_at=NOW + timedelta(days=1),

@@ -27,7 +27,7 @@ from shared.domain.hold import Override
 from shared.domain.hold_records import HoldRequest, NewOverride
 from shared.domain.records import MemberRef
 from shared.messages import SHARDS
-from tests.builders import NOW, PAYER
+from tests.builders import NOW, PAYER, hold_request
 from tests.fakes import FixedRules
 from tests.model.memory import json_of
 from tests.model.reference import reference
@@ -96,12 +96,9 @@ class Clinic:
                 self._grant(f"ovr-{dice.random()}-{number}", content)
 
     def _promise(self, dice: random.Random, hold_id: str, content: Row) -> None:
-        request = HoldRequest(
-            hold_id=hold_id,
-            ref=MemberRef(payer_id=PAYER, member_id=content["member"]),
-            client_id=CLIENT,
-            idempotency_key=hold_id,
-            payload_digest=b"x",
+        request = hold_request(
+            hold_id,
+            MemberRef(payer_id=PAYER, member_id=content["member"]),
             content=json_of(content),
             quantity=dice.choice([1, 1, 2]),
             expires_at=NOW + timedelta(days=9),

@@ -11,28 +11,14 @@ import pytest
 from services.counter_worker.ports import Tools
 from services.counter_worker.usecases.expire_holds import BATCH_MAX, expire_holds
 from shared.accounting.holds import place_hold
-from shared.domain.hold_records import HoldRequest
 from shared.domain.records import MemberRef
+from tests.builders import hold_request
 from tests.offices import MakeTools, Office
 
 
 def hold(tools: Tools, ref: MemberRef, expires_at: datetime) -> None:
     """Promise the member one unit until then."""
-    request = HoldRequest(
-        hold_id=f"hld_{ref.member_id}",
-        ref=ref,
-        client_id="c",
-        idempotency_key=ref.member_id,
-        payload_digest=b"x",
-        content={
-            "payer_id": ref.payer_id,
-            "member_id": ref.member_id,
-            "service_date": "2026-03-04",
-            "lines": [{"procedure_code": "20560"}],
-        },
-        quantity=1,
-        expires_at=expires_at,
-    )
+    request = hold_request(f"hld_{ref.member_id}", ref, "2026-03-04", expires_at=expires_at)
     with tools.store.transaction(("*",)) as tx:
         place_hold(tx, tools.rules, datetime.now(UTC), request)
         tx.commit()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from shared.accounting.as_of import limits_as_of
 from shared.accounting.check import search
@@ -11,9 +11,9 @@ from shared.accounting.holds import place_hold, release_hold
 from shared.accounting.overrides import grant_override, revoke_override
 from shared.domain.client import EVERY_PAYER
 from shared.domain.hold import Override
-from shared.domain.hold_records import HoldRequest, NewOverride
+from shared.domain.hold_records import NewOverride
 from shared.domain.records import MemberRef
-from tests.builders import PAYER
+from tests.builders import PAYER, hold_request
 from tests.desk import CLIENT, Desk
 from tests.fakes import FixedRules
 from tests.rules import SimpleRules, limit_row, plain_rules
@@ -118,16 +118,7 @@ def test_holds_and_overrides_are_those_of_the_moment(desk: Desk) -> None:
         reason="appeal",
         created_at=_now(desk),
     )
-    request = HoldRequest(
-        hold_id="hld_1",
-        ref=ann,
-        client_id=CLIENT,
-        idempotency_key="k",
-        payload_digest=b"d",
-        content={"service_date": "2026-06-01", "lines": [{"procedure_code": "20560"}]},
-        quantity=1,
-        expires_at=datetime.now(UTC) + timedelta(days=9),
-    )
+    request = hold_request("hld_1", ann)
     with desk.database.transaction(EVERY_PAYER) as tx:
         grant_override(tx, desk.rules, grant.created_at, grant)
         place_hold(tx, desk.rules, grant.created_at, request)
@@ -152,16 +143,7 @@ def test_what_was_numbered_behind_a_later_entry_is_not_known_before_it(desk: Des
     before = _now(desk)
     early, late = before + timedelta(seconds=1), before + timedelta(seconds=3)
     for hold_id, recorded in (("hld_1", late), ("hld_2", early)):
-        request = HoldRequest(
-            hold_id=hold_id,
-            ref=ann,
-            client_id=CLIENT,
-            idempotency_key=hold_id,
-            payload_digest=b"d",
-            content={"service_date": "2026-06-01", "lines": [{"procedure_code": "20560"}]},
-            quantity=1,
-            expires_at=late + timedelta(days=9),
-        )
+        request = hold_request(hold_id, ann, expires_at=late + timedelta(days=9))
         with desk.database.transaction(EVERY_PAYER) as tx:
             place_hold(tx, desk.rules, recorded, request)
             tx.commit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import pytest
 from click.testing import Result
@@ -13,9 +13,9 @@ from shared.accounting.overrides import grant_override
 from shared.accounting.posting import MemberMerged, Posting
 from shared.domain.client import EVERY_PAYER
 from shared.domain.hold import Override
-from shared.domain.hold_records import HoldRequest, NewOverride
+from shared.domain.hold_records import NewOverride
 from shared.domain.records import MemberRef
-from tests.builders import PAYER, service
+from tests.builders import PAYER, hold_request, service
 from tests.desk import CLIENT, NPI, Desk
 from tests.folding import decided
 
@@ -242,16 +242,7 @@ def test_enrollment_of_a_merged_member_is_refused(desk: Desk) -> None:
 
 def _hold(desk: Desk, ref: MemberRef, hold_id: str, on: str = "2026-06-01") -> None:
     """A hold of one unit."""
-    request = HoldRequest(
-        hold_id=hold_id,
-        ref=ref,
-        client_id=CLIENT,
-        idempotency_key=hold_id,
-        payload_digest=b"d",
-        content={"service_date": on, "lines": [{"procedure_code": "20560"}]},
-        quantity=1,
-        expires_at=datetime.now(UTC) + timedelta(days=9),
-    )
+    request = hold_request(hold_id, ref, on)
     with desk.database.transaction(EVERY_PAYER) as tx:
         place_hold(tx, desk.rules, datetime.now(UTC), request)
         tx.commit()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from shared.accounting.holds import place_hold
 from shared.accounting.overrides import grant_override
 from shared.domain.client import EVERY_PAYER
 from shared.domain.hold import Override
-from shared.domain.hold_records import HoldRequest, NewOverride
+from shared.domain.hold_records import NewOverride
 from shared.domain.records import MemberRef
 from shared.domain.visit_listing import VisitRow
-from tests.builders import PAYER
+from tests.builders import PAYER, hold_request
 from tests.desk import CLIENT, Desk
 
 
@@ -44,17 +44,7 @@ def test_hold_and_override_behind_a_unit_are_named(desk: Desk) -> None:
     """A unit that was held before, or granted to this visit alone, names where it came from."""
     ann = desk.enroll("ANN")
     now = datetime.now(UTC)
-    content = {"service_date": "2026-06-01", "lines": [{"procedure_code": "20560"}]}
-    request = HoldRequest(
-        hold_id="hld_1",
-        ref=ann,
-        client_id=CLIENT,
-        idempotency_key="k",
-        payload_digest=b"d",
-        content=content,
-        quantity=1,
-        expires_at=now + timedelta(days=9),
-    )
+    request = hold_request("hld_1", ann)
     grant = NewOverride(
         override=Override(
             override_id="ovr_1",
